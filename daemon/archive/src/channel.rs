@@ -1,0 +1,463 @@
+//! What the engine and the helper say to each other.
+//!
+//! Both sides send **records**: one byte of kind, four bytes of length (little endian), the payload. The
+//! helper speaks first:
+//!
+//! ```text
+//! helper  Hello                       both sides must speak the same protocol
+//! engine  Job                         one job for a helper's life
+//! Pack    helper: Bytes* Progress* … then Done(Packed) or Failed
+//! Unpack  engine: Rows* Frame* … then End; helper: Progress* … then Done(Unpacked) or Failed
+//! others  helper: Done(..) or Failed
+//! ```
+//!
+//! **The end of a stream is a fact that is sent, never one that is inferred.** A closed channel without
+//! `Done` (or without `End` in the other direction) is a failure, whatever the exit status says: a dying
+//! container engine closes channels politely. `Done` carries the length and hash of all `Bytes` before it.
+
+use std::io::{self, Read, Write};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::frame::{FRAME_BYTES, FrameRow, Hash};
+use crate::layout::{BlockRef, RootRef, hex_hash};
+use crate::varint::{Malformed, Reader, put};
+
+/// Both sides must agree on it before anything else happens.
+pub const PROTOCOL: u32 = 1;
+
+/// No record is larger; checked before memory is taken.
+pub const RECORD_BYTES_MAX: u32 = 32 << 20;
+
+/// Kind and length.
+pub const RECORD_HEADER_BYTES: usize = 5;
+
+/// What a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RecordKind {
+    /// [`Hello`] as JSON, from the helper.
+    Hello = 1,
+    /// [`Job`] as JSON, from the engine.
+    Job = 2,
+    /// The next bytes of the pack, from the helper.
+    Bytes = 3,
+    /// [`Progress`] as JSON, from the helper, a few times a second at most.
+    Progress = 4,
+    /// The answer to the job as JSON, from the helper; the last record.
+    Done = 5,
+    /// [`Failed`] as JSON, from the helper; the last record.
+    Failed = 6,
+    /// Rows of entries to create, coded as in a segment ([`crate::row`]), from the engine.
+    Rows = 7,
+    /// A stored frame and where its bytes go, as [`put_frame`] writes it, from the engine.
+    Frame = 8,
+    /// [`End`] as JSON, from the engine: all rows and frames were sent.
+    End = 9,
+}
+
+impl RecordKind {
+    /// From the byte on the wire.
+    pub fn parse(byte: u8) -> Result<Self, Malformed> {
+        Ok(match byte {
+            1 => Self::Hello,
+            2 => Self::Job,
+            3 => Self::Bytes,
+            4 => Self::Progress,
+            5 => Self::Done,
+            6 => Self::Failed,
+            7 => Self::Rows,
+            8 => Self::Frame,
+            9 => Self::End,
+            _ => return Err(Malformed("unknown record")),
+        })
+    }
+}
+
+/// The first record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL`] of the helper.
+    pub protocol: u32,
+    /// Its version, for people.
+    pub version: String,
+}
+
+/// What a helper is asked to do with the one folder it sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Job {
+    /// Say what the folder is like, change nothing. Answer: [`Looked`].
+    Look,
+    /// Read the folder into a pack. Answer: [`Packed`].
+    Pack(PackJob),
+    /// Create what rows and frames say. Answer: [`Unpacked`].
+    Unpack(UnpackJob),
+    /// Swap in what `Unpack` staged for this run, or finish a swap that was cut off. Answer: [`Swapped`].
+    Swap(SwapJob),
+    /// Remove what was staged for this run, if its swap has not begun. Answer: [`Swapped`].
+    Discard {
+        /// The run that staged it.
+        run: String,
+    },
+}
+
+/// Settings of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackJob {
+    /// The new pack's id, which the extents carry.
+    pub pack: u64,
+    /// zstd level.
+    pub level: i32,
+    /// Compressing threads.
+    pub workers: u32,
+}
+
+/// What a backup pass found, as counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Totals {
+    /// All entries, the root among them.
+    pub entries: u64,
+    /// Regular files, further names apart.
+    pub files: u64,
+    /// Apparent bytes of these.
+    pub bytes: u64,
+    /// Bytes of these that are no holes.
+    pub data_bytes: u64,
+}
+
+/// Something about one path that a person should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// The path, printable.
+    pub path: String,
+    /// What happened.
+    pub what: NoteKind,
+    /// The reason in words, as the system gave it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+}
+
+/// What can happen to a path without ending the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoteKind {
+    /// Its content or size moved while it was read; the length at the start was kept.
+    Changed,
+    /// It was listed, and gone when it was opened. Usual on a live source.
+    Vanished,
+    /// It could not be read, and is missing from the snapshot: the snapshot is partial.
+    Unreadable,
+    /// A mount point inside the source: the folder is recorded, what is mounted there is not.
+    OtherMount,
+    /// A socket: recorded, not carried.
+    Socket,
+    /// An attribute could not be read or given back; the content is whole.
+    Attribute,
+}
+
+/// Counts of all notes, and the first of them in words.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Notes {
+    /// [`NoteKind::Changed`].
+    pub changed: u64,
+    /// [`NoteKind::Vanished`].
+    pub vanished: u64,
+    /// [`NoteKind::Unreadable`].
+    pub unreadable: u64,
+    /// [`NoteKind::OtherMount`].
+    pub other_mounts: u64,
+    /// [`NoteKind::Socket`].
+    pub sockets: u64,
+    /// [`NoteKind::Attribute`].
+    pub attributes: u64,
+    /// The first [`Notes::NAMED_MAX`] of each kind.
+    pub named: Vec<Note>,
+}
+
+impl Notes {
+    /// So many notes of each kind are told by name; the rest is counted.
+    pub const NAMED_MAX: u64 = 50;
+
+    /// Counts one, and names it while there is room.
+    pub fn add(&mut self, path: &crate::path::TreePath, what: NoteKind, why: impl Into<String>) {
+        let count = match what {
+            NoteKind::Changed => &mut self.changed,
+            NoteKind::Vanished => &mut self.vanished,
+            NoteKind::Unreadable => &mut self.unreadable,
+            NoteKind::OtherMount => &mut self.other_mounts,
+            NoteKind::Socket => &mut self.sockets,
+            NoteKind::Attribute => &mut self.attributes,
+        };
+        *count += 1;
+        if *count <= Self::NAMED_MAX {
+            let mut path = path.to_string();
+            if path.len() > 4096 {
+                let end = path.floor_char_boundary(4096);
+                path.truncate(end);
+                path.push('…');
+            }
+            self.named.push(Note { path, what, why: why.into() });
+        }
+    }
+
+    /// Whether something that should be in the snapshot is not.
+    pub fn is_partial(&self) -> bool {
+        self.unreadable > 0
+    }
+}
+
+/// The trailer of a backup: only with it may the snapshot be committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Packed {
+    /// What was found.
+    pub totals: Totals,
+    /// Length of the pack: all bytes that were sent.
+    pub length: u64,
+    /// BLAKE3 of them.
+    #[serde(with = "hex_hash")]
+    pub hash: Hash,
+    /// Length of the raw content stream.
+    pub raw_bytes: u64,
+    /// Where the footer lies.
+    pub footer: BlockRef,
+    /// The entries table.
+    pub entries: Vec<RootRef>,
+    /// What changed, vanished or could not be read.
+    pub notes: Notes,
+}
+
+/// Settings of a restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnpackJob {
+    /// The run, which names the staging folder.
+    pub run: String,
+    /// Writing threads.
+    pub workers: u32,
+    /// Where the tree goes.
+    pub into: Target,
+}
+
+/// Where a restored tree goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// The folder itself, which must be empty.
+    Empty,
+    /// A staging folder inside it; a [`Job::Swap`] follows.
+    Staging,
+}
+
+/// The end of a restore stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// Rows that were sent.
+    pub entries: u64,
+    /// File bytes, holes apart, that the frames were to fill.
+    pub data_bytes: u64,
+}
+
+/// What a restore wrote. Everything is on the disk (synced) when this is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unpacked {
+    /// What was created.
+    pub totals: Totals,
+    /// Attributes that the file system did not take.
+    pub notes: Notes,
+}
+
+/// Settings of a swap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwapJob {
+    /// The run that staged the new content.
+    pub run: String,
+    /// Keep what was there before, in `.backupd-previous-<run>`.
+    pub keep_previous: bool,
+}
+
+/// What became of a swap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swapped {
+    /// Whether the new content is in place.
+    pub swapped: bool,
+    /// The folder that holds what was there before, if it was kept.
+    pub previous: Option<String>,
+}
+
+/// What a folder is like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Looked {
+    /// Entries at the top, ours apart.
+    pub top_entries: u64,
+    /// Bytes that may still be written.
+    pub free_bytes: u64,
+    /// Inodes that may still be made; `None` where the file system does not count them.
+    pub free_inodes: Option<u64>,
+    /// Mounted read-only.
+    pub read_only: bool,
+    /// Runs whose staging folder lies here, and whether their swap has begun.
+    pub staged: Vec<StagedRun>,
+}
+
+/// A staging folder that was left behind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StagedRun {
+    /// The run that made it.
+    pub run: String,
+    /// Its swap began, so it must be finished forwards.
+    pub swapping: bool,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// Entries so far.
+    pub entries: u64,
+    /// File bytes so far, holes among them.
+    pub bytes: u64,
+    /// What is being read or written, printable.
+    pub path: String,
+}
+
+/// The helper could not do its job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// What failed and why, one line.
+    pub message: String,
+    /// Which kind, for exit codes and hints.
+    pub cause: FailedCause,
+}
+
+/// Why a job failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailedCause {
+    /// The source could not be read, or the target not be written.
+    Tree,
+    /// No space or no inodes left on the target.
+    Full,
+    /// The target is mounted read-only.
+    ReadOnly,
+    /// Rows or frames that no honest backup contains.
+    Hostile,
+    /// A frame does not hash to what was stored.
+    Damaged,
+    /// The target is not empty, or a staging folder is in the way.
+    Occupied,
+    /// The other side broke the protocol, or closed the channel.
+    Channel,
+}
+
+/// Where a run of bytes of a decoded frame goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// The file: its place in the sequence of all rows that were sent, from zero.
+    pub entry: u64,
+    /// Offset in the file.
+    pub file_offset: u64,
+    /// Offset in the decoded frame.
+    pub frame_offset: u32,
+    /// How many bytes.
+    pub length: u32,
+}
+
+/// The payload of a `Frame` record. `row.offset` is not sent.
+pub fn put_frame(row: &FrameRow, pieces: &[Piece], stored: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(stored.len() + 64 + pieces.len() * 12);
+    put(&mut out, u64::from(row.raw));
+    out.extend_from_slice(&row.hash);
+    put(&mut out, pieces.len() as u64);
+    for piece in pieces {
+        put(&mut out, piece.entry);
+        put(&mut out, piece.file_offset);
+        put(&mut out, u64::from(piece.frame_offset));
+        put(&mut out, u64::from(piece.length));
+    }
+    out.extend_from_slice(stored);
+    out
+}
+
+/// A `Frame` record as it was received; its bytes are not decoded yet.
+#[derive(Debug)]
+pub struct FrameRecord<'a> {
+    /// Raw length.
+    pub raw: u32,
+    /// BLAKE3 of the raw bytes.
+    pub hash: Hash,
+    /// Where they go.
+    pub pieces: Vec<Piece>,
+    /// The stored frame.
+    pub stored: &'a [u8],
+}
+
+/// Reads the payload of a `Frame` record; pieces lie within the frame afterwards.
+pub fn read_frame(payload: &[u8]) -> Result<FrameRecord<'_>, Malformed> {
+    let r = &mut Reader::new(payload);
+    let raw = r.number32()?;
+    if raw == 0 || raw as usize > FRAME_BYTES {
+        return Err(Malformed("frame length out of bounds"));
+    }
+    let hash = r.take(32)?.try_into().map_err(|_len| Malformed("short hash"))?;
+    let n = r.count(4)?;
+    let mut pieces = Vec::with_capacity(n);
+    for _ in 0..n {
+        let piece = Piece {
+            entry: r.number()?,
+            file_offset: r.number()?,
+            frame_offset: r.number32()?,
+            length: r.number32()?,
+        };
+        let end = piece.frame_offset.checked_add(piece.length);
+        if piece.length == 0 || end.is_none_or(|end| end > raw) {
+            return Err(Malformed("piece outside its frame"));
+        }
+        if piece.file_offset.checked_add(u64::from(piece.length)).is_none_or(|end| end > i64::MAX as u64) {
+            return Err(Malformed("piece beyond 8 EiB"));
+        }
+        pieces.push(piece);
+    }
+    Ok(FrameRecord { raw, hash, pieces, stored: r.rest() })
+}
+
+/// Writes one record.
+pub fn write_record(out: &mut impl Write, kind: RecordKind, payload: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    assert!(length <= RECORD_BYTES_MAX, "BUG: record over {RECORD_BYTES_MAX} bytes");
+    let mut header = [0; RECORD_HEADER_BYTES];
+    header[0] = kind as u8;
+    header[1..].copy_from_slice(&length.to_le_bytes());
+    out.write_all(&header)?;
+    out.write_all(payload)
+}
+
+/// Writes one record with a JSON payload.
+pub fn write_json(out: &mut impl Write, kind: RecordKind, message: &impl Serialize) -> io::Result<()> {
+    write_record(out, kind, &serde_json::to_vec(message).map_err(io::Error::other)?)
+}
+
+/// Reads one record into `payload`; a channel that ends is an error.
+pub fn read_record(input: &mut impl Read, payload: &mut Vec<u8>) -> io::Result<RecordKind> {
+    let mut header = [0; RECORD_HEADER_BYTES];
+    input.read_exact(&mut header)?;
+    let (kind, length) = parse_header(&header).map_err(io::Error::other)?;
+    payload.clear();
+    payload.resize(length, 0);
+    input.read_exact(payload)?;
+    Ok(kind)
+}
+
+/// Kind and length from a record's header.
+pub fn parse_header(header: &[u8; RECORD_HEADER_BYTES]) -> Result<(RecordKind, usize), Malformed> {
+    let kind = RecordKind::parse(header[0])?;
+    let length = u32::from_le_bytes([header[1], header[2], header[3], header[4]]);
+    if length > RECORD_BYTES_MAX {
+        return Err(Malformed("record over 32 MiB"));
+    }
+    Ok((kind, length as usize))
+}
+
+/// Reads a JSON payload.
+pub fn parse_json<T: DeserializeOwned>(payload: &[u8]) -> io::Result<T> {
+    serde_json::from_slice(payload).map_err(io::Error::other)
+}

@@ -1,0 +1,201 @@
+//! Frames: the unit of compression, verification and ranged reading.
+//!
+//! A frame is one independent zstd frame that states its content size and needs no dictionary. Every frame
+//! of a pack holds exactly [`FRAME_BYTES`] raw bytes, the last one what is left, so a position in the raw
+//! stream names its frame by division. Its identity is the BLAKE3 of the raw bytes.
+//!
+//! Reading checks the promised lengths before it takes memory: a frame never grows past what its row says.
+
+use std::io;
+
+use crate::varint::Malformed;
+
+/// Raw bytes in every frame but the last.
+pub const FRAME_BYTES: usize = 1 << 20;
+
+/// Larger windows are refused when read; a frame's window never needs to exceed the frame.
+const WINDOW_LOG_MAX: u32 = 23;
+
+/// A BLAKE3 hash.
+pub type Hash = [u8; 32];
+
+/// What the frame list says of one frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameRow {
+    /// Where the stored frame begins in the pack.
+    pub offset: u64,
+    /// Its length as stored.
+    pub stored: u32,
+    /// Its length when decoded.
+    pub raw: u32,
+    /// BLAKE3 of the raw bytes.
+    pub hash: Hash,
+}
+
+/// Bytes of one row in the frame list.
+pub const FRAME_ROW_BYTES: usize = 48;
+
+impl FrameRow {
+    /// Appends the row, little endian.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.offset.to_le_bytes());
+        out.extend_from_slice(&self.stored.to_le_bytes());
+        out.extend_from_slice(&self.raw.to_le_bytes());
+        out.extend_from_slice(&self.hash);
+    }
+
+    /// Reads one row and checks its lengths.
+    pub fn read(bytes: &[u8; FRAME_ROW_BYTES]) -> Result<Self, Malformed> {
+        let (offset, rest) = bytes.split_first_chunk::<8>().ok_or(Malformed("short frame row"))?;
+        let (stored, rest) = rest.split_first_chunk::<4>().ok_or(Malformed("short frame row"))?;
+        let (raw, hash) = rest.split_first_chunk::<4>().ok_or(Malformed("short frame row"))?;
+        let row = Self {
+            offset: u64::from_le_bytes(*offset),
+            stored: u32::from_le_bytes(*stored),
+            raw: u32::from_le_bytes(*raw),
+            hash: hash.try_into().map_err(|_len| Malformed("short frame row"))?,
+        };
+        if row.raw == 0 || row.raw as usize > FRAME_BYTES || row.stored as usize > stored_bytes_max() {
+            return Err(Malformed("frame length out of bounds"));
+        }
+        Ok(row)
+    }
+}
+
+/// The most that a frame can take when nothing compresses.
+pub fn stored_bytes_max() -> usize {
+    zstd::zstd_safe::compress_bound(FRAME_BYTES)
+}
+
+/// Why a stored frame is not what its row says.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// Not a zstd frame with a content size, or not the promised one.
+    #[error("frame header promises other lengths than its row")]
+    Header,
+    /// Could not be decoded.
+    #[error("frame cannot be decoded: {0}")]
+    Decode(String),
+    /// Decoded, but to other bytes.
+    #[error("frame decodes to other bytes than were stored")]
+    Hash,
+}
+
+/// Compresses frames; one for each worker.
+pub struct Encoder {
+    inner: zstd::bulk::Compressor<'static>,
+}
+
+impl Encoder {
+    /// With a zstd level, 1 to 19.
+    pub fn new(level: i32) -> io::Result<Self> {
+        let mut inner = zstd::bulk::Compressor::new(level)?;
+        inner.include_contentsize(true)?;
+        inner.include_checksum(false)?;
+        Ok(Self { inner })
+    }
+
+    /// Compresses `raw` into one frame and says who it is.
+    pub fn encode(&mut self, raw: &[u8]) -> io::Result<(Vec<u8>, Hash)> {
+        let stored = self.inner.compress(raw)?;
+        Ok((stored, *blake3::hash(raw).as_bytes()))
+    }
+}
+
+/// Decodes frames within limits; one for each worker.
+pub struct Decoder {
+    inner: zstd::bulk::Decompressor<'static>,
+}
+
+impl Decoder {
+    /// A decoder that refuses large windows.
+    pub fn new() -> io::Result<Self> {
+        let mut inner = zstd::bulk::Decompressor::new()?;
+        inner.set_parameter(zstd::zstd_safe::DParameter::WindowLogMax(WINDOW_LOG_MAX))?;
+        Ok(Self { inner })
+    }
+
+    /// Decodes exactly one frame of `raw` bytes and checks its hash.
+    pub fn decode(&mut self, stored: &[u8], raw: u32, hash: &Hash) -> Result<Vec<u8>, FrameError> {
+        let bytes = self.decode_unhashed(stored, raw as usize, FRAME_BYTES)?;
+        if blake3::hash(&bytes).as_bytes() != hash {
+            return Err(FrameError::Hash);
+        }
+        Ok(bytes)
+    }
+
+    /// Decodes one frame that must hold exactly `raw` bytes, at most `max`.
+    pub fn decode_unhashed(&mut self, stored: &[u8], raw: usize, max: usize) -> Result<Vec<u8>, FrameError> {
+        const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
+        if raw > max || !stored.starts_with(&MAGIC) {
+            return Err(FrameError::Header);
+        }
+        // One frame, not several, and nothing after it.
+        let one = zstd::zstd_safe::find_frame_compressed_size(stored).map_err(|_bad| FrameError::Header)?;
+        let promised = zstd::zstd_safe::get_frame_content_size(stored).map_err(|_bad| FrameError::Header)?;
+        if one != stored.len() || promised != Some(raw as u64) {
+            return Err(FrameError::Header);
+        }
+        let bytes = self.inner.decompress(stored, raw).map_err(|e| FrameError::Decode(e.to_string()))?;
+        if bytes.len() != raw {
+            return Err(FrameError::Header);
+        }
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(raw: &[u8]) -> (Vec<u8>, Hash) {
+        Encoder::new(3).unwrap().encode(raw).unwrap()
+    }
+
+    #[track_caller]
+    fn check(name: &str, stored: &[u8], raw: u32, hash: &Hash, want: &str) {
+        let got = match Decoder::new().unwrap().decode(stored, raw, hash) {
+            Ok(_) => "ok".to_owned(),
+            Err(e) => e.to_string(),
+        };
+        assert!(got.starts_with(want), "{name}: {got}");
+    }
+
+    #[test]
+    fn a_frame_is_only_what_its_row_says() {
+        let raw = b"0123456789".repeat(1000);
+        let (stored, hash) = encoded(&raw);
+        check("whole", &stored, 10_000, &hash, "ok");
+        check("other hash", &stored, 10_000, &[0; 32], "frame decodes to other bytes");
+        check("longer than promised", &stored, 9_999, &hash, "frame header");
+        check("shorter than promised", &stored, 10_001, &hash, "frame header");
+        check("cut", &stored[..stored.len() - 1], 10_000, &hash, "frame header");
+        check("trailing garbage", &[&stored[..], b"x"].concat(), 10_000, &hash, "frame header");
+        check("two frames", &[&stored[..], &stored[..]].concat(), 10_000, &hash, "frame header");
+        check("skippable", &[0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9], 1, &hash, "frame header");
+        check("nothing", b"", 1, &hash, "frame header");
+    }
+
+    #[test]
+    fn a_bomb_never_gets_memory() {
+        let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 3).unwrap();
+        check("64 MiB of zeros", &bomb, 64 << 20, &[0; 32], "frame header");
+        check("the same, promised small", &bomb, 1 << 20, &[0; 32], "frame header");
+    }
+
+    #[test]
+    fn a_frame_without_content_size_or_with_a_dictionary_is_refused() {
+        let mut c = zstd::bulk::Compressor::new(3).unwrap();
+        c.include_contentsize(false).unwrap();
+        let raw = vec![7; 5000];
+        let stored = c.compress(&raw).unwrap();
+        check("no content size", &stored, 5000, blake3::hash(&raw).as_bytes(), "frame header");
+        let dictionary = b"seven sevens and more of them".repeat(20);
+        let mut c = zstd::bulk::Compressor::with_dictionary(3, &dictionary).unwrap();
+        let text = b"seven sevens and more of them, again".repeat(30);
+        let stored = c.compress(&text).unwrap();
+        let length = u32::try_from(text.len()).unwrap();
+        let got = Decoder::new().unwrap().decode(&stored, length, blake3::hash(&text).as_bytes());
+        assert!(got.is_err());
+    }
+}

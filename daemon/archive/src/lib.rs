@@ -1,0 +1,20 @@
+//! A tree to frames and back.
+//!
+//! This crate turns a folder into a pack (see `FORMAT.md`) and gives it back, byte for byte and attribute
+//! for attribute. It is synchronous, touches no network and knows nothing of Docker, stores or catalogs.
+//! It runs inside the helper container, in the programs that read packs, and in tests, all the same.
+//!
+//! Always true:
+//! * Reading a tree opens nothing through a link, crosses no mount, and never waits on a fifo or device.
+//! * Whatever is read back is hostile until checked: lengths before memory, paths before use, hashes
+//!   before a byte counts as restored.
+//! * Memory does not grow with the size of the tree.
+
+pub mod channel;
+pub mod entry;
+pub mod frame;
+pub mod layout;
+pub mod path;
+pub mod row;
+pub mod segment;
+pub mod varint;

@@ -1,0 +1,150 @@
+//! Segments: a table in pieces of about 128 KiB, cut where the paths say.
+//!
+//! A segment ends after an entry whose path hashes to a cut, so the same entries give the same segments
+//! whatever stands before them. A snapshot in which little changed can then point to most of the
+//! segments of its parent instead of writing them again.
+
+use crate::entry::Entry;
+use crate::frame::{Decoder, FrameError};
+use crate::layout::{Tag, block, block_body};
+use crate::path::TreePath;
+use crate::row::{self, Rows};
+use crate::varint::Malformed;
+
+/// No cut before this many raw bytes.
+const CUT_FROM: usize = 64 << 10;
+
+/// A cut at the next entry from here on, whatever its path.
+const CUT_AT: usize = 512 << 10;
+
+/// One path in this many is a cut.
+const CUT_ONE_IN: u32 = 512;
+
+/// A segment is never larger: the longest row may follow just below [`CUT_AT`].
+pub const SEGMENT_BYTES_MAX: usize = CUT_AT + row::ROW_BYTES_MAX + 64;
+
+/// Whether a segment of `raw` bytes ends after the row of `path`.
+fn cuts(raw: usize, path: &[u8]) -> bool {
+    let low = u32::from_le_bytes(*blake3::hash(path).as_bytes().first_chunk().unwrap_or(&[0; 4]));
+    raw >= CUT_AT || (raw >= CUT_FROM && low.is_multiple_of(CUT_ONE_IN))
+}
+
+/// A finished segment, ready to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// Its rows, raw.
+    pub raw: Vec<u8>,
+    /// How many.
+    pub rows: u32,
+    /// Path of the last row.
+    pub last: TreePath,
+}
+
+impl Segment {
+    /// The block that stores it.
+    pub fn to_block(&self) -> std::io::Result<Vec<u8>> {
+        let mut zstd = zstd::bulk::Compressor::new(3)?;
+        zstd.include_contentsize(true)?;
+        Ok(block(Tag::Segment, &zstd.compress(&self.raw)?))
+    }
+}
+
+/// Why a segment cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SegmentError {
+    /// The block or its rows make no sense.
+    #[error("{0}")]
+    Malformed(#[from] Malformed),
+    /// The zstd frame within is broken.
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+}
+
+/// The raw rows of a segment block whose hash has been checked; `raw` is what its root promises.
+pub fn read_block(decoder: &mut Decoder, bytes: &[u8], raw: u32) -> Result<Vec<u8>, SegmentError> {
+    let body = block_body(Tag::Segment, bytes)?;
+    Ok(decoder.decode_unhashed(body, raw as usize, SEGMENT_BYTES_MAX)?)
+}
+
+/// All entries of a segment.
+pub fn entries(raw: &[u8]) -> Result<Vec<Entry>, Malformed> {
+    Rows::new(raw).collect()
+}
+
+/// Gathers entries into segments.
+#[derive(Debug, Default)]
+pub struct SegmentCutter {
+    raw: Vec<u8>,
+    rows: u32,
+    last: Vec<u8>,
+}
+
+impl SegmentCutter {
+    /// Adds the next entry in path order; gives a segment when it is full.
+    pub fn push(&mut self, entry: &Entry) -> Option<Segment> {
+        row::put_row(&mut self.raw, &self.last, entry);
+        self.rows += 1;
+        self.last.clear();
+        self.last.extend_from_slice(entry.path.as_bytes());
+        if cuts(self.raw.len(), &self.last) { self.finish() } else { None }
+    }
+
+    /// What is left, if anything.
+    pub fn finish(&mut self) -> Option<Segment> {
+        if self.rows == 0 {
+            return None;
+        }
+        let last = TreePath::parse(std::mem::take(&mut self.last)).unwrap_or_default();
+        Some(Segment { raw: std::mem::take(&mut self.raw), rows: std::mem::take(&mut self.rows), last })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{Kind, Stamp, Witness};
+
+    fn file(name: &str) -> Entry {
+        Entry {
+            path: TreePath::parse(name.as_bytes().to_vec()).unwrap(),
+            kind: Kind::File { size: 0, content: vec![] },
+            mode: 0o644,
+            uid: 1,
+            gid: 1,
+            modified: Stamp { seconds: 1_700_000_000, nanoseconds: 1 },
+            xattrs: vec![],
+            witness: Witness::default(),
+        }
+    }
+
+    fn cut(names: impl Iterator<Item = String>) -> Vec<Segment> {
+        let mut cutter = SegmentCutter::default();
+        let mut out: Vec<_> = names.filter_map(|name| cutter.push(&file(&name))).collect();
+        out.extend(cutter.finish());
+        out
+    }
+
+    #[test]
+    fn a_new_entry_changes_few_segments() {
+        let before = cut((0..50_000).map(|i| format!("d/{i:06}")));
+        let after = cut((0..50_000).flat_map(|i| {
+            let extra = (i == 25_000).then(|| format!("d/{i:06}x"));
+            std::iter::once(format!("d/{i:06}")).chain(extra)
+        }));
+        assert!(before.len() > 5, "{}", before.len());
+        let new = after.iter().filter(|s| !before.contains(s)).count();
+        assert_eq!(new, 1);
+    }
+
+    #[test]
+    fn a_block_gives_its_rows_back() {
+        let segments = cut((0..3000).map(|i| format!("{i:05}")));
+        let bytes = segments[0].to_block().unwrap();
+        let raw_length = u32::try_from(segments[0].raw.len()).unwrap();
+        let mut decoder = Decoder::new().unwrap();
+        let raw = read_block(&mut decoder, &bytes, raw_length).unwrap();
+        assert_eq!(raw, segments[0].raw);
+        assert_eq!(entries(&raw).unwrap().len(), segments[0].rows as usize);
+        assert!(read_block(&mut decoder, &bytes, raw_length + 1).is_err());
+    }
+}
