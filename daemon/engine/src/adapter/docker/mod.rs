@@ -1,0 +1,1 @@
+//! The Docker port over bollard.

@@ -1,0 +1,1 @@
+//! The store port over S3 and over a local directory.

@@ -1,0 +1,205 @@
+//! The manifest: the small signed object whose appearance in the store is the commit of a snapshot.
+//!
+//! It is two lines: the body as JSON, then the signature over exactly the bytes of the first line. So no
+//! reader has to agree on how JSON is spelled before it can check who wrote it. Unknown fields of the same
+//! format version are kept out of the way, unknown versions are refused by name.
+
+use std::collections::BTreeMap;
+
+use archive::channel::{Notes, Totals};
+use archive::frame::Hash;
+use archive::layout::{BlockRef, FORMAT, RootRef, hex_hash};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::words::{HostName, Number, RunId, SourceName};
+
+/// No manifest is larger; checked before it is fetched.
+pub const MANIFEST_BYTES_MAX: u64 = 16 << 20;
+
+/// How a snapshot's content lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SnapshotKind {
+    /// Its own pack is a complete tarball.
+    Full,
+    /// Points into packs of earlier snapshots.
+    Incremental,
+}
+
+/// How the writers of the source were held while it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Consistency {
+    /// Not at all: files may be of different moments.
+    Live,
+    /// No container had it mounted and running.
+    Idle,
+}
+
+/// One pack that the snapshot needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackRef {
+    /// Its id within the lineage, which extents carry.
+    pub id: u64,
+    /// Its file name in the lineage's folder.
+    pub name: String,
+    /// All of its bytes.
+    pub length: u64,
+    /// BLAKE3 of all of its bytes.
+    #[serde(with = "hex_hash")]
+    pub hash: Hash,
+    /// Length of its raw content stream.
+    pub raw_bytes: u64,
+    /// Where its footer lies.
+    pub footer: BlockRef,
+}
+
+/// What Docker knew of the volume; enough to make it again.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct VolumeShape {
+    /// The volume's name in Docker, or the host path of a bind mount.
+    pub name: String,
+    /// `local`, or a plugin; empty for a bind mount.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub driver: String,
+    /// Options of the driver.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
+    /// Labels; compose accepts a volume by these.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A container that had the source mounted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserOfSource {
+    /// Its name.
+    pub container: String,
+    /// The image's name, as it was started.
+    pub image: String,
+    /// The image's content id.
+    pub image_id: String,
+    /// Where the source was mounted.
+    pub at: String,
+    /// Whether it ran while the source was read.
+    pub running: bool,
+}
+
+/// The manifest before this one, deleted ones among them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// Its number.
+    pub number: Number,
+    /// BLAKE3 of the whole manifest object.
+    #[serde(with = "hex_hash")]
+    pub hash: Hash,
+}
+
+/// One snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Whose.
+    pub host: HostName,
+    /// Which source.
+    pub source: SourceName,
+    /// Its number: with the source, its id.
+    pub number: Number,
+    /// The run that made it.
+    pub run: RunId,
+    /// When reading began; snapshots are ordered by this.
+    pub taken_at: Timestamp,
+    /// When the pack was complete.
+    pub finished_at: Timestamp,
+    /// Full or incremental.
+    pub kind: SnapshotKind,
+    /// How writers were held.
+    pub consistency: Consistency,
+    /// Made by hand, so outside the count of retention.
+    pub by_hand: bool,
+    /// What it holds.
+    pub totals: Totals,
+    /// Every pack that its extents and tables name.
+    pub packs: Vec<PackRef>,
+    /// The entries table.
+    pub entries: Vec<RootRef>,
+    /// What changed, vanished, or could not be read.
+    pub notes: Notes,
+    /// The volume.
+    pub volume: VolumeShape,
+    /// Who used it.
+    pub users: Vec<UserOfSource>,
+    /// Versions that made it: `backupd`, `docker`, `helper` (image id).
+    pub made_by: BTreeMap<String, String>,
+    /// The one before; `None` for the first.
+    pub parent: Option<Parent>,
+}
+
+/// Why bytes are not a manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Written by a newer program, or no manifest at all.
+    #[error("is of format version {0}, and this program reads version {FORMAT}")]
+    Version(u32),
+    /// Not JSON of that shape, or lengths that cannot be.
+    #[error("cannot be read: {0}")]
+    Malformed(String),
+    /// It lies under a name that is not its own.
+    #[error("says that it is `{0}`, which is not where it lies")]
+    Misplaced(String),
+}
+
+impl Manifest {
+    /// Whether entries that should be there are missing.
+    pub fn is_partial(&self) -> bool {
+        self.notes.is_partial()
+    }
+
+    /// Bytes that the snapshot itself added to the store, its manifest apart.
+    pub fn sent_bytes(&self) -> u64 {
+        self.packs.iter().filter(|pack| pack.id / 4 == self.number.get()).map(|pack| pack.length).sum()
+    }
+
+    /// Reads the first line and checks what later steps would trust.
+    pub fn parse(body: &[u8]) -> Result<Self, ManifestError> {
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let version: Version =
+            serde_json::from_slice(body).map_err(|e| ManifestError::Malformed(e.to_string()))?;
+        if version.format != FORMAT {
+            return Err(ManifestError::Version(version.format));
+        }
+        let manifest: Self =
+            serde_json::from_slice(body).map_err(|e| ManifestError::Malformed(e.to_string()))?;
+        manifest.check().map_err(|why| ManifestError::Malformed(why.to_owned()))?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        for (i, pack) in self.packs.iter().enumerate() {
+            if crate::format::names::parse_pack_name(&pack.name).is_none_or(|(n, _)| n.get() != pack.id / 4) {
+                return Err("pack name and pack id do not belong together");
+            }
+            if self.packs[..i].iter().any(|other| other.id == pack.id) {
+                return Err("two packs with one id");
+            }
+            let end = pack.footer.offset.checked_add(u64::from(pack.footer.length));
+            if end.is_none_or(|end| end > pack.length) {
+                return Err("footer lies outside its pack");
+            }
+        }
+        for root in &self.entries {
+            let pack =
+                self.packs.iter().find(|pack| pack.id == root.pack).ok_or("table in a pack not listed")?;
+            let end = root.block.offset.checked_add(u64::from(root.block.length));
+            if end.is_none_or(|end| end > pack.length) {
+                return Err("table lies outside its pack");
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,4 @@
+//! What lies in the store beside packs: names, manifests, keys. `FORMAT.md` is the whole of it.
+
+pub mod manifest;
+pub mod names;

@@ -1,0 +1,1 @@
+//! Streams between helper and store: bounded, checked, without policy.

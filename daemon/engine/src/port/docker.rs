@@ -1,0 +1,302 @@
+//! The container engine of this host.
+//!
+//! Every call has a deadline of its own and gives [`DockerError`] when it passes; nothing waits for ever on a
+//! daemon that does not answer. Nothing here ever pulls an image, and nothing creates a volume unless it is
+//! asked to by name.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::words::RunId;
+
+/// Every container of ours carries it, with the run's id.
+pub const RUN_LABEL: &str = "backupd.run";
+
+/// Beside it, which state folder the run belongs to: two installations on one host leave each other alone.
+pub const OWNER_LABEL: &str = "backupd.owner";
+
+/// What went wrong, as far as it matters for what to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DockerErrorKind {
+    /// The socket is not there, refused, or nobody answers in time.
+    Unreachable,
+    /// No permission to use the socket.
+    Denied,
+    /// No such container or volume.
+    NotFound,
+    /// The volume or container is in use, or exists already.
+    Conflict,
+    /// The engine is too old, or lacks what we need.
+    Unsupported,
+    /// The helper ended without saying how: killed, out of memory, engine died.
+    HelperDied,
+    /// Everything else.
+    Other,
+}
+
+/// The engine could not do a thing.
+#[derive(Debug, thiserror::Error)]
+#[error("{deed}: {why}")]
+pub struct DockerError {
+    /// What kind.
+    pub kind: DockerErrorKind,
+    /// What was tried: `create helper container`.
+    pub deed: String,
+    /// In words.
+    pub why: String,
+}
+
+/// The engine itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// `20.10.24`.
+    pub version: String,
+    /// `1.41`.
+    pub api: String,
+    /// Host folders can be bind-mounted into helpers, so the fast channel works.
+    pub local: bool,
+    /// Bytes that may still be written under the engine's data root; `None` if it is not this machine.
+    pub data_root: Option<String>,
+}
+
+/// A volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Its name.
+    pub name: String,
+    /// `local` or a plugin.
+    pub driver: String,
+    /// Options that it was made with.
+    pub options: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Where the host sees it, if the driver says so.
+    pub mountpoint: Option<String>,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
+    /// Docker made up its name.
+    pub anonymous: bool,
+}
+
+/// A volume to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NewVolume {
+    /// Its name.
+    pub name: String,
+    /// `local` if empty.
+    pub driver: String,
+    /// Options of the driver.
+    pub options: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What a container has mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountOf {
+    /// A volume.
+    Volume {
+        /// Its name.
+        name: String,
+    },
+    /// A folder of the host.
+    Bind {
+        /// Which.
+        path: String,
+    },
+    /// tmpfs, npipe and the like: nothing to back up.
+    Other,
+}
+
+/// One mount of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// What.
+    pub of: MountOf,
+    /// Where in the container.
+    pub at: String,
+    /// May the container write there.
+    pub writable: bool,
+}
+
+/// What a container is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainerState {
+    /// Its process runs.
+    Running,
+    /// Its process is frozen.
+    Paused,
+    /// The engine is about to start it again.
+    Restarting,
+    /// Created or ended.
+    Down,
+}
+
+/// What its health check says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It has none.
+    None,
+    /// Not yet known.
+    Starting,
+    /// Fine.
+    Healthy,
+    /// Not fine.
+    Unhealthy,
+}
+
+/// A container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// Its id, whole.
+    pub id: String,
+    /// Its name, without a slash.
+    pub name: String,
+    /// Image as it was named.
+    pub image: String,
+    /// Image by content.
+    pub image_id: String,
+    /// State.
+    pub state: ContainerState,
+    /// Health.
+    pub health: Health,
+    /// When it was last started.
+    pub started_at: Option<Timestamp>,
+    /// `no`, `always`, `unless-stopped`, `on-failure:3`.
+    pub restart_policy: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Mounts.
+    pub mounts: Vec<Mount>,
+    /// It removes itself when it ends, so stopping it would destroy it.
+    pub auto_remove: bool,
+}
+
+/// What a helper may do with its one mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Read-only mount, `DAC_READ_SEARCH` alone.
+    Read,
+    /// Writable mount, and just what giving back owners, modes, devices and capabilities needs.
+    Write,
+}
+
+/// The one thing that a helper sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HelperMount {
+    /// An existing volume, by name.
+    Volume(String),
+    /// An existing folder of the host.
+    Folder(String),
+}
+
+/// A helper to be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HelperSpec {
+    /// The run it works for.
+    pub run: RunId,
+    /// Our installation.
+    pub owner: String,
+    /// What it sees as `/source`.
+    pub mount: HelperMount,
+    /// What it may do.
+    pub access: Access,
+    /// Memory limit.
+    pub memory_bytes: u64,
+    /// Process limit.
+    pub pids: u32,
+}
+
+/// A running helper with its channel, before the first record.
+pub struct Helper {
+    /// Records from the helper.
+    pub from: Box<dyn AsyncRead + Send + Unpin>,
+    /// Records to the helper.
+    pub to: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Its life.
+    pub life: Box<dyn HelperLife>,
+}
+
+/// The end of a helper.
+///
+/// `finish` and `kill` both remove the container; after either nothing of it is left. If this is dropped
+/// (or our process dies) the container stays until a sweep finds it by its labels.
+#[async_trait]
+pub trait HelperLife: Send + Sync {
+    /// Why it ended, as the engine saw it: exit status, out of memory. Waits at most `patience`.
+    async fn finish(self: Box<Self>, patience: Duration) -> Result<(), DockerError>;
+
+    /// Ends it now.
+    async fn kill(self: Box<Self>) -> Result<(), DockerError>;
+}
+
+/// A helper that a dead run may have left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// Container id.
+    pub id: String,
+    /// From its label.
+    pub run: RunId,
+    /// From its label.
+    pub owner: String,
+}
+
+/// The container engine.
+///
+/// * `volume` and `container` give `None` for what does not exist and never make anything.
+/// * `create_volume` fails with `Conflict` if the name is taken.
+/// * `stop` returns when the container is down; `start` when it was started (not when it is healthy). Both
+///   are `Ok` if that is so already.
+/// * `open_helper` makes sure of the helper's image first (made by us, addressed by content, loaded through
+///   the engine), creates the container with labels, limits and no way out, connects its channel and returns
+///   when it is connected. If it fails, nothing is left behind. It fails with `NotFound` if the volume or
+///   folder is missing, and never lets the engine create it.
+/// * `leftovers` lists containers by our two labels and by nothing else.
+#[async_trait]
+pub trait Docker: Send + Sync {
+    /// Who is there.
+    async fn about(&self) -> Result<About, DockerError>;
+
+    /// The content id of the helper image, known before it is loaded.
+    fn helper_image_id(&self) -> String;
+
+    /// All volumes.
+    async fn volumes(&self) -> Result<Vec<Volume>, DockerError>;
+
+    /// One volume.
+    async fn volume(&self, name: &str) -> Result<Option<Volume>, DockerError>;
+
+    /// Makes a volume.
+    async fn create_volume(&self, new: &NewVolume) -> Result<Volume, DockerError>;
+
+    /// Removes a volume that nobody uses.
+    async fn remove_volume(&self, name: &str) -> Result<(), DockerError>;
+
+    /// All containers, stopped ones among them, ours apart.
+    async fn containers(&self) -> Result<Vec<Container>, DockerError>;
+
+    /// One container, by id or name.
+    async fn container(&self, id: &str) -> Result<Option<Container>, DockerError>;
+
+    /// Stops it, with `grace` before it is killed.
+    async fn stop(&self, id: &str, grace: Duration) -> Result<(), DockerError>;
+
+    /// Starts it.
+    async fn start(&self, id: &str) -> Result<(), DockerError>;
+
+    /// Sets its restart policy, in the words of [`Container::restart_policy`].
+    async fn set_restart_policy(&self, id: &str, policy: &str) -> Result<(), DockerError>;
+
+    /// Starts a helper and connects to it.
+    async fn open_helper(&self, spec: &HelperSpec) -> Result<Helper, DockerError>;
+
+    /// Containers of ours.
+    async fn leftovers(&self) -> Result<Vec<Leftover>, DockerError>;
+
+    /// Removes one of these by force.
+    async fn remove_leftover(&self, leftover: &Leftover) -> Result<(), DockerError>;
+}
