@@ -1,1 +1,11 @@
 //! Streams between helper and store: bounded, checked, without policy.
+//!
+//! Every byte that comes in here, from the store or from the helper, is hostile until its hash or its bounds
+//! have been checked. Memory is bounded by the constants of each stage, whatever the size of the volume.
+
+pub mod channel;
+pub mod entries;
+pub mod feed;
+pub mod frames;
+pub mod reading;
+pub mod receive;
