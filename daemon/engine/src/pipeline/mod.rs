@@ -4,8 +4,10 @@
 //! have been checked. Memory is bounded by the constants of each stage, whatever the size of the volume.
 
 pub mod channel;
+pub mod content;
 pub mod entries;
 pub mod feed;
 pub mod frames;
 pub mod reading;
 pub mod receive;
+pub mod scan;

@@ -1,1 +1,397 @@
-//! Soon.
+//! Backs up one source: helper, pack, manifest, row, in this order and no other.
+//!
+//! ```text
+//! lock the lineage → run row → helper → upload row → pack on its way → trailer → pack complete
+//!   → commit row → manifest (If-None-Match: *)  = the commit → catalog row → run ended
+//! ```
+//!
+//! Whatever stops in between leaves earlier snapshots as they were and the new one either whole or absent:
+//! before the manifest nothing names the pack, so what was uploaded is an orphan of this run that recovery
+//! removes; after it the snapshot is in the store, and recovery writes the rows that are missing.
+
+use std::collections::BTreeMap;
+
+use archive::channel::{Job, NoteKind, Notes, PackJob, Packed};
+use archive::layout::FORMAT;
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::catalog::Verb;
+use crate::failure::{Class, Failure};
+use crate::format::manifest::{Consistency, Manifest, PackRef, Parent, SnapshotKind};
+use crate::format::names::{Lineage, owner_key};
+use crate::format::owner::Owner;
+use crate::format::signed;
+use crate::pipeline::receive::{ReceiveError, receive};
+use crate::port::docker::{Access, Docker, HelperMount};
+use crate::port::store::{Put, Store, StoreErrorKind, Upload};
+use crate::usecase::blame;
+use crate::usecase::host::Host;
+use crate::usecase::index::{self, Signed};
+use crate::usecase::job::{Session, spec};
+use crate::usecase::opened;
+use crate::usecase::run::Run;
+use crate::usecase::source::{self, Source};
+use crate::usecase::watch::{Progress, Told, Watch};
+use crate::words::{Number, SourceName};
+
+/// What to back up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupRequest {
+    /// Which source.
+    pub source: SourceName,
+    /// Asked for by a person, so outside the count of retention.
+    pub by_hand: bool,
+    /// An empty source is meant.
+    pub allow_empty: bool,
+}
+
+/// A committed snapshot.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BackupReport {
+    /// Its id.
+    pub snapshot: String,
+    /// The source.
+    pub source: String,
+    /// Full or incremental.
+    pub kind: SnapshotKind,
+    /// Regular files.
+    pub files: u64,
+    /// Apparent bytes of them.
+    pub bytes: u64,
+    /// Bytes that went to the store.
+    pub sent_bytes: u64,
+    /// How long writers were held.
+    pub freeze_seconds: f64,
+    /// How long it took.
+    pub seconds: f64,
+    /// What a person should know, a line each.
+    pub warnings: Vec<String>,
+    /// Something that should be in it is not: `warnings` says what.
+    pub partial: bool,
+    /// All entries.
+    pub entries: u64,
+    /// The run.
+    pub run: String,
+}
+
+/// Backs up a source and gives the snapshot once it is committed.
+pub async fn backup(host: &Host, request: &BackupRequest, watch: &dyn Watch) -> Result<BackupReport, Failure> {
+    let began = host.clock().elapsed();
+    let docker = host.docker().await?;
+    let source = source::resolve(&*docker, &request.source).await?;
+    host.refuse_own_folders(&source.mount)?;
+    let store = host.store().await?;
+    let lineage = Lineage { host: host.settings().host.clone(), source: request.source.clone() };
+    let run = Run::begin(host, Verb::Backup, &lineage)?;
+    let deed = Deed { host, docker: &*docker, store: &*store, lineage: &lineage, source: &source, request, run: &run, watch };
+    let done = tokio::select! {
+        done = deed.run() => done,
+        () = cancelled(&run, watch) => {
+            // The future that was dropped holds no locks; what it began is undone like after a crash.
+            Err(Failure::new(Class::Interrupted, format!("backup of `{}` was interrupted", request.source))
+                .hint("nothing was committed; earlier snapshots are as they were"))
+        }
+    };
+    if done.is_err() {
+        deed.undo().await;
+    }
+    let mut report = run.end(done)?;
+    report.seconds = (host.clock().elapsed().saturating_sub(began)).as_secs_f64();
+    Ok(report)
+}
+
+/// Returns when somebody asks for an end, here or with `backupctl cancel`.
+async fn cancelled(run: &Run<'_>, watch: &dyn Watch) {
+    tokio::select! {
+        () = watch.cancel().asked() => {}
+        () = run.cancel_requested() => {}
+    }
+}
+
+/// One backup, with everything that it needs.
+struct Deed<'a> {
+    host: &'a Host,
+    docker: &'a dyn Docker,
+    store: &'a dyn Store,
+    lineage: &'a Lineage,
+    source: &'a Source,
+    request: &'a BackupRequest,
+    run: &'a Run<'a>,
+    watch: &'a dyn Watch,
+}
+
+impl Deed<'_> {
+    async fn run(&self) -> Result<BackupReport, Failure> {
+        self.own().await?;
+        let parent = self.parent().await?;
+        let number = match &parent {
+            None => Number::FIRST,
+            Some(parent) => parent.manifest.number.next().ok_or_else(|| {
+                Failure::failed(format!("lineage `{}` has used up its numbers", self.lineage.source))
+            })?,
+        };
+        let taken_at = self.host.clock().now();
+        self.watch.tell(Told::Step(format!("reading {}", self.request.source)));
+        let pack = self.pack(number, taken_at).await?;
+        let manifest = self.manifest(number, taken_at, pack, parent.as_ref()).await?;
+        let sealed = self.commit(&manifest).await?;
+        self.host.note_snapshot(self.lineage, &manifest, &sealed, None)?;
+        Ok(self.report(&manifest))
+    }
+
+    /// Makes sure that no other machine writes under this name.
+    async fn own(&self) -> Result<(), Failure> {
+        let host = &self.lineage.host;
+        if index::owner(self.store, host).await?.is_none() {
+            let key = owner_key(host);
+            let owner = Owner::new(host.clone(), self.host.installation(), self.host.key()?.public(), self.host.clock().now());
+            let bytes = owner.to_bytes().map_err(|e| Failure::failed(format!("write `{key}`")).because(e))?;
+            match self.store.put(&key, bytes.into(), Put::IfAbsent).await {
+                Ok(()) => {}
+                // Someone was faster, or a reply was lost; who it was is read back next.
+                Err(e) if e.kind == StoreErrorKind::Exists => {}
+                Err(e) => return Err(blame::store(format!("write `{key}`"), e)),
+            }
+        }
+        match index::owner(self.store, host).await? {
+            Some(owner) => self.host.allowed_by(&owner),
+            None => Err(Failure::failed(format!("`{}` was written and is not there", owner_key(host)))
+                .hint("the store loses what it has taken; do not rely on it")),
+        }
+    }
+
+    /// The manifest before, deleted ones among them, so that numbers are never used twice.
+    async fn parent(&self) -> Result<Option<Signed>, Failure> {
+        let folder = index::folder(self.store, self.lineage).await?;
+        let Some(highest) = folder.highest() else { return Ok(None) };
+        let deleted = !folder.live.contains(&highest);
+        let trusted = opened::trusted(self.host, self.store, &self.lineage.host).await?;
+        index::manifest(self.store, self.lineage, highest, deleted, &trusted).await.map(Some)
+    }
+
+    /// Reads the source into a complete pack object.
+    async fn pack(&self, number: Number, taken_at: Timestamp) -> Result<(PackRef, Packed), Failure> {
+        let id = number.pack_id(0);
+        let name = Lineage::pack_name(number, taken_at, self.run.id());
+        let key = format!("{}{name}", self.lineage.prefix());
+        let effort = self.host.settings().effort;
+        let job = Job::Pack(PackJob { pack: id, level: effort.level, workers: effort.workers() });
+        let spec = spec(self.host, self.run.id(), &self.source.mount, Access::Read);
+        // The intent goes first: whatever happens from here on, recovery knows the key.
+        self.run.uploading(&key, None)?;
+        let what = format!("read source `{}`", self.request.source);
+        let mut session = Session::open(self.docker, &spec, &job, what).await?;
+        let store_what = || format!("write pack `{key}`");
+        let mut upload = match self.store.begin(&key).await {
+            Ok(upload) => upload,
+            Err(e) => {
+                session.kill().await;
+                return Err(blame::store(store_what(), e));
+            }
+        };
+        let received = receive(&mut *session.helper.from, &mut *upload, |progress, sent| {
+            self.tell(progress, sent);
+            self.note_upload(&key);
+        });
+        let packed = match received.await {
+            Ok(packed) => packed,
+            Err(ReceiveError::Source(e)) => {
+                abort(upload).await;
+                return Err(session.broke(e).await);
+            }
+            Err(ReceiveError::Store(e)) => {
+                session.kill().await;
+                abort(upload).await;
+                return Err(blame::store(store_what(), e));
+            }
+        };
+        if let Err(failure) = session.close().await.and_then(|()| self.not_empty(&packed)) {
+            abort(upload).await;
+            return Err(failure);
+        }
+        let length = upload.finish().await.map_err(|e| blame::store(store_what(), e))?;
+        if length != packed.length {
+            let why = format!("the store has {length} bytes of {}", packed.length);
+            return Err(Failure::failed(store_what()).because(why).hint("`backupctl doctor`"));
+        }
+        let pack = PackRef {
+            id,
+            name,
+            length,
+            hash: packed.hash,
+            raw_bytes: packed.raw_bytes,
+            footer: packed.footer,
+        };
+        Ok((pack, packed))
+    }
+
+    /// An empty source is far more often a wrong mount than a wish.
+    fn not_empty(&self, packed: &Packed) -> Result<(), Failure> {
+        if packed.totals.entries > 1 || self.request.allow_empty {
+            return Ok(());
+        }
+        Err(Failure::new(Class::Unsafe, format!("source `{}` is empty", self.request.source))
+            .hint("if it is meant to be, add `--allow-empty`"))
+    }
+
+    fn tell(&self, progress: archive::channel::Progress, _sent: u64) {
+        self.run.progress(progress.entries, progress.bytes, &progress.path);
+        self.watch.tell(Told::Progress(Progress {
+            entries: progress.entries,
+            bytes: progress.bytes,
+            of_bytes: None,
+            path: progress.path,
+        }));
+    }
+
+    fn note_upload(&self, _key: &str) {}
+
+    async fn manifest(
+        &self,
+        number: Number,
+        taken_at: Timestamp,
+        (pack, packed): (PackRef, Packed),
+        parent: Option<&Signed>,
+    ) -> Result<Manifest, Failure> {
+        // Asked again: a container that started while the source was read wrote into the copy.
+        let now = source::resolve(self.docker, &self.request.source).await?;
+        let consistency = match (self.source.consistency(), now.consistency()) {
+            (Consistency::Idle, Consistency::Idle) if same_starts(self.source, &now) => Consistency::Idle,
+            (Consistency::Live | Consistency::Idle, Consistency::Live | Consistency::Idle) => Consistency::Live,
+        };
+        let about = self.docker.about().await.map_err(|e| blame::docker("ask Docker for its version", e))?;
+        let made_by = BTreeMap::from([
+            ("backupd".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("docker".to_owned(), about.version),
+            ("helper".to_owned(), self.docker.helper_image_id()),
+        ]);
+        Ok(Manifest {
+            format: FORMAT,
+            host: self.lineage.host.clone(),
+            source: self.lineage.source.clone(),
+            number,
+            run: self.run.id().clone(),
+            taken_at,
+            finished_at: self.host.clock().now(),
+            kind: SnapshotKind::Full,
+            consistency,
+            by_hand: self.request.by_hand,
+            totals: packed.totals,
+            packs: vec![pack],
+            entries: packed.entries,
+            notes: packed.notes,
+            volume: self.source.shape.clone(),
+            users: self.source.users_of_source(),
+            made_by,
+            parent: parent.map(|parent| Parent { number: parent.manifest.number, hash: parent.hash }),
+        })
+    }
+
+    /// PUTs the manifest: with it the snapshot is, without it it is not.
+    async fn commit(&self, manifest: &Manifest) -> Result<Bytes, Failure> {
+        let key = self.lineage.manifest(manifest.number);
+        let what = || format!("commit snapshot `{}@{}`", self.lineage.source, manifest.number);
+        let sealed = signed::seal(manifest, self.host.key()?).map_err(|e| Failure::failed(what()).because(e))?;
+        self.watch.tell(Told::Step(format!("committing {}@{}", self.lineage.source, manifest.number)));
+        self.run.committing(manifest.number)?;
+        match self.store.put(&key, sealed.clone(), Put::IfAbsent).await {
+            Ok(()) => {}
+            Err(e) if e.kind == StoreErrorKind::Exists || e.kind.is_retryable() => {
+                // It may be our own, whose reply was lost: then it is committed.
+                tracing::debug!("commit: {e}; reading back");
+            }
+            Err(e) => return Err(blame::store(what(), e)),
+        }
+        // Read back whatever was said: a server that ignores the condition shows another writer only here.
+        let found = self.store.get(&key, crate::format::manifest::MANIFEST_BYTES_MAX).await;
+        let found = found.map_err(|e| blame::store(what(), e))?;
+        if found == sealed {
+            return Ok(sealed);
+        }
+        Err(Failure::new(Class::Busy, what())
+            .because("another machine or run has committed that number meanwhile")
+            .hint("if this host was cloned, give each copy its own name with `--host`; else try again"))
+    }
+
+    fn report(&self, manifest: &Manifest) -> BackupReport {
+        BackupReport {
+            snapshot: opened::snapshot_id(self.host, self.lineage, manifest.number),
+            source: self.lineage.source.to_string(),
+            kind: manifest.kind,
+            files: manifest.totals.files,
+            bytes: manifest.totals.bytes,
+            sent_bytes: manifest.sent_bytes(),
+            freeze_seconds: 0.0,
+            seconds: 0.0,
+            warnings: warnings(&manifest.notes),
+            partial: manifest.is_partial(),
+            entries: manifest.totals.entries,
+            run: self.run.id().to_string(),
+        }
+    }
+
+    /// Takes back what this run put into the store before it failed. What cannot be taken back now stays
+    /// in the run's row, and recovery tries again.
+    async fn undo(&self) {
+        if let Err(e) = super::recover::undo_backup(self.host, self.docker, self.store, self.lineage, self.run.id()).await {
+            tracing::warn!("clean up after run {}: {e}", self.run.id());
+        }
+    }
+}
+
+/// Nobody who was up was started anew, and nobody came up.
+fn same_starts(before: &Source, now: &Source) -> bool {
+    let starts = |source: &Source| -> Vec<_> {
+        source.users.iter().map(|user| (user.container.id.clone(), user.container.started_at)).collect()
+    };
+    starts(before) == starts(now)
+}
+
+/// Gives up an upload. If even that fails, the run's row names it and recovery aborts it.
+async fn abort(upload: Box<dyn Upload>) {
+    if let Err(e) = upload.abort().await {
+        tracing::debug!("abort upload: {e}");
+    }
+}
+
+/// Notes as lines for a person.
+pub(crate) fn warnings(notes: &Notes) -> Vec<String> {
+    let kinds = [
+        (NoteKind::Unreadable, notes.unreadable, "could not be read and are missing"),
+        (NoteKind::Changed, notes.changed, "changed while they were read"),
+        (NoteKind::Vanished, notes.vanished, "vanished before they were read"),
+        (NoteKind::OtherMount, notes.other_mounts, "are mount points; what is mounted there is left out"),
+        (NoteKind::Attribute, notes.attributes, "have attributes that were not taken over"),
+    ];
+    let mut lines = Vec::new();
+    for (kind, count, words) in kinds.into_iter().filter(|(_, count, _)| *count > 0) {
+        let named: Vec<_> = notes
+            .named
+            .iter()
+            .filter(|note| note.what == kind)
+            .take(3)
+            .map(|note| match note.why.is_empty() {
+                true => format!("`{}`", note.path),
+                false => format!("`{}` ({})", note.path, note.why),
+            })
+            .collect();
+        let more = if count > named.len() as u64 { ", …" } else { "" };
+        lines.push(format!("{count} entries {words}: {}{more}", named.join(", ")));
+    }
+    lines
+}
+
+impl Host {
+    /// A source that holds the store, or our own state, would grow by being backed up.
+    fn refuse_own_folders(&self, mount: &HelperMount) -> Result<(), Failure> {
+        let HelperMount::Folder(folder) = mount else { return Ok(()) };
+        let own = [Some(self.settings().state.clone()), self.store_folder()];
+        match own.into_iter().flatten().find(|own| own.starts_with(folder)) {
+            None => Ok(()),
+            Some(own) => Err(Failure::new(Class::Unsafe, format!("`{folder}` holds `{}` of backupd itself", own.display()))
+                .hint("mount a folder beside it, or move the store with `--store`")),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Reads manifests from the store and checks who wrote them. The catalog is filled from here, and every
+//! verb that reads a snapshot comes through here.
+
+use archive::frame::Hash;
+use bytes::Bytes;
+
+use crate::failure::{Class, Failure};
+use crate::format::manifest::{MANIFEST_BYTES_MAX, Manifest, ManifestError};
+use crate::format::names::{Lineage, LineageKey, owner_key};
+use crate::format::owner::Owner;
+use crate::format::signed::{self, PublicKey};
+use crate::port::store::{ReadStore, StoreErrorKind};
+use crate::usecase::blame;
+use crate::words::{HostName, Number};
+
+/// `owner.json` is a few hundred bytes.
+const OWNER_BYTES_MAX: u64 = 64 << 10;
+
+/// A manifest whose signature was checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Signed {
+    /// What it says.
+    pub(crate) manifest: Manifest,
+    /// Hash of the whole object, for the chain.
+    pub(crate) hash: Hash,
+    /// The object as it lies in the store.
+    pub(crate) bytes: Bytes,
+}
+
+/// What a lineage's folder holds.
+#[derive(Debug, Default)]
+pub(crate) struct Folder {
+    /// Numbers that count.
+    pub(crate) live: Vec<Number>,
+    /// Numbers that were soft-deleted and not undeleted.
+    pub(crate) deleted: Vec<Number>,
+    /// Packs: number, key, length.
+    pub(crate) packs: Vec<(Number, String, u64)>,
+}
+
+impl Folder {
+    /// The highest number that was ever used and is still known.
+    pub(crate) fn highest(&self) -> Option<Number> {
+        self.live.iter().chain(&self.deleted).max().copied()
+    }
+}
+
+/// Lists a lineage.
+pub(crate) async fn folder(store: &dyn ReadStore, lineage: &Lineage) -> Result<Folder, Failure> {
+    let prefix = lineage.prefix();
+    let listed = store.list(&prefix).await.map_err(|e| blame::store(format!("list `{prefix}`"), e))?;
+    let mut folder = Folder::default();
+    for object in listed {
+        match lineage.parse(&object.key) {
+            Some(LineageKey::Manifest(number)) => folder.live.push(number),
+            Some(LineageKey::Deleted(number)) => folder.deleted.push(number),
+            Some(LineageKey::Pack { number, .. }) => folder.packs.push((number, object.key, object.length)),
+            None => {}
+        }
+    }
+    // A crash between tombstone and delete leaves both: the live one wins.
+    folder.deleted.retain(|number| !folder.live.contains(number));
+    Ok(folder)
+}
+
+/// All lineages in the store, of one host or of all.
+pub(crate) async fn lineages(store: &dyn ReadStore, host: Option<&HostName>) -> Result<Vec<Lineage>, Failure> {
+    let hosts = match host {
+        Some(host) => vec![host.clone()],
+        None => {
+            let folders = store.folders("").await.map_err(|e| blame::store("list the store's hosts", e))?;
+            folders.iter().filter_map(|folder| folder.parse().ok()).collect()
+        }
+    };
+    let mut lineages = Vec::new();
+    for host in hosts {
+        let prefix = format!("{host}/");
+        let folders = store.folders(&prefix).await;
+        let folders = folders.map_err(|e| blame::store(format!("list `{prefix}`"), e))?;
+        let names = folders.iter().filter_map(|folder| {
+            crate::format::names::lineage_of(&format!("{prefix}{folder}/any"))
+        });
+        lineages.extend(names);
+    }
+    Ok(lineages)
+}
+
+/// Who writes under a host's folder; `None` before the first backup.
+pub(crate) async fn owner(store: &dyn ReadStore, host: &HostName) -> Result<Option<Owner>, Failure> {
+    let key = owner_key(host);
+    match store.get(&key, OWNER_BYTES_MAX).await {
+        Ok(bytes) => Owner::parse(host, &bytes).map(Some).map_err(|e| {
+            let hint = e.hint();
+            let failure = Failure::new(Class::WrongKey, format!("read `{key}`")).because(e);
+            match hint {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        }),
+        Err(e) if e.kind == StoreErrorKind::NotFound => Ok(None),
+        Err(e) => Err(blame::store(format!("read `{key}`"), e)),
+    }
+}
+
+/// Reads a manifest that must be signed by one of `trusted`.
+pub(crate) async fn manifest(
+    store: &dyn ReadStore,
+    lineage: &Lineage,
+    number: Number,
+    deleted: bool,
+    trusted: &[PublicKey],
+) -> Result<Signed, Failure> {
+    let key = if deleted { lineage.deleted(number) } else { lineage.manifest(number) };
+    let bytes = match store.get(&key, MANIFEST_BYTES_MAX).await {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind == StoreErrorKind::NotFound => {
+            return Err(Failure::not_found(format!("there is no snapshot `{}@{number}`", lineage.source))
+                .hint(format!("`backupctl snapshots {}` shows what there is", lineage.source)));
+        }
+        Err(e) => return Err(blame::store(format!("read manifest `{key}`"), e)),
+    };
+    check(&bytes, lineage, number, trusted).map_err(|failure| Failure {
+        what: format!("read manifest `{key}`: {}", failure.what),
+        ..failure
+    })
+}
+
+/// Checks the bytes of a manifest: signature, version, place.
+pub(crate) fn check(
+    bytes: &Bytes,
+    lineage: &Lineage,
+    number: Number,
+    trusted: &[PublicKey],
+) -> Result<Signed, Failure> {
+    let opened = signed::open(bytes).map_err(|e| {
+        Failure::new(Class::WrongKey, "its signature does not match: it was damaged or not written by this host")
+            .because(e)
+            .hint("do not restore it; `backupctl snapshots` shows others, `backupctl verify` checks them")
+    })?;
+    if !trusted.contains(&opened.signed_by) {
+        return Err(Failure::new(Class::WrongKey, format!("it is signed by an unknown key `{}`", opened.signed_by))
+            .hint(format!(
+                "the key of host `{}` stands in `{}`; if another machine took over that name, give this one its own with `--host`",
+                lineage.host,
+                owner_key(&lineage.host)
+            )));
+    }
+    let manifest = Manifest::parse(opened.body).map_err(|e| {
+        let hint = match &e {
+            ManifestError::Version(_) => "a newer backupctl wrote it: use that version to read it",
+            ManifestError::Malformed(_) | ManifestError::Misplaced(_) => "`backupctl verify` tells which snapshots are whole",
+        };
+        Failure::failed("its content cannot be used").because(e).hint(hint)
+    })?;
+    let place = (&manifest.host, &manifest.source, manifest.number);
+    if place != (&lineage.host, &lineage.source, number) {
+        let own = format!("{}/{}@{}", manifest.host, manifest.source, manifest.number);
+        return Err(Failure::new(Class::WrongKey, "it lies under a name that is not its own")
+            .because(ManifestError::Misplaced(own))
+            .hint("somebody moved it; do not restore it"));
+    }
+    Ok(Signed { manifest, hash: opened.hash, bytes: bytes.clone() })
+}

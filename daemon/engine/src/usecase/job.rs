@@ -1,0 +1,122 @@
+//! Runs one job in one helper, and makes sure that the helper is gone afterwards.
+
+use std::time::Duration;
+
+use archive::channel::{Job, RecordKind};
+use serde::de::DeserializeOwned;
+
+use crate::failure::Failure;
+use crate::pipeline::channel::{ChannelError, give_job, read_record};
+use crate::port::docker::{Access, Docker, Helper, HelperLife, HelperMount, HelperSpec};
+use crate::usecase::blame;
+use crate::usecase::host::Host;
+use crate::words::RunId;
+
+/// A helper that has said that it is done has nothing left to do but to end.
+const END_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a helper for this run looks like.
+pub(crate) fn spec(host: &Host, run: &RunId, mount: &HelperMount, access: Access) -> HelperSpec {
+    HelperSpec {
+        run: run.clone(),
+        owner: host.owner(),
+        mount: mount.clone(),
+        access,
+        memory_bytes: host.settings().effort.helper_memory_bytes,
+        pids: 64,
+    }
+}
+
+/// A helper at work; ends it when the work is over, however it ended.
+pub(crate) struct Session {
+    /// The channel.
+    pub(crate) helper: Helper,
+    what: String,
+}
+
+impl Session {
+    /// Starts a helper and gives it its job.
+    pub(crate) async fn open(
+        docker: &dyn Docker,
+        spec: &HelperSpec,
+        job: &Job,
+        what: impl Into<String>,
+    ) -> Result<Self, Failure> {
+        let what = what.into();
+        let helper = docker.open_helper(spec).await.map_err(|e| blame::docker(what.clone(), e))?;
+        let mut session = Self { helper, what };
+        let given = give_job(&mut *session.helper.from, &mut *session.helper.to, job).await;
+        match given {
+            Ok(()) => Ok(session),
+            Err(e) => Err(session.broke(e).await),
+        }
+    }
+
+    /// The job was done and said so; whatever the container does now changes nothing about that, but it
+    /// must be gone.
+    pub(crate) async fn close(self) -> Result<(), Failure> {
+        let Self { helper: Helper { from, to, life }, what } = self;
+        drop((from, to));
+        life.finish(END_PATIENCE).await.map_err(|e| blame::docker(what, e))
+    }
+
+    /// Ends the helper because of something that happened elsewhere.
+    pub(crate) async fn kill(self) {
+        let Helper { from, to, life } = self.helper;
+        drop((from, to));
+        kill(life).await;
+    }
+
+    /// The channel broke. The engine may know why: out of memory, killed, never started.
+    pub(crate) async fn broke(self, error: ChannelError) -> Failure {
+        let Self { helper: Helper { from, to, life }, what } = self;
+        drop((from, to));
+        match error {
+            ChannelError::Cut => match life.finish(END_PATIENCE).await {
+                Err(why) => blame::docker(what, why),
+                Ok(()) => blame::channel(what, error),
+            },
+            ChannelError::Failed(_)
+            | ChannelError::Silent
+            | ChannelError::Protocol(_)
+            | ChannelError::Version(_) => {
+                kill(life).await;
+                blame::channel(what, error)
+            }
+        }
+    }
+}
+
+async fn kill(life: Box<dyn HelperLife>) {
+    if let Err(e) = life.kill().await {
+        // Nothing is lost: it has no way out, and the next start sweeps it by its label.
+        tracing::warn!("remove helper: {e}");
+    }
+}
+
+/// Runs a job that is one question and one answer.
+pub(crate) async fn ask<T: DeserializeOwned>(
+    docker: &dyn Docker,
+    spec: &HelperSpec,
+    job: &Job,
+    what: impl Into<String>,
+) -> Result<T, Failure> {
+    let mut session = Session::open(docker, spec, job, what).await?;
+    let answer = async {
+        loop {
+            let record = read_record(&mut *session.helper.from).await?;
+            match record.kind {
+                RecordKind::Progress => {}
+                RecordKind::Done => return record.json::<T>(),
+                other => return Err(ChannelError::Protocol(format!("{other:?} as an answer"))),
+            }
+        }
+    };
+    match answer.await {
+        Ok(answer) => {
+            session.close().await?;
+            Ok(answer)
+        }
+        Err(e) => Err(session.broke(e).await),
+    }
+}

@@ -1,0 +1,196 @@
+//! Finds out what a source's name stands for on this host. Asks Docker, creates nothing, guesses nothing.
+
+use crate::failure::{Class, Failure};
+use crate::format::manifest::{Consistency, UserOfSource, VolumeShape};
+use crate::port::docker::{Container, ContainerState, Docker, HelperMount, MountOf, Volume};
+use crate::usecase::blame;
+use crate::words::SourceName;
+
+/// A container that has the source mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct User {
+    /// The container.
+    pub(crate) container: Container,
+    /// Where.
+    pub(crate) at: String,
+    /// May it write.
+    pub(crate) writable: bool,
+}
+
+impl User {
+    /// Whether its processes exist, frozen or not.
+    pub(crate) fn is_up(&self) -> bool {
+        match self.container.state {
+            ContainerState::Running | ContainerState::Paused | ContainerState::Restarting => true,
+            ContainerState::Down => false,
+        }
+    }
+}
+
+/// A source as it is right now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// What a helper mounts.
+    pub(crate) mount: HelperMount,
+    /// What to remember of the volume.
+    pub(crate) shape: VolumeShape,
+    /// Who has it mounted, running or not.
+    pub(crate) users: Vec<User>,
+}
+
+impl Source {
+    /// What can be said of a copy that is read now: with a running writer, files are of different moments.
+    pub(crate) fn consistency(&self) -> Consistency {
+        let written = self.users.iter().any(|user| user.writable && user.is_up());
+        if written { Consistency::Live } else { Consistency::Idle }
+    }
+
+    /// For the manifest.
+    pub(crate) fn users_of_source(&self) -> Vec<UserOfSource> {
+        self.users
+            .iter()
+            .map(|user| UserOfSource {
+                container: user.container.name.clone(),
+                image: user.container.image.clone(),
+                image_id: user.container.image_id.clone(),
+                at: user.at.clone(),
+                running: user.is_up(),
+            })
+            .collect()
+    }
+}
+
+/// What `name` is now.
+pub(crate) async fn resolve(docker: &dyn Docker, name: &SourceName) -> Result<Source, Failure> {
+    let what = || format!("look up source `{name}`");
+    let containers = docker.containers().await.map_err(|e| blame::docker(what(), e))?;
+    match name {
+        SourceName::Volume(volume) => {
+            match docker.volume(volume).await.map_err(|e| blame::docker(what(), e))? {
+                Some(volume) => Ok(of_volume(volume, &containers)),
+                None => Err(no_volume(docker, volume, &containers).await),
+            }
+        }
+        SourceName::Mount { container, at } => {
+            of_mount(docker, name, &containers, container, at).await
+        }
+    }
+}
+
+async fn of_mount(
+    docker: &dyn Docker,
+    name: &SourceName,
+    containers: &[Container],
+    container: &str,
+    at: &str,
+) -> Result<Source, Failure> {
+    let Some(owner) = containers.iter().find(|c| c.name == container) else {
+        return Err(Failure::not_found(format!("there is no container `{container}`"))
+            .hint("`docker ps -a` shows the containers of this host"));
+    };
+    let Some(mount) = owner.mounts.iter().find(|mount| mount.at == at) else {
+        let points: Vec<_> = owner.mounts.iter().map(|mount| format!("`{container}:{}`", mount.at)).collect();
+        let failure = Failure::not_found(format!("container `{container}` has nothing mounted at `{at}`"));
+        return Err(match points.is_empty() {
+            true => failure.hint(format!("`{container}` has no mounts at all")),
+            false => failure.hint(format!("it has {}", points.join(", "))),
+        });
+    };
+    match &mount.of {
+        MountOf::Volume { name: volume } => {
+            let found = docker.volume(volume).await;
+            let found = found.map_err(|e| blame::docker(format!("look up source `{name}`"), e))?;
+            let Some(volume) = found else {
+                return Err(Failure::not_found(format!("the volume `{volume}` behind `{name}` is gone")));
+            };
+            if !volume.anonymous {
+                return Err(Failure::new(Class::Usage, format!("`{name}` is the named volume `{}`", volume.name))
+                    .hint(format!("call it by its name, so that it has one history: `{}`", volume.name)));
+            }
+            Ok(of_volume(volume, containers))
+        }
+        MountOf::Bind { path } => {
+            let shape = VolumeShape { name: path.clone(), ..VolumeShape::default() };
+            let users = users(containers, &mount.of);
+            Ok(Source { mount: HelperMount::Folder(path.clone()), shape, users })
+        }
+        MountOf::Other => Err(Failure::new(
+            Class::Usage,
+            format!("`{name}` is a temporary file system: it has nothing that could be backed up"),
+        )),
+    }
+}
+
+fn of_volume(volume: Volume, containers: &[Container]) -> Source {
+    let users = users(containers, &MountOf::Volume { name: volume.name.clone() });
+    Source {
+        mount: HelperMount::Volume(volume.name.clone()),
+        shape: VolumeShape {
+            name: volume.name,
+            driver: volume.driver,
+            options: volume.options,
+            labels: volume.labels,
+        },
+        users,
+    }
+}
+
+/// Everybody who has it mounted.
+fn users(containers: &[Container], of: &MountOf) -> Vec<User> {
+    let mut users = Vec::new();
+    for container in containers {
+        for mount in container.mounts.iter().filter(|mount| mount.of == *of) {
+            users.push(User { container: container.clone(), at: mount.at.clone(), writable: mount.writable });
+        }
+    }
+    users
+}
+
+/// A name that does not exist is an error with a suggestion, never a new volume.
+async fn no_volume(docker: &dyn Docker, wanted: &str, containers: &[Container]) -> Failure {
+    let failure = Failure::not_found(format!("there is no volume `{wanted}`"));
+    if let Some(container) = containers.iter().find(|container| container.name == wanted) {
+        let points: Vec<_> = container.mounts.iter().map(|mount| format!("`{wanted}:{}`", mount.at)).collect();
+        return failure.hint(format!("`{wanted}` is a container; its mounts are {}", points.join(", ")));
+    }
+    let volumes = docker.volumes().await.unwrap_or_default();
+    let near = volumes
+        .iter()
+        .filter(|volume| !volume.anonymous)
+        .map(|volume| (distance(&volume.name, wanted), &volume.name))
+        .filter(|(distance, name)| *distance <= 3 || name.contains(wanted))
+        .min();
+    match near {
+        Some((_, name)) => failure.hint(format!("did you mean `{name}`? `docker volume ls` shows all")),
+        None => failure.hint("`docker volume ls` shows the volumes of this host"),
+    }
+}
+
+/// How many letters must change to make one name of the other.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let change = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_near() {
+        assert_eq!(distance("db-data", "db-data"), 0);
+        assert_eq!(distance("db-data", "dbdata"), 1);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}
