@@ -12,6 +12,7 @@ pub mod catalog;
 pub mod durable;
 pub mod failure;
 pub mod format;
+pub mod lock;
 pub mod pipeline;
 pub mod port;
 pub mod state;

@@ -1,0 +1,438 @@
+//! Runs: what this host is doing and did, each row written before the outside world changes.
+
+use jiff::Timestamp;
+use rusqlite::{Row, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::journal::RestoreJournal;
+use crate::catalog::row::{check_digest, decode, digest, from_nanos, nanos};
+use crate::catalog::run_state::{RunEvent, RunState};
+use crate::catalog::{Catalog, CatalogError};
+use crate::failure::Class;
+use crate::words::{HostName, Number, RunId, SourceName};
+
+/// Longer messages are cut.
+const MESSAGE_BYTES_MAX: usize = 4096;
+
+/// What a run does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verb {
+    /// Makes a snapshot.
+    Backup,
+    /// Puts one back.
+    Restore,
+    /// Reads one back.
+    Verify,
+    /// Writes one as a plain tarball.
+    Export,
+    /// Deletes or undeletes.
+    Delete,
+    /// Deletes what retention no longer keeps.
+    Prune,
+    /// Reads the index back from a store.
+    Rebuild,
+    /// Finishes or undoes what a crash left.
+    Recover,
+}
+
+impl Verb {
+    const ALL: [Self; 8] = [
+        Self::Backup,
+        Self::Restore,
+        Self::Verify,
+        Self::Export,
+        Self::Delete,
+        Self::Prune,
+        Self::Rebuild,
+        Self::Recover,
+    ];
+
+    /// One word, for rows and JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Restore => "restore",
+            Self::Verify => "verify",
+            Self::Export => "export",
+            Self::Delete => "delete",
+            Self::Prune => "prune",
+            Self::Rebuild => "rebuild",
+            Self::Recover => "recover",
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it should.
+    Done,
+    /// In another way.
+    Not(Class),
+}
+
+impl Outcome {
+    const ALL: [Self; 9] = [
+        Self::Done,
+        Self::Not(Class::Failed),
+        Self::Not(Class::Usage),
+        Self::Not(Class::Partial),
+        Self::Not(Class::NotFound),
+        Self::Not(Class::Busy),
+        Self::Not(Class::WrongKey),
+        Self::Not(Class::Unsafe),
+        Self::Not(Class::Interrupted),
+    ];
+
+    /// One word, for rows and JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Not(class) => class.word(),
+        }
+    }
+}
+
+impl Serialize for Outcome {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+/// A pack on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upload {
+    /// The key that it will have.
+    pub key: String,
+    /// The store's name for the upload, once it is known.
+    pub id: Option<String>,
+}
+
+/// How far a run has come, for people. Nothing is decided by it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Entries done.
+    pub entries: u64,
+    /// Bytes done.
+    pub bytes: u64,
+    /// Of late.
+    pub bytes_per_second: u64,
+    /// What it is at.
+    pub path: String,
+}
+
+/// A run that is about to begin.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// Its id.
+    pub id: RunId,
+    /// What it does.
+    pub verb: Verb,
+    /// To whose sources.
+    pub host: HostName,
+    /// To which, if it is one.
+    pub source: Option<SourceName>,
+    /// In which store, if it uses one.
+    pub store: Option<String>,
+    /// By which process.
+    pub pid: u32,
+}
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunRow {
+    /// Its id.
+    pub id: RunId,
+    /// What it does.
+    pub verb: Verb,
+    /// To whose sources.
+    pub host: HostName,
+    /// To which, if it is one.
+    pub source: Option<SourceName>,
+    /// In which store, if it uses one.
+    pub store: Option<String>,
+    /// How far it is.
+    #[serde(serialize_with = "state_word")]
+    pub state: RunState,
+    /// By which process. Another one may have this number now: a lock tells who lives.
+    pub pid: u32,
+    /// When it began.
+    pub began_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How.
+    pub outcome: Option<Outcome>,
+    /// In words, without secrets.
+    pub message: Option<String>,
+    /// The snapshot that it makes or uses.
+    pub snapshot: Option<Number>,
+    /// A backup's packs.
+    pub uploads: Vec<Upload>,
+    /// A restore's journal.
+    pub journal: Option<RestoreJournal>,
+    /// Someone asked it to stop.
+    #[serde(skip)]
+    pub cancel_requested: bool,
+    /// How far it has come.
+    #[serde(skip)]
+    pub progress: Progress,
+}
+
+fn state_word<S: serde::Serializer>(state: &RunState, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(state.word())
+}
+
+const SELECT: &str = "SELECT id, verb, host, source, store, state, pid, began_at, ended_at, outcome, message, \
+     snapshot, uploads, journal, digest, cancel, entries, bytes, bytes_per_second, path FROM runs";
+
+impl Catalog {
+    /// Writes the row of a new run. Take the lock first: an unfinished row whose lock is free is a dead run's.
+    pub fn begin_run(&self, new: &NewRun, now: Timestamp) -> Result<RunRow, CatalogError> {
+        let row = RunRow {
+            id: new.id.clone(),
+            verb: new.verb,
+            host: new.host.clone(),
+            source: new.source.clone(),
+            store: new.store.clone(),
+            state: RunState::Planned,
+            pid: new.pid,
+            began_at: now,
+            ended_at: None,
+            outcome: None,
+            message: None,
+            snapshot: None,
+            uploads: Vec::new(),
+            journal: None,
+            cancel_requested: false,
+            progress: Progress::default(),
+        };
+        self.write(|t| {
+            t.prepare_cached(
+                "INSERT INTO runs (id, verb, host, source, store, state, pid, began_at, uploads, digest) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, '[]', ?9)",
+            )?
+            .execute(params![
+                row.id.as_str(),
+                row.verb.word(),
+                row.host.as_str(),
+                row.source.as_ref().map(SourceName::to_string),
+                row.store,
+                row.state.word(),
+                row.pid,
+                nanos(now)?,
+                digest(&row)?
+            ])?;
+            Ok(row.clone())
+        })
+    }
+
+    /// It begins work that needs no undo, on this snapshot if on one.
+    pub fn note_work(&self, run: &RunId, snapshot: Option<Number>) -> Result<(), CatalogError> {
+        self.advance(run, RunEvent::Work, |row| row.snapshot = snapshot)
+    }
+
+    /// It is about to begin a pack with this key.
+    pub fn note_upload(&self, run: &RunId, key: &str) -> Result<(), CatalogError> {
+        self.advance(run, RunEvent::Upload, |row| row.uploads.push(Upload { key: key.to_owned(), id: None }))
+    }
+
+    /// The store has given the upload of `key` its id.
+    pub fn note_upload_id(&self, run: &RunId, key: &str, id: &str) -> Result<(), CatalogError> {
+        self.advance(run, RunEvent::Upload, |row| {
+            row.uploads.retain(|upload| upload.key != key);
+            row.uploads.push(Upload { key: key.to_owned(), id: Some(id.to_owned()) });
+        })
+    }
+
+    /// It is about to put the manifest of this snapshot.
+    pub fn note_commit(&self, run: &RunId, snapshot: Number) -> Result<(), CatalogError> {
+        self.advance(run, RunEvent::Commit, |row| row.snapshot = Some(snapshot))
+    }
+
+    /// It is about to make a volume or stop containers, as the journal says; also when the journal has grown.
+    pub fn note_prepare(
+        &self,
+        run: &RunId,
+        snapshot: Number,
+        journal: &RestoreJournal,
+    ) -> Result<(), CatalogError> {
+        self.advance(run, RunEvent::Prepare, |row| {
+            row.snapshot = Some(snapshot);
+            row.journal = Some(journal.clone());
+        })
+    }
+
+    /// It is about to write content.
+    pub fn note_unpack(&self, run: &RunId) -> Result<(), CatalogError> {
+        self.advance(run, RunEvent::Unpack, |_row| {})
+    }
+
+    /// It is about to swap.
+    pub fn note_swap(&self, run: &RunId) -> Result<(), CatalogError> {
+        self.advance(run, RunEvent::Swap, |_row| {})
+    }
+
+    /// It is about to start containers again, whatever became of the content.
+    pub fn note_resume(&self, run: &RunId) -> Result<(), CatalogError> {
+        self.advance(run, RunEvent::Resume, |_row| {})
+    }
+
+    /// It is over.
+    pub fn finish_run(
+        &self,
+        run: &RunId,
+        outcome: Outcome,
+        message: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), CatalogError> {
+        self.advance(run, RunEvent::Finish, |row| {
+            row.ended_at = Some(now);
+            row.outcome = Some(outcome);
+            row.message = message.map(|text| text[..text.floor_char_boundary(MESSAGE_BYTES_MAX)].to_owned());
+        })
+    }
+
+    /// Shows how far it is. The caller limits how often. A run that is over, or not there, takes none.
+    pub fn note_progress(&self, run: &RunId, progress: &Progress) -> Result<(), CatalogError> {
+        self.write(|t| {
+            t.prepare_cached(
+                "UPDATE runs SET entries = ?2, bytes = ?3, bytes_per_second = ?4, path = ?5 \
+                 WHERE id = ?1 AND ended_at IS NULL",
+            )?
+            .execute(params![
+                run.as_str(),
+                progress.entries,
+                progress.bytes,
+                progress.bytes_per_second,
+                progress.path
+            ])?;
+            Ok(())
+        })
+    }
+
+    /// Asks it to stop; whether it was there and not over.
+    pub fn request_cancel(&self, run: &RunId) -> Result<bool, CatalogError> {
+        self.write(|t| {
+            let asked = t
+                .prepare_cached("UPDATE runs SET cancel = 1 WHERE id = ?1 AND ended_at IS NULL")?
+                .execute([run.as_str()])?;
+            Ok(asked == 1)
+        })
+    }
+
+    /// Whether someone asked it to stop.
+    pub fn is_cancel_requested(&self, run: &RunId) -> Result<bool, CatalogError> {
+        self.read(|t| Ok(existing(t, run)?.cancel_requested))
+    }
+
+    /// One run.
+    pub fn run(&self, run: &RunId) -> Result<RunRow, CatalogError> {
+        self.read(|t| existing(t, run))
+    }
+
+    /// Runs that are not over, oldest first: running, or dead and to be recovered.
+    pub fn unfinished_runs(&self) -> Result<Vec<RunRow>, CatalogError> {
+        self.read(|t| select(t, &format!("{SELECT} WHERE ended_at IS NULL ORDER BY began_at, id"), []))
+    }
+
+    /// The newest runs, newest first.
+    pub fn runs(&self, limit: u32) -> Result<Vec<RunRow>, CatalogError> {
+        self.read(|t| select(t, &format!("{SELECT} ORDER BY began_at DESC, id LIMIT ?1"), [limit]))
+    }
+
+    fn advance(
+        &self,
+        run: &RunId,
+        event: RunEvent,
+        change: impl FnOnce(&mut RunRow),
+    ) -> Result<(), CatalogError> {
+        self.write(|t| {
+            let mut row = existing(t, run)?;
+            row.state = row
+                .state
+                .next(event)
+                .map_err(|illegal| CatalogError::Illegal { run: run.clone(), illegal })?;
+            change(&mut row);
+            t.prepare_cached(
+                "UPDATE runs SET state = ?2, ended_at = ?3, outcome = ?4, message = ?5, snapshot = ?6, \
+                 uploads = ?7, journal = ?8, digest = ?9 WHERE id = ?1",
+            )?
+            .execute(params![
+                run.as_str(),
+                row.state.word(),
+                row.ended_at.map(nanos).transpose()?,
+                row.outcome.map(Outcome::word),
+                row.message,
+                row.snapshot.map(Number::get),
+                json(&row.uploads)?,
+                row.journal.as_ref().map(json).transpose()?,
+                digest(&row)?
+            ])?;
+            Ok(())
+        })
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<String, CatalogError> {
+    serde_json::to_string(value).map_err(|e| CatalogError::Value(e.to_string()))
+}
+
+fn existing(t: &Transaction<'_>, run: &RunId) -> Result<RunRow, CatalogError> {
+    let mut found = select(t, &format!("{SELECT} WHERE id = ?1"), [run.as_str()])?;
+    found.pop().ok_or_else(|| CatalogError::NoRun(run.clone()))
+}
+
+fn select(
+    t: &Transaction<'_>,
+    sql: &str,
+    values: impl rusqlite::Params,
+) -> Result<Vec<RunRow>, CatalogError> {
+    let mut query = t.prepare_cached(sql)?;
+    let mut rows = query.query(values)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(from_row(row)?);
+    }
+    Ok(found)
+}
+
+/// A row as [`SELECT`] gives it.
+fn from_row(row: &Row<'_>) -> Result<RunRow, CatalogError> {
+    const WHAT: &str = "run";
+    let text = |i: usize| row.get::<_, String>(i);
+    let maybe = |i: usize| row.get::<_, Option<String>>(i);
+    let (verb, state) = (text(1)?, text(5)?);
+    let outcome = maybe(9)?
+        .map(|word| Outcome::ALL.into_iter().find(|one| one.word() == word).ok_or("unknown outcome"))
+        .transpose();
+    let found = RunRow {
+        id: decode(WHAT, text(0)?.parse())?,
+        verb: decode(WHAT, Verb::ALL.into_iter().find(|one| one.word() == verb).ok_or("unknown verb"))?,
+        host: decode(WHAT, text(2)?.parse())?,
+        source: decode(WHAT, maybe(3)?.map(|text| text.parse()).transpose())?,
+        store: maybe(4)?,
+        state: decode(WHAT, RunState::ALL.into_iter().find(|s| s.word() == state).ok_or("unknown state"))?,
+        pid: row.get(6)?,
+        began_at: from_nanos(row.get(7)?)?,
+        ended_at: row.get::<_, Option<i64>>(8)?.map(from_nanos).transpose()?,
+        outcome: decode(WHAT, outcome)?,
+        message: maybe(10)?,
+        snapshot: decode(
+            WHAT,
+            row.get::<_, Option<u64>>(11)?.map(|n| Number::new(n).ok_or("not a number")).transpose(),
+        )?,
+        uploads: decode(WHAT, serde_json::from_str(&text(12)?))?,
+        journal: decode(WHAT, maybe(13)?.map(|text| serde_json::from_str(&text)).transpose())?,
+        cancel_requested: row.get(15)?,
+        progress: Progress {
+            entries: row.get(16)?,
+            bytes: row.get(17)?,
+            bytes_per_second: row.get(18)?,
+            path: text(19)?,
+        },
+    };
+    check_digest(&format!("the row of run `{}`", found.id), &found, &row.get::<_, Vec<u8>>(14)?)?;
+    Ok(found)
+}

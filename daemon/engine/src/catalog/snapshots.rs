@@ -1,0 +1,413 @@
+//! Snapshots, as their manifests say and as this host found them.
+
+use std::fmt;
+
+use archive::channel::Totals;
+use archive::frame::Hash;
+use archive::layout::hex_hash;
+use bytes::Bytes;
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+use serde::Serialize;
+
+use crate::catalog::rebuild::IndexRow;
+use crate::catalog::row::{check_digest, decode, digest, from_nanos, nanos};
+use crate::catalog::{Catalog, CatalogError, packs};
+use crate::format::manifest::{Consistency, SnapshotKind};
+use crate::format::names::Lineage;
+use crate::words::{HostName, Number, RunId, SourceName};
+
+/// Which snapshot of all.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct SnapshotKey {
+    /// The store's name, as `ReadStore::name` gives it.
+    pub store: String,
+    /// Whose.
+    pub host: HostName,
+    /// Of what.
+    pub source: SourceName,
+    /// Its number.
+    pub number: Number,
+}
+
+impl SnapshotKey {
+    /// Host and source.
+    pub fn lineage(&self) -> Lineage {
+        Lineage { host: self.host.clone(), source: self.source.clone() }
+    }
+}
+
+/// `host/source@42`, as people type it.
+impl fmt::Display for SnapshotKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}@{}", self.host, self.source, self.number)
+    }
+}
+
+/// What this host found when it last read all of a snapshot back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub result: VerifiedResult,
+}
+
+/// How a verification ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VerifiedResult {
+    /// Every byte is there.
+    Good,
+    /// Something is missing or changed.
+    Damaged,
+}
+
+/// A snapshot in the index. `deleted_at`, `verified` and `seen_at` are this host's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SnapshotRow {
+    /// Which.
+    pub key: SnapshotKey,
+    /// The run that made it.
+    pub run: RunId,
+    /// When reading began.
+    pub taken_at: Timestamp,
+    /// Full or incremental.
+    pub kind: SnapshotKind,
+    /// How writers were held.
+    pub consistency: Consistency,
+    /// Made by hand.
+    pub by_hand: bool,
+    /// What it holds.
+    pub totals: Totals,
+    /// What it added to the store.
+    pub sent_bytes: u64,
+    /// Entries that should be there are missing.
+    pub partial: bool,
+    /// BLAKE3 of the whole manifest object.
+    #[serde(with = "hex_hash")]
+    pub manifest_hash: Hash,
+    /// Soft-deleted, and since when this host knows.
+    pub deleted_at: Option<Timestamp>,
+    /// Read back.
+    pub verified: Option<Verified>,
+    /// When this host last saw it in the store. Decides nothing, so the digest leaves it out.
+    #[serde(skip)]
+    pub seen_at: Timestamp,
+}
+
+/// Which snapshots to list; `None` is all of them.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of one store.
+    pub store: Option<String>,
+    /// Of one host.
+    pub host: Option<HostName>,
+    /// Of one source.
+    pub source: Option<SourceName>,
+    /// Soft-deleted ones too.
+    pub deleted: bool,
+}
+
+const SELECT: &str = "SELECT stores.name, s.host, s.source, n.number, n.run, n.taken_at, n.kind, n.consistency, \
+     n.by_hand, n.entries, n.files, n.bytes, n.data_bytes, n.sent_bytes, n.partial, n.manifest_hash, \
+     n.deleted_at, n.verified_at, n.verified, n.seen_at, n.digest \
+     FROM snapshots n JOIN sources s ON s.id = n.source JOIN stores ON stores.id = s.store";
+
+impl Catalog {
+    /// Remembers a snapshot, its manifest and its packs. Twice is once. What this host knows of it besides is
+    /// kept; a snapshot that is not deleted in the store is no longer deleted here.
+    ///
+    /// Another manifest under a number that is known is [`CatalogError::Replaced`]: numbers are never used
+    /// again, so somebody put it there.
+    pub fn put_snapshot(&self, new: &IndexRow) -> Result<(), CatalogError> {
+        self.write(|t| {
+            if let Some(known) = get(t, &new.snapshot.key)?
+                && known.manifest_hash != new.snapshot.manifest_hash
+            {
+                return Err(CatalogError::Replaced(new.snapshot.key.to_string()));
+            }
+            put(t, new)
+        })
+    }
+
+    /// One snapshot.
+    pub fn snapshot(&self, key: &SnapshotKey) -> Result<Option<SnapshotRow>, CatalogError> {
+        self.read(|t| get(t, key))
+    }
+
+    /// Snapshots by the time at which they were taken, then by number; the newest last.
+    pub fn snapshots(&self, filter: &Filter) -> Result<Vec<SnapshotRow>, CatalogError> {
+        self.read(|t| select(t, filter))
+    }
+
+    /// The last one of a lineage in the order of [`Self::snapshots`] that is not deleted.
+    pub fn newest(&self, store: &str, lineage: &Lineage) -> Result<Option<SnapshotRow>, CatalogError> {
+        self.read(|t| {
+            let sql = format!(
+                "{SELECT} WHERE stores.name = ?1 AND s.host = ?2 AND s.source = ?3 AND n.deleted_at IS NULL \
+                 ORDER BY n.taken_at DESC, n.number DESC LIMIT 1"
+            );
+            let mut query = t.prepare_cached(&sql)?;
+            let mut rows = query.query(params![store, lineage.host.as_str(), lineage.source.to_string()])?;
+            rows.next()?.map(from_row).transpose()
+        })
+    }
+
+    /// The manifest object of a snapshot as it lies in the store, both lines; checked against its hash.
+    pub fn manifest(&self, key: &SnapshotKey) -> Result<Bytes, CatalogError> {
+        self.read(|t| {
+            let row = existing(t, key)?;
+            let bytes: Vec<u8> = t
+                .prepare_cached("SELECT manifest FROM snapshots WHERE source = ?1 AND number = ?2")?
+                .query_row(params![source_id(t, key)?, key.number.get()], |row| row.get(0))?;
+            if blake3::hash(&bytes).as_bytes() != &row.manifest_hash {
+                return Err(CatalogError::Damaged(format!("the manifest of `{key}` was changed on disk")));
+            }
+            Ok(bytes.into())
+        })
+    }
+
+    /// It is soft-deleted. The time of the first call stays.
+    pub fn mark_deleted(&self, key: &SnapshotKey, at: Timestamp) -> Result<(), CatalogError> {
+        self.update(key, |row| row.deleted_at = row.deleted_at.or(Some(at)))
+    }
+
+    /// It was undeleted.
+    pub fn mark_undeleted(&self, key: &SnapshotKey) -> Result<(), CatalogError> {
+        self.update(key, |row| row.deleted_at = None)
+    }
+
+    /// It was read back.
+    pub fn mark_verified(&self, key: &SnapshotKey, verified: Verified) -> Result<(), CatalogError> {
+        self.update(key, |row| row.verified = Some(verified))
+    }
+
+    /// They were seen in the store; numbers that are not known are passed over.
+    pub fn mark_seen(
+        &self,
+        store: &str,
+        lineage: &Lineage,
+        numbers: &[Number],
+        at: Timestamp,
+    ) -> Result<(), CatalogError> {
+        self.write(|t| {
+            let mut update = t.prepare_cached(
+                "UPDATE snapshots SET seen_at = ?5 WHERE number = ?4 AND source = (SELECT s.id FROM sources s \
+                 JOIN stores ON stores.id = s.store WHERE stores.name = ?1 AND s.host = ?2 AND s.source = ?3)",
+            )?;
+            let (host, source) = (lineage.host.as_str(), lineage.source.to_string());
+            for number in numbers {
+                update.execute(params![store, host, source, number.get(), nanos(at)?])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// It is gone from the store: forgets it, and the packs that nothing else needs. Twice is once.
+    pub fn forget(&self, key: &SnapshotKey) -> Result<(), CatalogError> {
+        self.write(|t| {
+            let Some(source) = known_source_id(t, key)? else { return Ok(()) };
+            t.prepare_cached("DELETE FROM snapshots WHERE source = ?1 AND number = ?2")?
+                .execute(params![source, key.number.get()])?;
+            packs::forget_unneeded(t, source)
+        })
+    }
+
+    fn update(&self, key: &SnapshotKey, change: impl FnOnce(&mut SnapshotRow)) -> Result<(), CatalogError> {
+        self.write(|t| {
+            let mut row = existing(t, key)?;
+            change(&mut row);
+            let verified = row.verified.map(|v| nanos(v.at)).transpose()?;
+            t.prepare_cached(
+                "UPDATE snapshots SET deleted_at = ?3, verified_at = ?4, verified = ?5, digest = ?6 \
+                 WHERE source = ?1 AND number = ?2",
+            )?
+            .execute(params![
+                source_id(t, key)?,
+                key.number.get(),
+                row.deleted_at.map(nanos).transpose()?,
+                verified,
+                row.verified.map(|v| verified_word(v.result)),
+                digest(&row)?
+            ])?;
+            Ok(())
+        })
+    }
+}
+
+pub(super) fn select(t: &Transaction<'_>, filter: &Filter) -> Result<Vec<SnapshotRow>, CatalogError> {
+    let sql = format!(
+        "{SELECT} WHERE (?1 IS NULL OR stores.name = ?1) AND (?2 IS NULL OR s.host = ?2) \
+         AND (?3 IS NULL OR s.source = ?3) AND (?4 OR n.deleted_at IS NULL) \
+         ORDER BY n.taken_at, n.number, s.host, s.source, stores.name"
+    );
+    let mut query = t.prepare_cached(&sql)?;
+    let mut rows = query.query(params![
+        filter.store,
+        filter.host.as_ref().map(HostName::as_str),
+        filter.source.as_ref().map(SourceName::to_string),
+        filter.deleted
+    ])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(from_row(row)?);
+    }
+    Ok(found)
+}
+
+/// Writes the row. The caller has made sure that a row that is there has the same manifest, or is to go.
+pub(super) fn put(t: &Transaction<'_>, new: &IndexRow) -> Result<(), CatalogError> {
+    let mut row = new.snapshot.clone();
+    if let Some(known) = get(t, &row.key)?.filter(|known| known.manifest_hash == row.manifest_hash) {
+        row.verified = row.verified.or(known.verified);
+        // Whether comes from the store; since when, from whoever saw it first.
+        row.deleted_at = row.deleted_at.and(known.deleted_at.or(row.deleted_at));
+    }
+    let key = &row.key;
+    t.prepare_cached("INSERT OR IGNORE INTO stores (name) VALUES (?1)")?.execute([&key.store])?;
+    t.prepare_cached(
+        "INSERT OR IGNORE INTO sources (store, host, source) SELECT id, ?2, ?3 FROM stores WHERE name = ?1",
+    )?
+    .execute(params![key.store, key.host.as_str(), key.source.to_string()])?;
+    let source = source_id(t, key)?;
+    t.prepare_cached("DELETE FROM needs WHERE source = ?1 AND number = ?2")?
+        .execute(params![source, key.number.get()])?;
+    t.prepare_cached(
+        "INSERT INTO snapshots VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
+         ?17, ?18, ?19, ?20) ON CONFLICT (source, number) DO UPDATE SET run = excluded.run, \
+         taken_at = excluded.taken_at, kind = excluded.kind, consistency = excluded.consistency, \
+         by_hand = excluded.by_hand, entries = excluded.entries, files = excluded.files, \
+         bytes = excluded.bytes, data_bytes = excluded.data_bytes, sent_bytes = excluded.sent_bytes, \
+         partial = excluded.partial, manifest_hash = excluded.manifest_hash, \
+         deleted_at = excluded.deleted_at, seen_at = excluded.seen_at, verified_at = excluded.verified_at, \
+         verified = excluded.verified, digest = excluded.digest, manifest = excluded.manifest",
+    )?
+    .execute(params![
+        source,
+        key.number.get(),
+        row.run.as_str(),
+        nanos(row.taken_at)?,
+        kind_word(row.kind),
+        consistency_word(row.consistency),
+        row.by_hand,
+        row.totals.entries,
+        row.totals.files,
+        row.totals.bytes,
+        row.totals.data_bytes,
+        row.sent_bytes,
+        row.partial,
+        row.manifest_hash,
+        row.deleted_at.map(nanos).transpose()?,
+        nanos(row.seen_at)?,
+        row.verified.map(|v| nanos(v.at)).transpose()?,
+        row.verified.map(|v| verified_word(v.result)),
+        digest(&row)?,
+        new.manifest.as_ref()
+    ])?;
+    packs::put(t, source, key.number, &new.packs)?;
+    packs::forget_unneeded(t, source)
+}
+
+fn get(t: &Transaction<'_>, key: &SnapshotKey) -> Result<Option<SnapshotRow>, CatalogError> {
+    let sql = format!("{SELECT} WHERE stores.name = ?1 AND s.host = ?2 AND s.source = ?3 AND n.number = ?4");
+    let mut query = t.prepare_cached(&sql)?;
+    let mut rows =
+        query.query(params![key.store, key.host.as_str(), key.source.to_string(), key.number.get()])?;
+    rows.next()?.map(from_row).transpose()
+}
+
+fn existing(t: &Transaction<'_>, key: &SnapshotKey) -> Result<SnapshotRow, CatalogError> {
+    get(t, key)?.ok_or_else(|| CatalogError::NoSnapshot(key.to_string()))
+}
+
+fn known_source_id(t: &Transaction<'_>, key: &SnapshotKey) -> Result<Option<i64>, CatalogError> {
+    let id = t
+        .prepare_cached(
+            "SELECT s.id FROM sources s JOIN stores ON stores.id = s.store \
+             WHERE stores.name = ?1 AND s.host = ?2 AND s.source = ?3",
+        )?
+        .query_row(params![key.store, key.host.as_str(), key.source.to_string()], |row| row.get(0))
+        .optional()?;
+    Ok(id)
+}
+
+fn source_id(t: &Transaction<'_>, key: &SnapshotKey) -> Result<i64, CatalogError> {
+    known_source_id(t, key)?.ok_or_else(|| CatalogError::NoSnapshot(key.to_string()))
+}
+
+/// A row as [`SELECT`] gives it.
+fn from_row(row: &Row<'_>) -> Result<SnapshotRow, CatalogError> {
+    const WHAT: &str = "snapshot";
+    let text = |i: usize| row.get::<_, String>(i);
+    let time = |i: usize| row.get::<_, Option<i64>>(i)?.map(from_nanos).transpose();
+    let word = |parsed: Option<_>| parsed.ok_or("unknown word");
+    let verified = match (time(17)?, row.get::<_, Option<String>>(18)?) {
+        (Some(at), Some(result)) => {
+            let result = decode(WHAT, word(verified_parse(&result)))?;
+            Some(Verified { at, result })
+        }
+        (None, None) => None,
+        _ => return Err(CatalogError::Damaged("half a verification".to_owned())),
+    };
+    let found = SnapshotRow {
+        key: SnapshotKey {
+            store: text(0)?,
+            host: decode(WHAT, text(1)?.parse())?,
+            source: decode(WHAT, text(2)?.parse())?,
+            number: decode(WHAT, Number::new(row.get(3)?).ok_or("not a number"))?,
+        },
+        run: decode(WHAT, text(4)?.parse())?,
+        taken_at: from_nanos(row.get(5)?)?,
+        kind: decode(WHAT, kind_parse(&text(6)?).ok_or("unknown kind"))?,
+        consistency: decode(WHAT, consistency_parse(&text(7)?).ok_or("unknown consistency"))?,
+        by_hand: row.get(8)?,
+        totals: Totals {
+            entries: row.get(9)?,
+            files: row.get(10)?,
+            bytes: row.get(11)?,
+            data_bytes: row.get(12)?,
+        },
+        sent_bytes: row.get(13)?,
+        partial: row.get(14)?,
+        manifest_hash: row.get(15)?,
+        deleted_at: time(16)?,
+        verified,
+        seen_at: from_nanos(row.get(19)?)?,
+    };
+    check_digest(&format!("the row of `{}`", found.key), &found, &row.get::<_, Vec<u8>>(20)?)?;
+    Ok(found)
+}
+
+fn kind_word(kind: SnapshotKind) -> &'static str {
+    match kind {
+        SnapshotKind::Full => "full",
+        SnapshotKind::Incremental => "incremental",
+    }
+}
+
+fn kind_parse(word: &str) -> Option<SnapshotKind> {
+    [SnapshotKind::Full, SnapshotKind::Incremental].into_iter().find(|kind| kind_word(*kind) == word)
+}
+
+fn consistency_word(consistency: Consistency) -> &'static str {
+    match consistency {
+        Consistency::Live => "live",
+        Consistency::Idle => "idle",
+    }
+}
+
+fn consistency_parse(word: &str) -> Option<Consistency> {
+    [Consistency::Live, Consistency::Idle].into_iter().find(|one| consistency_word(*one) == word)
+}
+
+fn verified_word(result: VerifiedResult) -> &'static str {
+    match result {
+        VerifiedResult::Good => "good",
+        VerifiedResult::Damaged => "damaged",
+    }
+}
+
+fn verified_parse(word: &str) -> Option<VerifiedResult> {
+    [VerifiedResult::Good, VerifiedResult::Damaged].into_iter().find(|one| verified_word(*one) == word)
+}

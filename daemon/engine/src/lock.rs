@@ -1,0 +1,402 @@
+//! Who works on what: one `flock` for each lineage and for each target of a restore.
+//!
+//! The kernel lets go when the holder dies, however it dies, so nothing is ever unlocked by hand and no age
+//! of a lock means anything. The file says who holds it; it is never deleted, because a deleted lock file is
+//! a second lock with the same name.
+//!
+//! The holder's words are read only while somebody holds the lock. They are written just after it was taken,
+//! so for a moment they may be missing or the previous holder's; nothing is decided by them.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::Verb;
+use crate::format::names::{Lineage, source_folder};
+use crate::port::clock::Clock;
+use crate::words::RunId;
+
+/// File names end here on every file system that we know, less room for our endings.
+const NAME_BYTES_MAX: usize = 200;
+
+/// No holder writes more.
+const HOLDER_BYTES_MAX: u64 = 4096;
+
+/// Between two tries of a wait.
+const POLL: Duration = Duration::from_millis(200);
+
+/// What is locked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum LockOn {
+    /// A lineage: its snapshots are made and deleted by one run at a time.
+    Lineage(Lineage),
+    /// A volume that a restore writes.
+    Volume(String),
+    /// A folder of the host that a restore writes, absolute.
+    Folder(String),
+}
+
+/// As it is told to people.
+impl fmt::Display for LockOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lineage(lineage) => write!(f, "{}/{}", lineage.host, lineage.source),
+            Self::Volume(name) => write!(f, "volume {name}"),
+            Self::Folder(path) => write!(f, "folder {path}"),
+        }
+    }
+}
+
+impl LockOn {
+    /// Different things have different names: a host has no `=`, and the ending tells the kinds apart.
+    fn file_name(&self) -> String {
+        let (name, ending) = match self {
+            Self::Lineage(lineage) => {
+                (format!("{}={}", lineage.host, source_folder(&lineage.source)), "lineage.lock")
+            }
+            Self::Volume(name) => (name.clone(), "volume.lock"),
+            Self::Folder(path) => (format!("={path}"), "folder.lock"),
+        };
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'=');
+        if name.len() <= NAME_BYTES_MAX && name.bytes().all(plain) && !name.starts_with('.') {
+            format!("{name}.{ending}")
+        } else {
+            format!("=={}.{ending}", blake3::hash(name.as_bytes()).to_hex())
+        }
+    }
+}
+
+/// Who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The run.
+    pub run: RunId,
+    /// Its process.
+    pub pid: u32,
+    /// What it does.
+    pub verb: Verb,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Why a lock was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Somebody has it.
+    #[error("`{on}` is locked{}", by(holder.as_ref()))]
+    Busy {
+        /// What.
+        on: Box<LockOn>,
+        /// Who, if they have said so yet.
+        holder: Option<Holder>,
+    },
+    /// The lock file.
+    #[error("{deed} `{}`", path.display())]
+    Io {
+        /// The bare verb.
+        deed: &'static str,
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+fn by(holder: Option<&Holder>) -> String {
+    holder.map_or_else(String::new, |Holder { run, pid, verb, since }| {
+        format!(" by {} run `{run}` (process {pid}) since {since:.0}", verb.word())
+    })
+}
+
+impl LockError {
+    /// The next thing to type.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Busy { holder: Some(holder), .. } => {
+                Some(format!("wait for it (`backupctl runs {0}`), or `backupctl cancel {0}`", holder.run))
+            }
+            Self::Busy { holder: None, .. } => Some("`backupctl runs`".to_owned()),
+            Self::Io { .. } => None,
+        }
+    }
+}
+
+/// The locks of one installation.
+#[derive(Debug, Clone)]
+pub struct Locks {
+    folder: PathBuf,
+}
+
+/// A lock that we hold; dropping it lets go.
+#[derive(Debug)]
+#[must_use = "the lock is let go at once"]
+pub struct Held {
+    file: File,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // What is left inside is read by nobody while the lock is free, and replaced by the next holder.
+        drop(self.file.set_len(0));
+    }
+}
+
+impl Locks {
+    /// In this folder, which exists.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// Takes the lock, or says who has it.
+    pub fn try_lock(&self, on: &LockOn, holder: &Holder) -> Result<Held, LockError> {
+        let (mut file, path) = self.open(on)?;
+        let io = |deed| {
+            let path = path.clone();
+            move |source| LockError::Io { deed, path, source }
+        };
+        if !try_flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(io("lock"))? {
+            let holder = read_holder(&mut file).map_err(io("read"))?;
+            return Err(LockError::Busy { on: Box::new(on.clone()), holder });
+        }
+        let mut held = Held { file };
+        let line = serde_json::to_string(holder).map_err(|e| io("write")(io::Error::other(e)))?;
+        held.file
+            .set_len(0)
+            .and_then(|()| held.file.rewind())
+            .and_then(|()| held.file.write_all(format!("{line}\n").as_bytes()))
+            .map_err(io("write"))?;
+        Ok(held)
+    }
+
+    /// Takes the lock, waiting for at most `patience` of the clock's elapsed time.
+    pub async fn lock_within(
+        &self,
+        on: &LockOn,
+        holder: &Holder,
+        patience: Duration,
+        clock: &dyn Clock,
+    ) -> Result<Held, LockError> {
+        let began = clock.elapsed();
+        loop {
+            let busy = match self.try_lock(on, holder) {
+                Err(busy @ LockError::Busy { .. }) => busy,
+                other => return other,
+            };
+            let left = patience.saturating_sub(clock.elapsed().saturating_sub(began));
+            if left.is_zero() {
+                return Err(busy);
+            }
+            clock.sleep(left.min(POLL)).await;
+        }
+    }
+
+    /// Whether somebody holds it now. What nobody holds may be recovered, by whoever takes it first.
+    pub fn is_held(&self, on: &LockOn) -> Result<bool, LockError> {
+        let (file, path) = self.open(on)?;
+        // Shared, so that two who ask at once do not see each other; closing the file lets go.
+        try_flock(&file, FlockOperation::NonBlockingLockShared)
+            .map(|free| !free)
+            .map_err(|source| LockError::Io { deed: "lock", path, source })
+    }
+
+    fn open(&self, on: &LockOn) -> Result<(File, PathBuf), LockError> {
+        let path = self.folder.join(on.file_name());
+        let mut options = OpenOptions::new();
+        match options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path) {
+            Ok(file) => Ok((file, path)),
+            Err(source) => Err(LockError::Io { deed: "open", path, source }),
+        }
+    }
+}
+
+fn try_flock(file: &File, operation: FlockOperation) -> io::Result<bool> {
+    match rustix::io::retry_on_intr(|| rustix::fs::flock(file, operation)) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn read_holder(file: &mut File) -> io::Result<Option<Holder>> {
+    let mut text = Vec::new();
+    file.take(HOLDER_BYTES_MAX).read_to_end(&mut text)?;
+    // Empty or half written: the holder has only just come.
+    Ok(serde_json::from_slice(&text).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufRead as _;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::adapter::clock::SystemClock;
+
+    fn on(source: &str) -> LockOn {
+        LockOn::Lineage(Lineage { host: "vm-1".parse().unwrap(), source: source.parse().unwrap() })
+    }
+
+    fn holder(run: &str) -> Holder {
+        Holder {
+            run: run.parse().unwrap(),
+            pid: std::process::id(),
+            verb: Verb::Backup,
+            since: "2026-11-21T02:00:00Z".parse().unwrap(),
+        }
+    }
+
+    const ONE: &str = "1111111111111111";
+    const TWO: &str = "2222222222222222";
+
+    #[test]
+    fn the_second_is_told_who_was_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = Locks::new(dir.path());
+        let held = locks.try_lock(&on("db"), &holder(ONE)).unwrap();
+        let busy = locks.try_lock(&on("db"), &holder(TWO)).unwrap_err();
+        assert_eq!(
+            busy.to_string(),
+            format!(
+                "`vm-1/db` is locked by backup run `{ONE}` (process {}) since 2026-11-21T02:00:00Z",
+                std::process::id()
+            )
+        );
+        assert!(busy.hint().unwrap().contains(&format!("backupctl cancel {ONE}")));
+        assert!(locks.is_held(&on("db")).unwrap());
+        assert!(!locks.is_held(&on("web")).unwrap());
+
+        drop(held);
+        assert!(!locks.is_held(&on("db")).unwrap());
+        let _held = locks.try_lock(&on("db"), &holder(TWO)).unwrap();
+        let busy = locks.try_lock(&on("db"), &holder(ONE)).unwrap_err();
+        assert!(matches!(busy, LockError::Busy { holder: Some(h), .. } if h.run.as_str() == TWO));
+    }
+
+    #[test]
+    fn different_things_have_different_files() {
+        let long = format!("web:/{}", "x".repeat(400));
+        let mut all = vec![
+            on("db"),
+            on("web:/var/lib/app"),
+            on(&long),
+            on(&format!("{long}y")),
+            LockOn::Volume("db".to_owned()),
+            LockOn::Volume("vm-1=db".to_owned()),
+            LockOn::Volume("../../etc/passwd".to_owned()),
+            LockOn::Volume(".".to_owned()),
+            LockOn::Folder("/srv/db".to_owned()),
+            LockOn::Folder("/srv/db/".to_owned()),
+        ];
+        for (host, source) in [("a--b", "c"), ("a", "b--c"), ("volume", "db")] {
+            let (host, source) = (host.parse().unwrap(), source.parse().unwrap());
+            all.push(LockOn::Lineage(Lineage { host, source }));
+        }
+        let mut names: Vec<_> = all.iter().map(LockOn::file_name).collect();
+        assert!(names.iter().all(|name| name.len() < 250 && !name.contains('/') && !name.starts_with('.')));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all.len());
+    }
+
+    /// F1: of two who try at once, over and over, one has it and the other is told.
+    #[test]
+    fn a_thousand_tries_never_let_two_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = Locks::new(dir.path());
+        let inside = std::sync::atomic::AtomicU32::new(0);
+        let won: u32 = std::thread::scope(|scope| {
+            let threads: Vec<_> = [ONE, TWO]
+                .map(|run| {
+                    let (locks, inside) = (&locks, &inside);
+                    scope.spawn(move || {
+                        let mut won = 0;
+                        for _ in 0..500 {
+                            if let Ok(_held) = locks.try_lock(&on("db"), &holder(run)) {
+                                let before = inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                                assert_eq!(before, 0);
+                                std::thread::yield_now();
+                                inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                                won += 1;
+                            }
+                        }
+                        won
+                    })
+                })
+                .into_iter()
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert!(won >= 500, "someone always gets it: {won}");
+    }
+
+    #[tokio::test]
+    async fn waiting_ends_with_the_lock_or_with_the_patience() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = Locks::new(dir.path());
+        let clock = SystemClock::start();
+        let held = locks.try_lock(&on("db"), &holder(ONE)).unwrap();
+        let short = Duration::from_millis(50);
+        let busy = locks.lock_within(&on("db"), &holder(TWO), short, &clock).await.unwrap_err();
+        assert!(matches!(busy, LockError::Busy { .. }));
+        assert!(clock.elapsed() >= short);
+
+        let freed = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop(held);
+        });
+        let long = Duration::from_secs(60);
+        let _held = locks.lock_within(&on("db"), &holder(TWO), long, &clock).await.unwrap();
+        freed.await.unwrap();
+    }
+
+    /// F2: killed with no chance to clean up, the holder holds no more, and its words mislead nobody.
+    #[test]
+    fn a_killed_holder_holds_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = Locks::new(dir.path());
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "lock::tests::child_that_holds", "--ignored", "--nocapture"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut to = child.stdin.take().unwrap();
+        writeln!(to, "{}", dir.path().display()).unwrap();
+        let mut lines = io::BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains("held")), "the child never held it");
+
+        let busy = locks.try_lock(&on("db"), &holder(TWO)).unwrap_err();
+        let LockError::Busy { holder: Some(first), .. } = busy else { panic!("{busy}") };
+        assert_eq!((first.run.as_str(), first.pid), (ONE, child.id()));
+
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!locks.is_held(&on("db")).unwrap());
+        let _held = locks.try_lock(&on("db"), &holder(TWO)).unwrap();
+        let busy = locks.try_lock(&on("db"), &holder(ONE)).unwrap_err();
+        assert!(matches!(busy, LockError::Busy { holder: Some(h), .. } if h.run.as_str() == TWO));
+    }
+
+    #[test]
+    #[ignore = "the other process of `a_killed_holder_holds_nothing`"]
+    fn child_that_holds() {
+        let mut folder = String::new();
+        io::stdin().read_line(&mut folder).unwrap();
+        if folder.is_empty() {
+            return;
+        }
+        let _held = Locks::new(folder.trim()).try_lock(&on("db"), &holder(ONE)).unwrap();
+        println!("held");
+        // Until it is killed, or its parent is gone.
+        io::stdin().read_line(&mut folder).unwrap();
+    }
+}
