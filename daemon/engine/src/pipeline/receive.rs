@@ -7,7 +7,7 @@ use archive::channel::{Packed, Progress, RecordKind};
 use tokio::io::AsyncRead;
 
 use super::channel::{ChannelError, read_record};
-use crate::port::store::{StoreError, Upload};
+use crate::port::store::{OpenUpload, StoreError, Upload};
 
 /// Why a backup stream broke off. Trouble of the source and trouble of the store stay two things.
 #[derive(Debug, thiserror::Error)]
@@ -20,14 +20,24 @@ pub enum ReceiveError {
     Store(StoreError),
 }
 
+/// Whoever wants to know what comes by.
+pub trait Listener: Send {
+    /// How far the helper is.
+    fn progress(&mut self, progress: Progress);
+
+    /// The store has a name for the upload now; whoever cleans up after a crash needs it.
+    fn opened(&mut self, upload: OpenUpload);
+}
+
 /// Passes a pack on and gives its trailer once everything adds up. The upload is not finished here.
 pub async fn receive(
     from: &mut (dyn AsyncRead + Send + Unpin),
     upload: &mut dyn Upload,
-    mut progress: impl FnMut(Progress, u64) + Send,
+    listener: &mut dyn Listener,
 ) -> Result<Packed, ReceiveError> {
     let mut hasher = blake3::Hasher::new();
     let mut length = 0;
+    let mut opened = false;
     loop {
         let record = read_record(from).await.map_err(ReceiveError::Source)?;
         match record.kind {
@@ -35,8 +45,12 @@ pub async fn receive(
                 hasher.update(&record.payload);
                 length += record.payload.len() as u64;
                 upload.write(record.payload).await.map_err(ReceiveError::Store)?;
+                if !opened && let Some(open) = upload.id() {
+                    opened = true;
+                    listener.opened(open);
+                }
             }
-            RecordKind::Progress => progress(record.json().map_err(ReceiveError::Source)?, length),
+            RecordKind::Progress => listener.progress(record.json().map_err(ReceiveError::Source)?),
             RecordKind::Done => {
                 let packed: Packed = record.json().map_err(ReceiveError::Source)?;
                 if packed.length != length || packed.hash != *hasher.finalize().as_bytes() {

@@ -23,9 +23,9 @@ use crate::format::manifest::{Consistency, Manifest, PackRef, Parent, SnapshotKi
 use crate::format::names::{Lineage, owner_key};
 use crate::format::owner::Owner;
 use crate::format::signed;
-use crate::pipeline::receive::{ReceiveError, receive};
+use crate::pipeline::receive::{Listener, ReceiveError, receive};
 use crate::port::docker::{Access, Docker, HelperMount};
-use crate::port::store::{Put, Store, StoreErrorKind, Upload};
+use crate::port::store::{OpenUpload, Put, Store, StoreErrorKind, Upload};
 use crate::usecase::blame;
 use crate::usecase::host::Host;
 use crate::usecase::index::{self, Signed};
@@ -191,11 +191,8 @@ impl Deed<'_> {
                 return Err(blame::store(store_what(), e));
             }
         };
-        let received = receive(&mut *session.helper.from, &mut *upload, |progress, sent| {
-            self.tell(progress, sent);
-            self.note_upload(&key);
-        });
-        let packed = match received.await {
+        let mut listener = Teller { run: self.run, watch: self.watch };
+        let packed = match receive(&mut *session.helper.from, &mut *upload, &mut listener).await {
             Ok(packed) => packed,
             Err(ReceiveError::Source(e)) => {
                 abort(upload).await;
@@ -235,18 +232,6 @@ impl Deed<'_> {
         Err(Failure::new(Class::Unsafe, format!("source `{}` is empty", self.request.source))
             .hint("if it is meant to be, add `--allow-empty`"))
     }
-
-    fn tell(&self, progress: archive::channel::Progress, _sent: u64) {
-        self.run.progress(progress.entries, progress.bytes, &progress.path);
-        self.watch.tell(Told::Progress(Progress {
-            entries: progress.entries,
-            bytes: progress.bytes,
-            of_bytes: None,
-            path: progress.path,
-        }));
-    }
-
-    fn note_upload(&self, _key: &str) {}
 
     async fn manifest(
         &self,
@@ -337,6 +322,27 @@ impl Deed<'_> {
     async fn undo(&self) {
         if let Err(e) = super::recover::undo_backup(self.host, self.docker, self.store, self.lineage, self.run.id()).await {
             tracing::warn!("clean up after run {}: {e}", self.run.id());
+        }
+    }
+}
+
+/// Passes on what comes by while a pack is received.
+struct Teller<'a> {
+    run: &'a Run<'a>,
+    watch: &'a dyn Watch,
+}
+
+impl Listener for Teller<'_> {
+    fn progress(&mut self, progress: archive::channel::Progress) {
+        self.run.progress(progress.entries, progress.bytes, &progress.path);
+        let archive::channel::Progress { entries, bytes, path } = progress;
+        self.watch.tell(Told::Progress(Progress { entries, bytes, of_bytes: None, path }));
+    }
+
+    fn opened(&mut self, upload: OpenUpload) {
+        // Without the id, recovery still finds the upload by its key.
+        if let Err(failure) = self.run.uploading(&upload.key, Some(&upload.id)) {
+            tracing::debug!("{failure}");
         }
     }
 }

@@ -1,1 +1,299 @@
-//! Soon.
+//! This host, opened: its settings, state folder, catalog, clock, and its store and engine when needed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use crate::adapter;
+use crate::adapter::store::StoreUrl;
+use crate::catalog::rebuild::index_row;
+use crate::catalog::{Catalog, CatalogError, SnapshotKey, Verified, VerifiedResult};
+use crate::failure::{Class, Failure};
+use crate::format::key::{HostKey, PublicKey};
+use crate::format::names::Lineage;
+use crate::format::owner::Owner;
+use crate::lock::{LockError, Locks};
+use crate::port::clock::Clock;
+use crate::port::docker::Docker;
+use crate::port::store::{ReadStore, Store};
+use crate::state::StateDir;
+use crate::usecase::blame;
+use crate::usecase::index::Signed;
+use crate::words::{HostName, Number, RunId};
+
+/// Where things are, after flags, environment and settings file were put together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `file:///dir` or `s3://bucket/prefix?…`.
+    pub store: String,
+    /// This host's name in the store.
+    pub host: HostName,
+    /// The state folder.
+    pub state: PathBuf,
+    /// As `DOCKER_HOST`; `None` is the local socket.
+    pub docker: Option<String>,
+    /// Compression and limits.
+    pub effort: Effort,
+}
+
+/// How much of the machine a run may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effort {
+    /// zstd level, 1 to 19.
+    pub level: i32,
+    /// Threads that compress, decode and write; 0 is one for each core.
+    pub workers: u32,
+    /// Memory limit of a helper.
+    pub helper_memory_bytes: u64,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { level: 3, workers: 0, helper_memory_bytes: 192 << 20 }
+    }
+}
+
+impl Effort {
+    /// More threads would only take memory: a helper has a limit, and beyond this the store is slower.
+    const WORKERS_MAX: usize = 16;
+
+    /// Threads, at least one.
+    pub fn workers(&self) -> u32 {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let wanted = if self.workers == 0 { cores } else { self.workers as usize };
+        u32::try_from(wanted.clamp(1, Self::WORKERS_MAX)).unwrap_or(1)
+    }
+}
+
+/// This host.
+pub struct Host {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    state: StateDir,
+    catalog: Catalog,
+    locks: Locks,
+    notice: Option<String>,
+    key: std::sync::OnceLock<HostKey>,
+    store: OnceCell<Arc<dyn Store>>,
+    docker: OnceCell<Arc<dyn Docker>>,
+}
+
+impl Host {
+    /// Opens state folder and catalog; the store and the engine are opened when first needed.
+    pub async fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+        let opened = tokio::task::spawn_blocking(move || Self::open_blocking(settings, clock));
+        opened.await.map_err(|e| Failure::failed("open the state folder").because(e))?
+    }
+
+    fn open_blocking(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+        let state = StateDir::open(&settings.state).map_err(|e| {
+            let hint = e.hint();
+            with_hint(Failure::failed("open the state folder").because(e), hint)
+        })?;
+        let opened = Catalog::open(&state.catalog(), clock.now()).map_err(|e| catalog_failure("open the catalog", e))?;
+        let locks = Locks::new(state.locks());
+        Ok(Self {
+            settings,
+            clock,
+            locks,
+            state,
+            catalog: opened.catalog,
+            notice: opened.notice,
+            key: std::sync::OnceLock::new(),
+            store: OnceCell::new(),
+            docker: OnceCell::new(),
+        })
+    }
+
+    /// With ports of the caller's choice, for tests and for programs that have opened them already.
+    #[must_use]
+    pub fn with_ports(self, store: Arc<dyn Store>, docker: Arc<dyn Docker>) -> Self {
+        Self { store: OnceCell::new_with(Some(store)), docker: OnceCell::new_with(Some(docker)), ..self }
+    }
+
+    /// What a person should know of how the catalog was found.
+    pub fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
+    }
+
+    /// Where things are.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// The catalog.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    pub(crate) fn locks(&self) -> &Locks {
+        &self.locks
+    }
+
+    /// The id of this installation, as a label.
+    pub(crate) fn owner(&self) -> String {
+        self.state.owner().to_string()
+    }
+
+    /// The id of this installation.
+    pub(crate) fn installation(&self) -> RunId {
+        self.state.owner().clone()
+    }
+
+    /// The key that signs this host's manifests; made at its first use.
+    pub(crate) fn key(&self) -> Result<&HostKey, Failure> {
+        if let Some(key) = self.key.get() {
+            return Ok(key);
+        }
+        let key = HostKey::load_or_make(&self.state.host_key()).map_err(|e| {
+            let hint = e.hint();
+            with_hint(Failure::new(Class::WrongKey, "load the key of this host").because(e), hint)
+        })?;
+        Ok(self.key.get_or_init(|| key))
+    }
+
+    /// Whether this installation may write where `owner` says who writes.
+    pub(crate) fn allowed_by(&self, owner: &Owner) -> Result<(), Failure> {
+        owner.allows(self.state.owner(), &self.key()?.public()).map_err(|e| {
+            let hint = e.hint();
+            with_hint(Failure::new(Class::Unsafe, "write under this host's name").because(e), hint)
+        })
+    }
+
+    /// The store, for writing.
+    pub async fn store(&self) -> Result<Arc<dyn Store>, Failure> {
+        self.store.get_or_try_init(|| self.open_store()).await.cloned()
+    }
+
+    /// The store, for reading alone.
+    pub async fn reading(&self) -> Result<Arc<dyn ReadStore>, Failure> {
+        Ok(self.store().await?)
+    }
+
+    async fn open_store(&self) -> Result<Arc<dyn Store>, Failure> {
+        let what = "open the store";
+        let url = self.store_url()?;
+        let clock = Arc::clone(&self.clock);
+        // A directory is made at its first use only. One that had snapshots and has lost its marker is not
+        // the one that we know: most likely it is not mounted.
+        let known = self.catalog.stores().map_err(|e| catalog_failure(what, e))?.contains(&url.to_string());
+        let opened = match known {
+            true => adapter::store::open(&url, clock).await,
+            false => adapter::store::open_or_create(&url, clock).await,
+        };
+        opened.map_err(|e| blame::store(what, e))
+    }
+
+    fn store_url(&self) -> Result<StoreUrl, Failure> {
+        self.settings.store.parse().map_err(|e: adapter::store::StoreUrlError| {
+            Failure::new(Class::Usage, "read the store's address")
+                .because(e)
+                .hint("`--store` takes `file:///dir` or `s3://bucket/prefix?endpoint=…&region=…`")
+        })
+    }
+
+    /// Where an embedded store lies.
+    pub(crate) fn store_folder(&self) -> Option<PathBuf> {
+        match self.store_url() {
+            Ok(StoreUrl::File(path)) => Some(path),
+            Ok(StoreUrl::S3(_)) | Err(_) => None,
+        }
+    }
+
+    /// The container engine.
+    pub async fn docker(&self) -> Result<Arc<dyn Docker>, Failure> {
+        let open = || async {
+            let settings = adapter::docker::Settings {
+                host: self.settings.docker.clone(),
+                run_dir: self.state.run(),
+                attach: false,
+            };
+            let docker = adapter::docker::BollardDocker::new(settings);
+            let docker = docker.map_err(|e| blame::docker("reach Docker", e))?;
+            Ok::<Arc<dyn Docker>, Failure>(Arc::new(docker))
+        };
+        self.docker.get_or_try_init(open).await.cloned()
+    }
+
+    /// An empty folder of ours that a helper may look at.
+    pub(crate) fn scratch_folder(&self) -> Result<PathBuf, Failure> {
+        let folder = self.state.path().join("scratch");
+        match std::fs::create_dir(&folder) {
+            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+                Err(Failure::failed(format!("make `{}`", folder.display())).because(e))
+            }
+            Ok(()) | Err(_) => Ok(folder),
+        }
+    }
+
+    /// How the catalog calls a snapshot of the opened store.
+    pub(crate) async fn snapshot_key(&self, lineage: &Lineage, number: Number) -> Result<SnapshotKey, Failure> {
+        Ok(SnapshotKey {
+            store: self.store().await?.name(),
+            host: lineage.host.clone(),
+            source: lineage.source.clone(),
+            number,
+        })
+    }
+
+    /// Remembers a snapshot that is in the store.
+    pub(crate) async fn note_snapshot(&self, key: &str, signed: &Signed, signer: &PublicKey) -> Result<(), Failure> {
+        let store = self.store().await?.name();
+        let row = index_row(&store, key, &signed.bytes, Some(signer), self.clock.now());
+        let row = row.map_err(|e| Failure::failed(format!("index `{key}`")).because(e))?;
+        self.catalog.put_snapshot(&row).map_err(|e| catalog_failure(format!("index `{key}`"), e))
+    }
+
+    /// Remembers what a verification found.
+    pub(crate) async fn note_verified(&self, lineage: &Lineage, signed: &Signed, good: bool) -> Result<(), Failure> {
+        let number = signed.manifest.number;
+        self.note_snapshot(&lineage.manifest(number), signed, &signed.signed_by).await?;
+        let result = if good { VerifiedResult::Good } else { VerifiedResult::Damaged };
+        let verified = Verified { at: self.clock.now(), result };
+        let key = self.snapshot_key(lineage, number).await?;
+        self.catalog.mark_verified(&key, verified).map_err(|e| catalog_failure(format!("note that `{key}` was verified"), e))
+    }
+}
+
+/// Adds a hint, if there is one.
+pub(crate) fn with_hint(failure: Failure, hint: Option<String>) -> Failure {
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// The catalog could not do its part.
+pub(crate) fn catalog_failure(what: impl Into<String>, error: CatalogError) -> Failure {
+    let class = match &error {
+        CatalogError::NoRun(_) | CatalogError::NoSnapshot(_) => Class::NotFound,
+        CatalogError::Replaced(_) => Class::WrongKey,
+        CatalogError::Busy | CatalogError::DamagedInUse { .. } => Class::Busy,
+        CatalogError::Io { .. }
+        | CatalogError::Newer { .. }
+        | CatalogError::Damaged(_)
+        | CatalogError::Full
+        | CatalogError::ReadOnly
+        | CatalogError::Illegal { .. }
+        | CatalogError::Value(_)
+        | CatalogError::Sqlite(_) => Class::Failed,
+    };
+    let hint = error.hint();
+    with_hint(Failure::new(class, what).because(error), hint)
+}
+
+/// A lock could not be taken.
+pub(crate) fn lock_failure(what: impl Into<String>, error: LockError) -> Failure {
+    let class = match &error {
+        LockError::Busy { .. } => Class::Busy,
+        LockError::Io { .. } => Class::Failed,
+    };
+    let hint = error.hint();
+    with_hint(Failure::new(class, what).because(error), hint)
+}

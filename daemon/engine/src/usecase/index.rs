@@ -5,16 +5,14 @@ use archive::frame::Hash;
 use bytes::Bytes;
 
 use crate::failure::{Class, Failure};
+use crate::format::key::PublicKey;
 use crate::format::manifest::{MANIFEST_BYTES_MAX, Manifest, ManifestError};
 use crate::format::names::{Lineage, LineageKey, owner_key};
-use crate::format::owner::Owner;
-use crate::format::signed::{self, PublicKey};
+use crate::format::owner::{OWNER_BYTES_MAX, Owner};
+use crate::format::signed;
 use crate::port::store::{ReadStore, StoreErrorKind};
 use crate::usecase::blame;
 use crate::words::{HostName, Number};
-
-/// `owner.json` is a few hundred bytes.
-const OWNER_BYTES_MAX: u64 = 64 << 10;
 
 /// A manifest whose signature was checked.
 #[derive(Debug, Clone)]
@@ -25,6 +23,8 @@ pub(crate) struct Signed {
     pub(crate) hash: Hash,
     /// The object as it lies in the store.
     pub(crate) bytes: Bytes,
+    /// Whose signature it is.
+    pub(crate) signed_by: PublicKey,
 }
 
 /// What a lineage's folder holds.
@@ -159,5 +159,5 @@ pub(crate) fn check(
             .because(ManifestError::Misplaced(own))
             .hint("somebody moved it; do not restore it"));
     }
-    Ok(Signed { manifest, hash: opened.hash, bytes: bytes.clone() })
+    Ok(Signed { manifest, hash: opened.hash, bytes: bytes.clone(), signed_by: opened.signed_by })
 }

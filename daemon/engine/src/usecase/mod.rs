@@ -2,15 +2,25 @@
 //! and gives a report or a [`crate::failure::Failure`]. Nothing here prints.
 
 pub mod backup;
+mod blame;
 pub mod browse;
+mod choice;
 pub mod delete;
 pub mod doctor;
 pub mod export;
+mod glob;
 pub mod host;
+mod index;
+mod job;
+mod opened;
 pub mod plant;
 pub mod recover;
 pub mod restore;
+mod resume;
+mod run;
 pub mod runs;
+mod service;
 pub mod snapshots;
+mod source;
 pub mod verify;
 pub mod watch;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::failure::Failure;
+use crate::format::key::PublicKey;
 use crate::format::names::Lineage;
-use crate::format::signed::PublicKey;
 use crate::pipeline::reading::Reading;
 use crate::port::store::ReadStore;
 use crate::usecase::host::Host;

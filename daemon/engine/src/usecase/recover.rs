@@ -1,1 +1,168 @@
-//! Soon.
+//! Puts right what dead runs left: service first, data second.
+//!
+//! It runs whenever a program opens this host for writing. A run is dead if its row is not finished and its
+//! lock is free; the kernel frees the lock of every process that ends, however it ends. Recovery takes the
+//! lock itself, so two of them do not meet, and every step can be done again, so it may be cut off as well.
+
+use crate::catalog::{Outcome, RunRow, Verb};
+use crate::failure::{Class, Failure};
+use crate::format::names::Lineage;
+use crate::lock::{Held, Holder, LockOn};
+use crate::port::docker::Docker;
+use crate::port::store::{OpenUpload, Store, StoreErrorKind};
+use crate::usecase::blame;
+use crate::usecase::host::{Host, catalog_failure};
+use crate::usecase::index;
+use crate::usecase::opened::trusted;
+use crate::usecase::resume;
+use crate::usecase::watch::{Told, Watch};
+use crate::words::RunId;
+
+/// What was put right, a line for a person each; empty when there was nothing to do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recovered {
+    /// What.
+    pub said: Vec<String>,
+    /// What could not be put right yet; it will be tried again.
+    pub left: Vec<String>,
+}
+
+/// Recovers all dead runs. Trouble with one does not keep the others from being recovered.
+pub async fn recover(host: &Host, watch: &dyn Watch) -> Result<Recovered, Failure> {
+    let mut recovered = Recovered::default();
+    let unfinished = host.catalog().unfinished_runs().map_err(|e| catalog_failure("look for dead runs", e))?;
+    for row in unfinished {
+        let Some(held) = hold(host, &row)? else { continue };
+        // It may have ended between the list and the lock.
+        let row = host.catalog().run(&row.id).map_err(|e| catalog_failure("look for dead runs", e))?;
+        if row.ended_at.is_some() {
+            continue;
+        }
+        watch.tell(Told::Step(format!("recovering {} run {}", row.verb.word(), row.id)));
+        match one(host, &row, watch).await {
+            Ok(said) => recovered.said.push(said),
+            Err(failure) => {
+                recovered.left.push(format!("{} run {}: {failure}", row.verb.word(), row.id));
+                tracing::debug!("{:?}", failure.hint);
+            }
+        }
+        drop(held);
+    }
+    Ok(recovered)
+}
+
+/// The lock of a dead run; `None` while the run lives.
+fn hold(host: &Host, row: &RunRow) -> Result<Option<Held>, Failure> {
+    let Some(source) = row.source.clone() else { return Ok(None) };
+    let on = LockOn::Lineage(Lineage { host: row.host.clone(), source });
+    let holder = Holder {
+        run: row.id.clone(),
+        pid: std::process::id(),
+        verb: Verb::Recover,
+        since: host.clock().now(),
+    };
+    match host.locks().try_lock(&on, &holder) {
+        Ok(held) => Ok(Some(held)),
+        Err(crate::lock::LockError::Busy { .. }) => Ok(None),
+        Err(e) => Err(crate::usecase::host::lock_failure("look for dead runs", e)),
+    }
+}
+
+async fn one(host: &Host, row: &RunRow, watch: &dyn Watch) -> Result<String, Failure> {
+    let (outcome, said) = match row.verb {
+        Verb::Backup => backup(host, row).await?,
+        Verb::Restore => resume::recover(host, row, watch).await?,
+        // Done again, they do no harm; what they had not done is not done.
+        Verb::Verify | Verb::Export | Verb::Delete | Verb::Prune | Verb::Rebuild | Verb::Recover => {
+            sweep(&*host.docker().await?, &host.owner(), &row.id).await?;
+            (Outcome::Not(Class::Interrupted), format!("{} run {} was cut off; start it again", row.verb.word(), row.id))
+        }
+    };
+    let now = host.clock().now();
+    let finished = host.catalog().finish_run(&row.id, outcome, Some(&said), now);
+    finished.map_err(|e| catalog_failure(format!("note the end of run {}", row.id), e))?;
+    Ok(said)
+}
+
+async fn backup(host: &Host, row: &RunRow) -> Result<(Outcome, String), Failure> {
+    let Some(source) = row.source.clone() else {
+        return Ok((Outcome::Not(Class::Interrupted), format!("backup run {} was cut off", row.id)));
+    };
+    let lineage = Lineage { host: row.host.clone(), source };
+    if row.store.as_deref() != Some(host.settings().store.as_str()) {
+        return Err(Failure::failed(format!("run {} wrote to another store", row.id))
+            .hint(format!("`backupctl --store {} runs` recovers it", row.store.as_deref().unwrap_or_default())));
+    }
+    // Where Docker does not answer, no helper runs either; the store can be put right without it.
+    match host.docker().await {
+        Ok(docker) => sweep(&*docker, &host.owner(), &row.id).await?,
+        Err(failure) => tracing::debug!("{failure}"),
+    }
+    let store = host.store().await?;
+    match undo_backup(host, &*store, &lineage, &row.id).await? {
+        true => Ok((Outcome::Done, format!("backup of {} had been committed before it was cut off", lineage.source))),
+        false => Ok((
+            Outcome::Not(Class::Interrupted),
+            format!("backup of {} was cut off before its commit; its upload was removed", lineage.source),
+        )),
+    }
+}
+
+/// Takes back what a run put into the store, unless it was committed; says whether it was.
+///
+/// Before its state was `committing`, nobody has asked for its manifest, so its pack may go. Afterwards the
+/// manifest may still be on its way: then the pack stays, as an orphan that a later backup removes.
+pub(crate) async fn undo_backup(
+    host: &Host,
+    store: &dyn Store,
+    lineage: &Lineage,
+    run: &RunId,
+) -> Result<bool, Failure> {
+    let row = host.catalog().run(run).map_err(|e| catalog_failure("look up the run", e))?;
+    if let Some(number) = row.snapshot {
+        let keys = trusted(host, store, &lineage.host).await?;
+        match index::manifest(store, lineage, number, false, &keys).await {
+            Ok(signed) if signed.manifest.run == *run => {
+                host.note_snapshot(&lineage.manifest(number), &signed, &signed.signed_by).await?;
+                return Ok(true);
+            }
+            // Another run's.
+            Ok(_) => {}
+            Err(failure) if failure.class == Class::NotFound => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    for upload in &row.uploads {
+        abort_uploads(store, &upload.key).await?;
+        if row.snapshot.is_none() {
+            let what = || format!("delete orphan `{}`", upload.key);
+            match store.delete(&upload.key).await {
+                Ok(()) => {}
+                // A key that may not delete leaves an orphan: invisible, and no reason to fail.
+                Err(e) if e.kind == StoreErrorKind::Denied => tracing::debug!("{}: {e}", what()),
+                Err(e) => return Err(blame::store(what(), e)),
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Aborts uploads of exactly this key, which carries the run's id: nobody else's.
+async fn abort_uploads(store: &dyn Store, key: &str) -> Result<(), Failure> {
+    let what = || format!("abort the upload of `{key}`");
+    let open = store.open_uploads(key).await.map_err(|e| blame::store(what(), e))?;
+    for upload in open.iter().filter(|upload: &&OpenUpload| upload.key == key) {
+        store.abort_upload(upload).await.map_err(|e| blame::store(what(), e))?;
+    }
+    Ok(())
+}
+
+/// Removes containers of this installation that a run left.
+pub(crate) async fn sweep(docker: &dyn Docker, owner: &str, run: &RunId) -> Result<(), Failure> {
+    let what = || format!("remove helpers of run {run}");
+    let found = docker.leftovers().await.map_err(|e| blame::docker(what(), e))?;
+    for leftover in found.iter().filter(|leftover| leftover.owner == owner && leftover.run == *run) {
+        docker.remove_leftover(leftover).await.map_err(|e| blame::docker(what(), e))?;
+    }
+    Ok(())
+}

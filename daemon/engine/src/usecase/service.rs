@@ -1,0 +1,219 @@
+//! Containers that must be down for a moment, and run again afterwards, as they were and nothing else.
+//!
+//! What is stopped was written into the run's journal before. A stop takes the restart policy away first, so
+//! that an engine that restarts meanwhile does not start the container in the middle; starting puts it back
+//! first. What a human did meanwhile wins: a container that is up, or was started since, is left alone.
+
+use std::time::Duration;
+
+use crate::catalog::journal::{ComposeService, StoppedContainer};
+use crate::failure::{Class, Failure};
+use crate::port::clock::Clock;
+use crate::port::docker::{Container, ContainerState, Docker, Health};
+use crate::usecase::blame;
+use crate::usecase::source::User;
+
+/// A database may need this long to write out what it holds.
+const STOP_GRACE: Duration = Duration::from_secs(120);
+
+/// How long a started container has to become healthy before we say that it has not.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(120);
+
+const HEALTH_POLL: Duration = Duration::from_millis(250);
+
+/// The journal of containers that are up: dependents first, which is the order to stop in.
+pub(crate) fn journal(users: &[User]) -> Result<Vec<StoppedContainer>, Failure> {
+    let mut up: Vec<&Container> = Vec::new();
+    for user in users.iter().filter(|user| user.is_up()) {
+        if !up.iter().any(|known| known.id == user.container.id) {
+            up.push(&user.container);
+        }
+    }
+    for container in &up {
+        refuse_unstoppable(container)?;
+    }
+    order(&mut up);
+    Ok(up.into_iter().map(stopped).collect())
+}
+
+fn refuse_unstoppable(container: &Container) -> Result<(), Failure> {
+    let name = &container.name;
+    if container.auto_remove {
+        return Err(Failure::new(Class::Unsafe, format!("container `{name}` would be gone after a stop: it was started with `--rm`"))
+            .hint(format!("stop it yourself (`docker stop {name}`), or restore beside it with `--into NEW`")));
+    }
+    if container.state == ContainerState::Paused {
+        return Err(Failure::new(Class::Unsafe, format!("container `{name}` is paused"))
+            .hint(format!("`docker unpause {name}` first, or restore beside it with `--into NEW`")));
+    }
+    Ok(())
+}
+
+fn stopped(container: &Container) -> StoppedContainer {
+    let label = |name: &str| container.labels.get(name).cloned();
+    let project = label("com.docker.compose.project");
+    let service = label("com.docker.compose.service");
+    StoppedContainer {
+        id: container.id.clone(),
+        name: container.name.clone(),
+        restart_policy: container.restart_policy.clone(),
+        was_running: true,
+        started_at: container.started_at,
+        compose: project.zip(service).map(|(project, service)| ComposeService { project, service }),
+    }
+}
+
+/// Sorts so that whoever depends on another comes before it, as far as compose says. A circle keeps its order.
+fn order(containers: &mut [&Container]) {
+    let needs = |a: &Container, b: &Container| {
+        let service = b.labels.get("com.docker.compose.service");
+        let same_project = a.labels.get("com.docker.compose.project") == b.labels.get("com.docker.compose.project");
+        let wanted = a.labels.get("com.docker.compose.depends_on");
+        same_project
+            && service.is_some_and(|service| {
+                wanted.is_some_and(|wanted| wanted.split(',').any(|one| one.split(':').next() == Some(service)))
+            })
+    };
+    for _ in 0..containers.len() {
+        let mut moved = false;
+        for i in 1..containers.len() {
+            if needs(containers[i], containers[i - 1]) && !needs(containers[i - 1], containers[i]) {
+                containers.swap(i, i - 1);
+                moved = true;
+            }
+        }
+        if !moved {
+            return;
+        }
+    }
+}
+
+/// Stops what the journal lists, in its order.
+pub(crate) async fn stop(docker: &dyn Docker, journal: &[StoppedContainer]) -> Result<(), Failure> {
+    for container in journal {
+        let what = || format!("stop container `{}`", container.name);
+        docker.set_restart_policy(&container.id, "no").await.map_err(|e| blame::docker(what(), e))?;
+        docker.stop(&container.id, STOP_GRACE).await.map_err(|e| blame::docker(what(), e))?;
+    }
+    Ok(())
+}
+
+/// Brings back what the journal lists, in reverse, and waits for health. Gives the names of what was started
+/// and warnings; fails only if something that ran before does not run now.
+pub(crate) async fn start_again(
+    docker: &dyn Docker,
+    clock: &dyn Clock,
+    journal: &[StoppedContainer],
+) -> Result<(Vec<String>, Vec<String>), Failure> {
+    let (mut started, mut warnings, mut failed) = (Vec::new(), Vec::new(), None);
+    for stopped in journal.iter().rev() {
+        match one(docker, clock, stopped).await {
+            Ok(Back::Started) => started.push(stopped.name.clone()),
+            Ok(Back::LeftAlone) => {}
+            Ok(Back::Gone) => warnings.push(format!("container `{}` was removed meanwhile", stopped.name)),
+            Ok(Back::Unhealthy) => {
+                started.push(stopped.name.clone());
+                warnings.push(format!(
+                    "container `{0}` was started and is not healthy yet; see `docker logs {0}`",
+                    stopped.name
+                ));
+            }
+            // The others must come back all the same.
+            Err(failure) => failed = failed.or(Some(failure)),
+        }
+    }
+    match failed {
+        None => Ok((started, warnings)),
+        Some(failure) => Err(failure),
+    }
+}
+
+enum Back {
+    Started,
+    LeftAlone,
+    Gone,
+    Unhealthy,
+}
+
+async fn one(docker: &dyn Docker, clock: &dyn Clock, stopped: &StoppedContainer) -> Result<Back, Failure> {
+    let what = || format!("start container `{}` again", stopped.name);
+    let found = docker.container(&stopped.id).await.map_err(|e| blame::docker(what(), e))?;
+    // Re-created under another id: whoever did that decides whether it runs.
+    let Some(found) = found else { return Ok(Back::Gone) };
+    let policy = docker.set_restart_policy(&stopped.id, &stopped.restart_policy).await;
+    policy.map_err(|e| blame::docker(what(), e))?;
+    if found.state != ContainerState::Down || found.started_at != stopped.started_at || !stopped.was_running {
+        return Ok(Back::LeftAlone);
+    }
+    docker.start(&stopped.id).await.map_err(|e| {
+        blame::docker(what(), e).hint(format!("start it by hand: `docker start {}`", stopped.name))
+    })?;
+    let began = clock.elapsed();
+    loop {
+        let now = docker.container(&stopped.id).await.map_err(|e| blame::docker(what(), e))?;
+        let Some(now) = now else { return Ok(Back::Gone) };
+        match (now.state, now.health) {
+            (ContainerState::Running, Health::None | Health::Healthy) => return Ok(Back::Started),
+            (ContainerState::Down, _) | (_, Health::Unhealthy) => return Ok(Back::Unhealthy),
+            (ContainerState::Running | ContainerState::Restarting | ContainerState::Paused, _) => {}
+        }
+        if clock.elapsed().saturating_sub(began) > HEALTH_PATIENCE {
+            return Ok(Back::Unhealthy);
+        }
+        clock.sleep(HEALTH_POLL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn container(service: &str, depends_on: &str) -> Container {
+        let label = |name: &str, value: &str| (format!("com.docker.compose.{name}"), value.to_owned());
+        Container {
+            id: service.to_owned(),
+            name: service.to_owned(),
+            image: String::new(),
+            image_id: String::new(),
+            state: ContainerState::Running,
+            health: Health::None,
+            started_at: None,
+            restart_policy: "always".to_owned(),
+            labels: BTreeMap::from([
+                label("project", "p"),
+                label("service", service),
+                label("depends_on", depends_on),
+            ]),
+            mounts: Vec::new(),
+            auto_remove: false,
+        }
+    }
+
+    #[track_caller]
+    fn check(given: &[(&str, &str)], want: &[&str]) {
+        let users: Vec<_> = given
+            .iter()
+            .map(|(service, needs)| User { container: container(service, needs), at: String::new(), writable: true })
+            .collect();
+        let names: Vec<_> = journal(&users).unwrap().into_iter().map(|stopped| stopped.name).collect();
+        assert_eq!(names, want);
+    }
+
+    #[test]
+    fn dependents_stop_first() {
+        check(&[("db", ""), ("web", "db:service_healthy:true")], &["web", "db"]);
+        check(&[("a", ""), ("b", "a"), ("c", "b,a")], &["c", "b", "a"]);
+        check(&[("a", "b"), ("b", "a")], &["a", "b"]);
+        check(&[("x", ""), ("y", "")], &["x", "y"]);
+    }
+
+    #[test]
+    fn what_a_stop_would_destroy_is_refused() {
+        let mut once = container("job", "");
+        once.auto_remove = true;
+        let user = User { container: once, at: String::new(), writable: true };
+        assert_eq!(journal(&[user]).unwrap_err().class, Class::Unsafe);
+    }
+}
