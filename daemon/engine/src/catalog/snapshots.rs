@@ -210,7 +210,11 @@ impl Catalog {
             let Some(source) = known_source_id(t, key)? else { return Ok(()) };
             t.prepare_cached("DELETE FROM snapshots WHERE source = ?1 AND number = ?2")?
                 .execute(params![source, key.number.get()])?;
-            packs::forget_unneeded(t, source)
+            packs::forget_unneeded(t, source)?;
+            // A lineage, or a store, of which nothing is left would not come back in a rebuild either.
+            t.execute("DELETE FROM sources WHERE id NOT IN (SELECT source FROM snapshots)", [])?;
+            t.execute("DELETE FROM stores WHERE id NOT IN (SELECT store FROM sources)", [])?;
+            Ok(())
         })
     }
 
