@@ -301,9 +301,11 @@ mod tests {
     #[test]
     fn another_user_s_folder_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let us = fs::metadata(dir.path()).unwrap().uid();
-        check_private(dir.path(), us).unwrap();
-        let refused = check_private(dir.path(), us + 1).unwrap_err();
+        let path = dir.path().join("state");
+        StateDir::open(&path).unwrap();
+        let us = fs::metadata(&path).unwrap().uid();
+        check_private(&path, us).unwrap();
+        let refused = check_private(&path, us + 1).unwrap_err();
         assert!(matches!(refused, StateError::Foreign { owner, .. } if owner == us), "{refused}");
         assert!(refused.hint().unwrap().contains(&format!("chown -R {}", us + 1)));
     }

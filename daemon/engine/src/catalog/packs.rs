@@ -1,14 +1,15 @@
 //! Packs, as the manifests that the catalog knows name them.
 
 use rusqlite::{Transaction, params};
+use serde::Serialize;
 
-use crate::catalog::row::decode;
+use crate::catalog::row::{check_digest, decode, digest};
 use crate::catalog::{Catalog, CatalogError};
 use crate::format::names::Lineage;
 use crate::words::Number;
 
 /// A pack that some known snapshot needs.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct PackRow {
     /// Its id within the lineage.
     pub id: u64,
@@ -21,37 +22,55 @@ pub struct PackRow {
 impl Catalog {
     /// The packs of a lineage, by id; soft-deleted snapshots need theirs too.
     pub fn packs(&self, store: &str, lineage: &Lineage) -> Result<Vec<PackRow>, CatalogError> {
-        self.read(|t| {
-            let mut query = t.prepare_cached(
-                "SELECT id, name, length FROM packs WHERE source = (SELECT s.id FROM sources s JOIN stores ON \
-                 stores.id = s.store WHERE stores.name = ?1 AND s.host = ?2 AND s.source = ?3) ORDER BY id",
-            )?;
-            let mut rows =
-                query.query(params![store, lineage.host.as_str(), lineage.source.to_string()])?;
-            let mut packs = Vec::new();
-            while let Some(row) = rows.next()? {
-                packs.push(PackRow { id: row.get(0)?, name: row.get(1)?, length: row.get(2)? });
-            }
-            Ok(packs)
-        })
+        self.read(|t| select(t, store, lineage))
     }
 
     /// Which snapshots of the lineage need the pack, oldest number first.
     pub fn needed_by(&self, store: &str, lineage: &Lineage, pack: u64) -> Result<Vec<Number>, CatalogError> {
-        self.read(|t| {
-            let mut query = t.prepare_cached(
-                "SELECT number FROM needs WHERE pack = ?4 AND source = (SELECT s.id FROM sources s JOIN stores ON \
-                 stores.id = s.store WHERE stores.name = ?1 AND s.host = ?2 AND s.source = ?3) ORDER BY number",
-            )?;
-            let mut rows =
-                query.query(params![store, lineage.host.as_str(), lineage.source.to_string(), pack])?;
-            let mut numbers = Vec::new();
-            while let Some(row) = rows.next()? {
-                numbers.push(decode("needs", Number::new(row.get(0)?).ok_or("not a number"))?);
-            }
-            Ok(numbers)
-        })
+        self.read(|t| needed_by(t, store, lineage, pack))
     }
+}
+
+pub(super) fn select(
+    t: &Transaction<'_>,
+    store: &str,
+    lineage: &Lineage,
+) -> Result<Vec<PackRow>, CatalogError> {
+    let mut query = t.prepare_cached(
+        "SELECT p.source, id, p.name, length, digest FROM packs p WHERE source = (SELECT s.id FROM sources s \
+         JOIN stores ON stores.id = s.store WHERE stores.name = ?1 AND s.host = ?2 AND s.source = ?3) \
+         ORDER BY id",
+    )?;
+    let mut rows = query.query(params![store, lineage.host.as_str(), lineage.source.to_string()])?;
+    let mut packs = Vec::new();
+    while let Some(row) = rows.next()? {
+        let source: i64 = row.get(0)?;
+        let pack = PackRow { id: row.get(1)?, name: row.get(2)?, length: row.get(3)? };
+        check_digest("the row of a pack", &(source, &pack), &row.get::<_, Vec<u8>>(4)?)?;
+        packs.push(pack);
+    }
+    Ok(packs)
+}
+
+pub(super) fn needed_by(
+    t: &Transaction<'_>,
+    store: &str,
+    lineage: &Lineage,
+    pack: u64,
+) -> Result<Vec<Number>, CatalogError> {
+    let mut query = t.prepare_cached(
+        "SELECT source, number, digest FROM needs WHERE pack = ?4 AND source = (SELECT s.id FROM sources s \
+         JOIN stores ON stores.id = s.store WHERE stores.name = ?1 AND s.host = ?2 AND s.source = ?3) \
+         ORDER BY number",
+    )?;
+    let mut rows = query.query(params![store, lineage.host.as_str(), lineage.source.to_string(), pack])?;
+    let mut numbers = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (source, number): (i64, u64) = (row.get(0)?, row.get(1)?);
+        check_digest("what a snapshot needs", &(source, number, pack), &row.get::<_, Vec<u8>>(2)?)?;
+        numbers.push(decode("needs", Number::new(number).ok_or("not a number"))?);
+    }
+    Ok(numbers)
 }
 
 /// Writes the packs of one snapshot, and that it needs them.
@@ -63,12 +82,15 @@ pub(super) fn put(
 ) -> Result<(), CatalogError> {
     for pack in packs {
         t.prepare_cached(
-            "INSERT INTO packs (source, id, name, length) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT (source, id) DO UPDATE SET name = excluded.name, length = excluded.length",
+            "INSERT INTO packs (source, id, name, length, digest) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (source, id) DO UPDATE SET name = excluded.name, length = excluded.length, \
+             digest = excluded.digest",
         )?
-        .execute(params![source, pack.id, pack.name, pack.length])?;
-        t.prepare_cached("INSERT OR IGNORE INTO needs (source, number, pack) VALUES (?1, ?2, ?3)")?
-            .execute(params![source, number.get(), pack.id])?;
+        .execute(params![source, pack.id, pack.name, pack.length, digest(&(source, pack))?])?;
+        t.prepare_cached(
+            "INSERT OR IGNORE INTO needs (source, number, pack, digest) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![source, number.get(), pack.id, digest(&(source, number, pack.id))?])?;
     }
     Ok(())
 }

@@ -3,15 +3,14 @@
 //! [`index_row`] is the only maker of index rows: a commit uses it on the object that it has just put, a
 //! rebuild on what it reads back. So a rebuilt index is the one that was lost.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::catalog::snapshots::{self, Filter, SnapshotKey, SnapshotRow};
-use crate::catalog::{Catalog, CatalogError, PackRow};
-use crate::format::key::{PublicKey, hex};
+use crate::catalog::{Catalog, CatalogError, PackRow, packs};
+use crate::format::key::PublicKey;
 use crate::format::manifest::{Manifest, ManifestError};
 use crate::format::names::{LineageKey, lineage_of};
 use crate::format::signed::{self, SignatureError};
@@ -155,43 +154,45 @@ impl Catalog {
     }
 
     /// The index part as text, in a fixed order, without what is this host's own: equal for a catalog and
-    /// its rebuild.
+    /// its rebuild. Every row and every manifest is checked on the way.
     pub fn index_dump(&self) -> Result<String, CatalogError> {
         self.read(|t| {
-            let mut out = String::new();
-            let mut rows = snapshots::select(t, &Filter { deleted: true, ..Filter::default() })?;
-            rows.sort_by(|a, b| a.key.cmp(&b.key));
-            for row in rows {
-                let own = SnapshotRow { verified: None, deleted_at: None, ..row.clone() };
-                let json = serde_json::to_string(&own).map_err(|e| CatalogError::Value(e.to_string()))?;
+            let mut lines = Vec::new();
+            let mut lineages = BTreeSet::new();
+            for row in snapshots::select(t, &Filter { deleted: true, ..Filter::default() })? {
+                // It is equal to the hash in the row, or an error.
+                snapshots::manifest(t, &row.key)?;
+                lineages.insert((row.key.store.clone(), row.key.lineage()));
                 let deleted = if row.deleted_at.is_some() { "deleted" } else { "live" };
-                writeln!(out, "snapshot {deleted} {json}").map_err(|e| CatalogError::Value(e.to_string()))?;
+                let of_the_store = SnapshotRow { verified: None, deleted_at: None, ..row };
+                let json =
+                    serde_json::to_string(&of_the_store).map_err(|e| CatalogError::Value(e.to_string()))?;
+                lines.push(format!("snapshot {deleted} {json}"));
             }
-            let tables = [
-                "SELECT 'store ' || name FROM stores ORDER BY name",
-                "SELECT 'source ' || stores.name || ' ' || s.host || ' ' || s.source FROM sources s \
-                 JOIN stores ON stores.id = s.store ORDER BY 1",
-                "SELECT 'pack ' || stores.name || ' ' || s.host || ' ' || s.source || ' ' || p.id || ' ' || p.name \
-                 || ' ' || p.length FROM packs p JOIN sources s ON s.id = p.source \
-                 JOIN stores ON stores.id = s.store ORDER BY 1",
-                "SELECT 'need ' || stores.name || ' ' || s.host || ' ' || s.source || ' ' || n.number || ' ' || \
-                 n.pack FROM needs n JOIN sources s ON s.id = n.source JOIN stores ON stores.id = s.store \
-                 ORDER BY 1",
-                "SELECT 'manifest ' || s.host || ' ' || s.source || ' ' || n.number || ' ' || hex(n.manifest) \
-                 FROM snapshots n JOIN sources s ON s.id = n.source JOIN stores ON stores.id = s.store \
-                 ORDER BY stores.name, 1",
-            ];
-            for (i, sql) in tables.into_iter().enumerate() {
-                let mut query = t.prepare(sql)?;
-                let mut lines = query.query([])?;
-                while let Some(line) = lines.next()? {
-                    let line: String = line.get(0)?;
-                    // Manifests are long; what they are is enough to compare.
-                    out += &if i == 4 { hex(blake3::hash(line.as_bytes()).as_bytes()) } else { line };
-                    out.push('\n');
+            for (store, lineage) in &lineages {
+                for pack in packs::select(t, store, lineage)? {
+                    let needed: Vec<_> = packs::needed_by(t, store, lineage, pack.id)?
+                        .into_iter()
+                        .map(|number| number.to_string())
+                        .collect();
+                    let (PackRow { id, name, length }, needed) = (pack, needed.join(" "));
+                    lines.push(format!(
+                        "pack {store} {}{name} {id} {length} needed by {needed}",
+                        lineage.prefix()
+                    ));
                 }
             }
-            Ok(out)
+            // Straight from their tables, so that one of which nothing is left shows.
+            let mut sources = t.prepare(
+                "SELECT 'source ' || ifnull(stores.name, '') || ' ' || ifnull(s.host || ' ' || s.source, '') \
+                 FROM stores LEFT JOIN sources s ON stores.id = s.store",
+            )?;
+            for line in sources.query_map([], |row| row.get(0))? {
+                lines.push(line?);
+            }
+            lines.sort_unstable();
+            lines.push(String::new());
+            Ok(lines.join("\n"))
         })
     }
 }

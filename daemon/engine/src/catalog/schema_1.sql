@@ -44,6 +44,7 @@ CREATE TABLE packs (
   id INTEGER NOT NULL,
   name TEXT NOT NULL,
   length INTEGER NOT NULL,
+  digest BLOB NOT NULL,
   PRIMARY KEY (source, id)
 ) STRICT, WITHOUT ROWID;
 
@@ -52,6 +53,7 @@ CREATE TABLE needs (
   source INTEGER NOT NULL,
   number INTEGER NOT NULL,
   pack INTEGER NOT NULL,
+  digest BLOB NOT NULL,
   PRIMARY KEY (source, number, pack),
   FOREIGN KEY (source, number) REFERENCES snapshots (source, number) ON DELETE CASCADE,
   FOREIGN KEY (source, pack) REFERENCES packs (source, id) ON DELETE CASCADE

@@ -156,16 +156,7 @@ impl Catalog {
 
     /// The manifest object of a snapshot as it lies in the store, both lines; checked against its hash.
     pub fn manifest(&self, key: &SnapshotKey) -> Result<Bytes, CatalogError> {
-        self.read(|t| {
-            let row = existing(t, key)?;
-            let bytes: Vec<u8> = t
-                .prepare_cached("SELECT manifest FROM snapshots WHERE source = ?1 AND number = ?2")?
-                .query_row(params![source_id(t, key)?, key.number.get()], |row| row.get(0))?;
-            if blake3::hash(&bytes).as_bytes() != &row.manifest_hash {
-                return Err(CatalogError::Damaged(format!("the manifest of `{key}` was changed on disk")));
-            }
-            Ok(bytes.into())
-        })
+        self.read(|t| manifest(t, key))
     }
 
     /// It is soft-deleted. The time of the first call stays.
@@ -210,7 +201,11 @@ impl Catalog {
             let Some(source) = known_source_id(t, key)? else { return Ok(()) };
             t.prepare_cached("DELETE FROM snapshots WHERE source = ?1 AND number = ?2")?
                 .execute(params![source, key.number.get()])?;
-            packs::forget_unneeded(t, source)
+            packs::forget_unneeded(t, source)?;
+            // A lineage, or a store, of which nothing is left would not come back in a rebuild either.
+            t.execute("DELETE FROM sources WHERE id NOT IN (SELECT source FROM snapshots)", [])?;
+            t.execute("DELETE FROM stores WHERE id NOT IN (SELECT store FROM sources)", [])?;
+            Ok(())
         })
     }
 
@@ -233,6 +228,18 @@ impl Catalog {
             ])?;
             Ok(())
         })
+    }
+}
+
+pub(super) fn manifest(t: &Transaction<'_>, key: &SnapshotKey) -> Result<Bytes, CatalogError> {
+    let row = existing(t, key)?;
+    let bytes: Vec<u8> = t
+        .prepare_cached("SELECT manifest FROM snapshots WHERE source = ?1 AND number = ?2")?
+        .query_row(params![source_id(t, key)?, key.number.get()], |row| row.get(0))?;
+    if blake3::hash(&bytes).as_bytes() == &row.manifest_hash {
+        Ok(bytes.into())
+    } else {
+        Err(CatalogError::Damaged(format!("the manifest of `{key}` was changed on disk")))
     }
 }
 

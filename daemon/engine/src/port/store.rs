@@ -1,9 +1,10 @@
 //! Where packs and manifests live.
 //!
-//! A key is a relative path of ASCII text as `format::names` makes it: no empty, `.` or `..` component, at
-//! most 900 bytes. No key is ever also the prefix folder of another. Every call ends: an adapter has a
-//! deadline for each attempt and a bounded number of attempts, and gives [`StoreError`] when they are used
-//! up. Dropping the future of a call cancels it; what the call would have done is then unknown.
+//! A key is a relative path of ASCII text as `format::names` makes it; [`check_key`] says what is legal, and
+//! every adapter refuses the rest before it does anything. No key is ever also the prefix folder of another.
+//! Every call ends: an adapter has a deadline for each attempt and a bounded number of attempts, and gives
+//! [`StoreError`] when they are used up. Dropping the future of a call cancels it; what the call would have
+//! done is then unknown.
 
 use std::fmt;
 use std::ops::Range;
@@ -71,6 +72,37 @@ pub struct StoreError {
     pub why: String,
 }
 
+impl StoreError {
+    /// With the bare verb, the key or prefix, and the reason in words.
+    pub fn new(kind: StoreErrorKind, deed: &'static str, key: &str, why: impl Into<String>) -> Self {
+        Self { kind, deed, key: key.to_owned(), why: why.into() }
+    }
+}
+
+/// Longest key in bytes: S3 allows 1024, and the store's own prefix comes in front.
+pub const KEY_BYTES_MAX: usize = 900;
+
+/// Longest component in bytes: file systems allow 255.
+pub const COMPONENT_BYTES_MAX: usize = 255;
+
+/// Refuses what no adapter could store safely. Names that start with a dot in the first component are the
+/// adapters' own (`.tmp`, the marker, the probe).
+pub fn check_key(key: &str) -> Result<(), &'static str> {
+    if key.is_empty() || key.len() > KEY_BYTES_MAX {
+        return Err("a key has between 1 and 900 bytes");
+    }
+    if key.starts_with('.') {
+        return Err("a key does not start with a dot");
+    }
+    if !key.bytes().all(|b| b.is_ascii_graphic() || b == b' ') || key.contains('\\') {
+        return Err("a key is printable ASCII without backslashes");
+    }
+    match key.split('/').all(|part| !matches!(part, "" | "." | "..") && part.len() <= COMPONENT_BYTES_MAX) {
+        true => Ok(()),
+        false => Err("a key has no empty, `.`, `..` or overlong component"),
+    }
+}
+
 /// Whether a `put` may replace what is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
@@ -111,8 +143,10 @@ pub enum Conditions {
 
 /// Reading. A restore gets nothing more than this, so no path leads from a restore to a delete.
 ///
-/// * `get` gives exactly the bytes of the range, or an error. It may fetch the range in pieces.
-/// * A range that reaches beyond the object is `Garbled`, never shorter data.
+/// * `get` gives the whole object, or `Other` if it is longer than `max`.
+/// * `get_range` gives exactly the bytes of the range, or an error. It may fetch the range in pieces, all of
+///   them of one version of the object.
+/// * A range that reaches beyond the object is `Garbled`, never shorter data. So is an empty one.
 /// * `head` gives `None` for a missing object; `get` gives `NotFound`.
 /// * `list` gives every key that starts with `prefix`, in byte order, each once, foreign ones among them;
 ///   keys that were put before the call are in it, keys that were deleted before are not.
@@ -187,4 +221,40 @@ pub trait Upload: Send {
 
     /// Gives up.
     async fn abort(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_could_leave_the_store_are_refused() {
+        let long = "x".repeat(256);
+        let longer = "x/".repeat(450) + "x";
+        for key in [
+            "",
+            "/",
+            "/a",
+            "a/",
+            "a//b",
+            ".",
+            "..",
+            "a/../b",
+            "a/./b",
+            "../a",
+            ".tmp/x",
+            ".backupd-store",
+            "a\\b",
+            "a\0b",
+            "a\nb",
+            "é",
+            &long,
+            &longer,
+        ] {
+            assert!(check_key(key).is_err(), "{key:?}");
+        }
+        for key in ["a", "a/b", "web=3A=2Fa/00000042.manifest", "a/..b", "a/.b", "a b/c", "x.tar.zst"] {
+            assert_eq!(check_key(key), Ok(()), "{key:?}");
+        }
+    }
 }

@@ -1,0 +1,138 @@
+//! Tests of the whole catalog, through its own calls, against real files.
+
+mod faults;
+mod index;
+mod run_rows;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use archive::channel::{Notes, Totals};
+use archive::layout::{BlockRef, FORMAT};
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::catalog::rebuild::{IndexRow, index_row};
+use crate::catalog::{Catalog, SnapshotKey};
+use crate::format::key::HostKey;
+use crate::format::manifest::{Consistency, Manifest, PackRef, SnapshotKind, VolumeShape};
+use crate::format::names::Lineage;
+use crate::format::signed;
+use crate::words::{Number, RunId};
+
+const STORE: &str = "s3://backups/prod";
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::new(1_795_000_000 + second, 123_456_789).unwrap()
+}
+
+fn number(n: u64) -> Number {
+    Number::new(n).unwrap()
+}
+
+fn run_id(n: u64) -> RunId {
+    format!("{n:016x}").parse().unwrap()
+}
+
+fn lineage(host: &str, source: &str) -> Lineage {
+    Lineage { host: host.parse().unwrap(), source: source.parse().unwrap() }
+}
+
+fn key_of(lineage: &Lineage, n: u64) -> SnapshotKey {
+    SnapshotKey {
+        store: STORE.to_owned(),
+        host: lineage.host.clone(),
+        source: lineage.source.clone(),
+        number: number(n),
+    }
+}
+
+/// The key that host `vm-1` signs with.
+fn host_key() -> HostKey {
+    HostKey::from_seed([5; 32])
+}
+
+/// Snapshot `n`, taken at second `taken`, that needs the packs of these snapshots.
+fn manifest(lineage: &Lineage, n: u64, taken: i64, needs: &[u64]) -> Manifest {
+    let pack = |of: &u64| PackRef {
+        id: number(*of).pack_id(0),
+        name: Lineage::pack_name(number(*of), at(taken), &run_id(*of)),
+        length: 1000 + of,
+        hash: [u8::try_from(of % 256).unwrap(); 32],
+        raw_bytes: 4000,
+        footer: BlockRef { offset: 100, length: 60, hash: [7; 32] },
+    };
+    Manifest {
+        format: FORMAT,
+        host: lineage.host.clone(),
+        source: lineage.source.clone(),
+        number: number(n),
+        run: run_id(n),
+        taken_at: at(taken),
+        finished_at: at(taken + 5),
+        kind: if needs == [n] { SnapshotKind::Full } else { SnapshotKind::Incremental },
+        consistency: Consistency::Idle,
+        by_hand: n.is_multiple_of(2),
+        totals: Totals { entries: n + 2, files: n + 1, bytes: 4096 * n, data_bytes: 1024 * n },
+        packs: needs.iter().map(pack).collect(),
+        entries: Vec::new(),
+        notes: Notes { unreadable: u64::from(n.is_multiple_of(5)), ..Notes::default() },
+        volume: VolumeShape { name: "db-data".to_owned(), ..VolumeShape::default() },
+        users: Vec::new(),
+        made_by: BTreeMap::from([("backupd".to_owned(), "0.1.0".to_owned())]),
+        parent: None,
+    }
+}
+
+fn object(lineage: &Lineage, n: u64, taken: i64, needs: &[u64]) -> (String, Bytes) {
+    let bytes = signed::seal(&manifest(lineage, n, taken, needs), &host_key()).unwrap();
+    (lineage.manifest(number(n)), bytes)
+}
+
+/// The row as a commit makes it.
+fn row(lineage: &Lineage, n: u64, taken: i64, needs: &[u64]) -> IndexRow {
+    let (key, bytes) = object(lineage, n, taken, needs);
+    index_row(STORE, &key, &bytes, Some(&host_key().public()), at(taken + 9)).unwrap()
+}
+
+/// A folder with a catalog in it.
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("catalog.sqlite")
+    }
+
+    /// Opens it and expects to find nothing wrong.
+    #[track_caller]
+    fn open(&self) -> Catalog {
+        let opened = Catalog::open(&self.path(), at(0)).unwrap();
+        assert_eq!(opened.notice, None);
+        opened.catalog
+    }
+
+    fn names(&self) -> Vec<String> {
+        names(self.dir.path())
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+/// Changes the file behind the catalog's back, as only damage does.
+fn tamper(catalog: &Catalog, sql: &str) {
+    let changed = catalog.lock().execute(sql, []).unwrap();
+    assert!(changed > 0, "{sql}");
+}
