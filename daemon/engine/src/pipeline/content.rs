@@ -66,7 +66,8 @@ impl<'a> Parts<'a> {
                     self.on_their_way.push_back(Box::pin(async move {
                         let of = reading.pack(pack)?;
                         let row = reading.frame(of, frame).await?;
-                        let stored = reading.range(of, row.offset..row.offset + u64::from(row.stored)).await?;
+                        let stored =
+                            reading.range(of, row.offset..row.offset + u64::from(row.stored)).await?;
                         let raw = reading.decode(of, frame, row, stored).await?;
                         let from = piece.frame_offset as usize;
                         let bytes = raw.get(from..from + piece.length as usize);

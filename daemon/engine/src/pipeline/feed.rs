@@ -118,7 +118,8 @@ async fn send(
     planned: mpsc::Receiver<Instruction>,
     to: &mut (dyn AsyncWrite + Send + Unpin),
 ) -> Result<Fed, FeedError> {
-    let instructions = stream::unfold(planned, |mut planned| async { Some((planned.recv().await?, planned)) });
+    let instructions =
+        stream::unfold(planned, |mut planned| async { Some((planned.recv().await?, planned)) });
     let mut ready = std::pin::pin!(instructions.map(|i| fetch(Arc::clone(&reading), i)).buffered(FETCHES));
     let mut fetched_bytes = 0;
     while let Some(next) = ready.next().await {

@@ -78,7 +78,12 @@ pub fn pieces_of(ordinal: u64, entry: &Entry) -> impl Iterator<Item = (FrameId, 
 }
 
 /// Cuts a run of the raw stream at frame boundaries.
-pub fn pieces(entry: u64, file_offset: u64, position: u64, length: u64) -> impl Iterator<Item = (u64, Piece)> {
+pub fn pieces(
+    entry: u64,
+    file_offset: u64,
+    position: u64,
+    length: u64,
+) -> impl Iterator<Item = (u64, Piece)> {
     let frame_bytes = FRAME_BYTES as u64;
     let end = position + length;
     (position / frame_bytes..end.div_ceil(frame_bytes)).map(move |frame| {
@@ -137,7 +142,8 @@ mod tests {
 
     #[track_caller]
     fn check(name: &str, frames: &[(u64, u32)], want: &[Range<u64>]) {
-        let got: Vec<_> = join(frames.iter().map(|(o, s)| (row(*o, *s), ()))).into_iter().map(|r| r.range).collect();
+        let got: Vec<_> =
+            join(frames.iter().map(|(o, s)| (row(*o, *s), ()))).into_iter().map(|r| r.range).collect();
         assert_eq!(got, want, "{name}");
     }
 

@@ -243,6 +243,8 @@ pub struct Leftover {
     pub run: RunId,
     /// From its label.
     pub owner: String,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
 }
 
 /// The container engine.

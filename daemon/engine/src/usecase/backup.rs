@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 
 use archive::channel::{Job, NoteKind, Notes, PackJob, Packed};
 use archive::layout::FORMAT;
-use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -28,13 +27,17 @@ use crate::port::docker::{Access, Docker, HelperMount};
 use crate::port::store::{OpenUpload, Put, Store, StoreErrorKind, Upload};
 use crate::usecase::blame;
 use crate::usecase::host::Host;
-use crate::usecase::index::{self, Signed};
+use crate::usecase::index::{self, Folder, Signed};
 use crate::usecase::job::{Session, spec};
 use crate::usecase::opened;
+use crate::usecase::recover;
 use crate::usecase::run::Run;
 use crate::usecase::source::{self, Source};
 use crate::usecase::watch::{Progress, Told, Watch};
 use crate::words::{Number, SourceName};
+
+/// A manifest that was still on its way when its run ended has arrived, or never will, after this.
+const ORPHAN_AGE_SECONDS: i64 = 24 * 3600;
 
 /// What to back up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,15 +80,28 @@ pub struct BackupReport {
 }
 
 /// Backs up a source and gives the snapshot once it is committed.
-pub async fn backup(host: &Host, request: &BackupRequest, watch: &dyn Watch) -> Result<BackupReport, Failure> {
+pub async fn backup(
+    host: &Host,
+    request: &BackupRequest,
+    watch: &dyn Watch,
+) -> Result<BackupReport, Failure> {
     let began = host.clock().elapsed();
     let docker = host.docker().await?;
     let source = source::resolve(&*docker, &request.source).await?;
     host.refuse_own_folders(&source.mount)?;
-    let store = host.store().await?;
+    let store = host.store_to_fill().await?;
     let lineage = Lineage { host: host.settings().host.clone(), source: request.source.clone() };
     let run = Run::begin(host, Verb::Backup, &lineage)?;
-    let deed = Deed { host, docker: &*docker, store: &*store, lineage: &lineage, source: &source, request, run: &run, watch };
+    let deed = Deed {
+        host,
+        docker: &*docker,
+        store: &*store,
+        lineage: &lineage,
+        source: &source,
+        request,
+        run: &run,
+        watch,
+    };
     let done = tokio::select! {
         done = deed.run() => done,
         () = cancelled(&run, watch) => {
@@ -125,7 +141,8 @@ struct Deed<'a> {
 impl Deed<'_> {
     async fn run(&self) -> Result<BackupReport, Failure> {
         self.own().await?;
-        let parent = self.parent().await?;
+        let folder = index::folder(self.store, self.lineage).await?;
+        let parent = self.parent(&folder).await?;
         let number = match &parent {
             None => Number::FIRST,
             Some(parent) => parent.manifest.number.next().ok_or_else(|| {
@@ -136,9 +153,10 @@ impl Deed<'_> {
         self.watch.tell(Told::Step(format!("reading {}", self.request.source)));
         let pack = self.pack(number, taken_at).await?;
         let manifest = self.manifest(number, taken_at, pack, parent.as_ref()).await?;
-        let sealed = self.commit(&manifest).await?;
-        self.host.note_snapshot(self.lineage, &manifest, &sealed, None)?;
-        Ok(self.report(&manifest))
+        let signed = self.commit(manifest).await?;
+        self.host.note_snapshot(&self.lineage.manifest(number), &signed, &signed.signed_by).await?;
+        self.sweep_orphans(folder).await;
+        Ok(self.report(&signed.manifest))
     }
 
     /// Makes sure that no other machine writes under this name.
@@ -146,7 +164,12 @@ impl Deed<'_> {
         let host = &self.lineage.host;
         if index::owner(self.store, host).await?.is_none() {
             let key = owner_key(host);
-            let owner = Owner::new(host.clone(), self.host.installation(), self.host.key()?.public(), self.host.clock().now());
+            let owner = Owner::new(
+                host.clone(),
+                self.host.installation(),
+                self.host.key()?.public(),
+                self.host.clock().now(),
+            );
             let bytes = owner.to_bytes().map_err(|e| Failure::failed(format!("write `{key}`")).because(e))?;
             match self.store.put(&key, bytes.into(), Put::IfAbsent).await {
                 Ok(()) => {}
@@ -163,8 +186,7 @@ impl Deed<'_> {
     }
 
     /// The manifest before, deleted ones among them, so that numbers are never used twice.
-    async fn parent(&self) -> Result<Option<Signed>, Failure> {
-        let folder = index::folder(self.store, self.lineage).await?;
+    async fn parent(&self, folder: &Folder) -> Result<Option<Signed>, Failure> {
         let Some(highest) = folder.highest() else { return Ok(None) };
         let deleted = !folder.live.contains(&highest);
         let trusted = opened::trusted(self.host, self.store, &self.lineage.host).await?;
@@ -244,7 +266,9 @@ impl Deed<'_> {
         let now = source::resolve(self.docker, &self.request.source).await?;
         let consistency = match (self.source.consistency(), now.consistency()) {
             (Consistency::Idle, Consistency::Idle) if same_starts(self.source, &now) => Consistency::Idle,
-            (Consistency::Live | Consistency::Idle, Consistency::Live | Consistency::Idle) => Consistency::Live,
+            (Consistency::Live | Consistency::Idle, Consistency::Live | Consistency::Idle) => {
+                Consistency::Live
+            }
         };
         let about = self.docker.about().await.map_err(|e| blame::docker("ask Docker for its version", e))?;
         let made_by = BTreeMap::from([
@@ -275,13 +299,15 @@ impl Deed<'_> {
     }
 
     /// PUTs the manifest: with it the snapshot is, without it it is not.
-    async fn commit(&self, manifest: &Manifest) -> Result<Bytes, Failure> {
+    async fn commit(&self, manifest: Manifest) -> Result<Signed, Failure> {
         let key = self.lineage.manifest(manifest.number);
-        let what = || format!("commit snapshot `{}@{}`", self.lineage.source, manifest.number);
-        let sealed = signed::seal(manifest, self.host.key()?).map_err(|e| Failure::failed(what()).because(e))?;
-        self.watch.tell(Told::Step(format!("committing {}@{}", self.lineage.source, manifest.number)));
-        self.run.committing(manifest.number)?;
-        match self.store.put(&key, sealed.clone(), Put::IfAbsent).await {
+        let number = manifest.number;
+        let what = || format!("commit snapshot `{}@{number}`", self.lineage.source);
+        let host_key = self.host.key()?;
+        let bytes = signed::seal(&manifest, host_key).map_err(|e| Failure::failed(what()).because(e))?;
+        self.watch.tell(Told::Step(format!("committing {}@{number}", self.lineage.source)));
+        self.run.committing(number)?;
+        match self.store.put(&key, bytes.clone(), Put::IfAbsent).await {
             Ok(()) => {}
             Err(e) if e.kind == StoreErrorKind::Exists || e.kind.is_retryable() => {
                 // It may be our own, whose reply was lost: then it is committed.
@@ -292,8 +318,9 @@ impl Deed<'_> {
         // Read back whatever was said: a server that ignores the condition shows another writer only here.
         let found = self.store.get(&key, crate::format::manifest::MANIFEST_BYTES_MAX).await;
         let found = found.map_err(|e| blame::store(what(), e))?;
-        if found == sealed {
-            return Ok(sealed);
+        if found == bytes {
+            let hash = *blake3::hash(&bytes).as_bytes();
+            return Ok(Signed { manifest, hash, bytes, signed_by: host_key.public() });
         }
         Err(Failure::new(Class::Busy, what())
             .because("another machine or run has committed that number meanwhile")
@@ -320,8 +347,28 @@ impl Deed<'_> {
     /// Takes back what this run put into the store before it failed. What cannot be taken back now stays
     /// in the run's row, and recovery tries again.
     async fn undo(&self) {
-        if let Err(e) = super::recover::undo_backup(self.host, self.docker, self.store, self.lineage, self.run.id()).await {
+        if let Err(e) = self.take_back().await {
             tracing::warn!("clean up after run {}: {e}", self.run.id());
+        }
+    }
+
+    async fn take_back(&self) -> Result<(), Failure> {
+        recover::sweep(self.docker, &self.host.owner(), self.run.id()).await?;
+        recover::undo_backup(self.host, self.store, self.lineage, self.run.id()).await?;
+        Ok(())
+    }
+
+    /// Deletes packs that a run of this installation left long ago without a commit. A failure here takes
+    /// nothing from the snapshot that was just made; the next backup tries again.
+    async fn sweep_orphans(&self, before: Folder) {
+        let now = self.host.clock().now().as_second();
+        for orphan in before.orphans() {
+            let ended = self.host.catalog().run(&orphan.run).ok().and_then(|row| row.ended_at);
+            if ended.is_some_and(|at| now - at.as_second() > ORPHAN_AGE_SECONDS)
+                && let Err(e) = self.store.delete(&orphan.key).await
+            {
+                tracing::debug!("delete orphan: {e}");
+            }
         }
     }
 }
@@ -396,8 +443,11 @@ impl Host {
         let own = [Some(self.settings().state.clone()), self.store_folder()];
         match own.into_iter().flatten().find(|own| own.starts_with(folder)) {
             None => Ok(()),
-            Some(own) => Err(Failure::new(Class::Unsafe, format!("`{folder}` holds `{}` of backupd itself", own.display()))
-                .hint("mount a folder beside it, or move the store with `--store`")),
+            Some(own) => Err(Failure::new(
+                Class::Unsafe,
+                format!("`{folder}` holds `{}` of backupd itself", own.display()),
+            )
+            .hint("mount a folder beside it, or move the store with `--store`")),
         }
     }
 }

@@ -19,17 +19,30 @@ pub(crate) fn store(what: impl Into<String>, error: StoreError) -> Failure {
         ),
         StoreErrorKind::Denied => (
             Class::WrongKey,
-            Some("check the credentials (AWS_ACCESS_KEY_ID or a profile) and the bucket's policy, then `backupctl doctor`"),
+            Some(
+                "check the credentials (AWS_ACCESS_KEY_ID or a profile) and the bucket's policy, then `backupctl doctor`",
+            ),
         ),
         StoreErrorKind::ClockSkew => {
             (Class::Failed, Some("set this host's clock (`timedatectl set-ntp true`), then try again"))
         }
-        StoreErrorKind::Exists => (Class::Busy, Some("another writer was faster: `backupctl snapshots`, then try again")),
-        StoreErrorKind::Full => (Class::Failed, Some("make room: `backupctl snapshots`, then `backupctl delete --purge SNAPSHOT`")),
-        StoreErrorKind::ReadOnly => (Class::Failed, Some("the store is mounted read-only; remount it writable")),
-        StoreErrorKind::Unavailable => (Class::Failed, Some("see what is wrong with `backupctl doctor`; trying again may help")),
+        StoreErrorKind::Exists => {
+            (Class::Busy, Some("another writer was faster: `backupctl snapshots`, then try again"))
+        }
+        StoreErrorKind::Full => (
+            Class::Failed,
+            Some("make room: `backupctl snapshots`, then `backupctl delete --purge SNAPSHOT`"),
+        ),
+        StoreErrorKind::ReadOnly => {
+            (Class::Failed, Some("the store is mounted read-only; remount it writable"))
+        }
+        StoreErrorKind::Unavailable => {
+            (Class::Failed, Some("see what is wrong with `backupctl doctor`; trying again may help"))
+        }
         StoreErrorKind::Garbled => (Class::Failed, Some("see what is damaged with `backupctl verify`")),
-        StoreErrorKind::Settings => (Class::Usage, Some("`--store` takes `file:///dir` or `s3://bucket/prefix?endpoint=…`")),
+        StoreErrorKind::Settings => {
+            (Class::Usage, Some("`--store` takes `file:///dir` or `s3://bucket/prefix?endpoint=…`"))
+        }
         StoreErrorKind::Other => (Class::Failed, Some("`backupctl doctor`")),
     };
     let failure = Failure::new(class, what).because(error);
@@ -42,12 +55,22 @@ pub(crate) fn store(what: impl Into<String>, error: StoreError) -> Failure {
 /// Docker could not do its part of `what`.
 pub(crate) fn docker(what: impl Into<String>, error: DockerError) -> Failure {
     let (class, hint) = match error.kind {
-        DockerErrorKind::Unreachable => (Class::Failed, Some("is Docker running? `systemctl start docker`, or set DOCKER_HOST")),
-        DockerErrorKind::Denied => (Class::Failed, Some("run it as root, or as a member of the group `docker`")),
-        DockerErrorKind::NotFound => (Class::NotFound, Some("`docker volume ls` and `docker ps -a` show what there is")),
+        DockerErrorKind::Unreachable => {
+            (Class::Failed, Some("is Docker running? `systemctl start docker`, or set DOCKER_HOST"))
+        }
+        DockerErrorKind::Denied => {
+            (Class::Failed, Some("run it as root, or as a member of the group `docker`"))
+        }
+        DockerErrorKind::NotFound => {
+            (Class::NotFound, Some("`docker volume ls` and `docker ps -a` show what there is"))
+        }
         DockerErrorKind::Conflict => (Class::Busy, None),
-        DockerErrorKind::Unsupported => (Class::Failed, Some("Docker Engine 20.10 or newer is needed: `docker version`")),
-        DockerErrorKind::HelperDied => (Class::Failed, Some("`journalctl -u docker` may tell why; trying again is safe")),
+        DockerErrorKind::Unsupported => {
+            (Class::Failed, Some("Docker Engine 20.10 or newer is needed: `docker version`"))
+        }
+        DockerErrorKind::HelperDied => {
+            (Class::Failed, Some("`journalctl -u docker` may tell why; trying again is safe"))
+        }
         DockerErrorKind::Other => (Class::Failed, Some("`backupctl doctor`")),
     };
     let failure = Failure::new(class, what).because(error);
@@ -61,15 +84,33 @@ pub(crate) fn docker(what: impl Into<String>, error: DockerError) -> Failure {
 pub(crate) fn channel(what: impl Into<String>, error: ChannelError) -> Failure {
     let (class, hint) = match &error {
         ChannelError::Failed(failed) => match failed.cause {
-            FailedCause::Full => (Class::Failed, Some("make room on the disk that holds the volume (`df -h`, `df -i`), then try again")),
-            FailedCause::ReadOnly => (Class::Failed, Some("the target is mounted read-only; restore into another volume with `--into NEW`")),
-            FailedCause::Damaged => (Class::Failed, Some("`backupctl verify` names what is damaged; an older snapshot may be whole: `backupctl snapshots`")),
-            FailedCause::Hostile => (Class::Unsafe, Some("the snapshot holds what no backup of ours contains; choose another: `backupctl snapshots`")),
+            FailedCause::Full => (
+                Class::Failed,
+                Some("make room on the disk that holds the volume (`df -h`, `df -i`), then try again"),
+            ),
+            FailedCause::ReadOnly => (
+                Class::Failed,
+                Some("the target is mounted read-only; restore into another volume with `--into NEW`"),
+            ),
+            FailedCause::Damaged => (
+                Class::Failed,
+                Some(
+                    "`backupctl verify` names what is damaged; an older snapshot may be whole: `backupctl snapshots`",
+                ),
+            ),
+            FailedCause::Hostile => (
+                Class::Unsafe,
+                Some(
+                    "the snapshot holds what no backup of ours contains; choose another: `backupctl snapshots`",
+                ),
+            ),
             FailedCause::Occupied => (Class::Unsafe, Some("restore into a new volume with `--into NEW`")),
             FailedCause::Tree => (Class::Failed, None),
             FailedCause::Channel => (Class::Failed, Some("trying again is safe")),
         },
-        ChannelError::Cut | ChannelError::Silent => (Class::Failed, Some("`journalctl -u docker` may tell why; trying again is safe")),
+        ChannelError::Cut | ChannelError::Silent => {
+            (Class::Failed, Some("`journalctl -u docker` may tell why; trying again is safe"))
+        }
         ChannelError::Protocol(_) | ChannelError::Version(_) => (Class::Failed, Some("`backupctl doctor`")),
     };
     let failure = Failure::new(class, what).because(error);

@@ -71,7 +71,8 @@ pub async fn cat(
     let mut at = path.clone();
     // A hard link stands for its first name, which is a file or the snapshot is damaged.
     for _ in 0..2 {
-        let entry = Entries::one(Arc::clone(&opened.reading), &at).await.map_err(|e| blame::read(what(), e))?;
+        let entry =
+            Entries::one(Arc::clone(&opened.reading), &at).await.map_err(|e| blame::read(what(), e))?;
         let Some(entry) = entry else { return Err(no_such_path(&opened, host, &at)) };
         match entry.kind {
             Kind::File { size, content } => {
@@ -202,7 +203,9 @@ pub async fn diff(
         let change = match (&before, &after) {
             (Some(before), Some(after)) => {
                 let readings = (&first.reading, &second.reading);
-                compare(readings, before, after).await.map_err(|e| blame::read(format!("compare `{a}` and `{b}`"), e))?
+                compare(readings, before, after)
+                    .await
+                    .map_err(|e| blame::read(format!("compare `{a}` and `{b}`"), e))?
             }
             (Some(_), None) => Some(Change::Removed),
             (None, _) => Some(Change::Added),
@@ -232,7 +235,9 @@ async fn compare(
             // Extents name packs of one lineage; in two lineages the same numbers are different bytes.
             let (m, n) = (readings.0.manifest(), readings.1.manifest());
             let one_lineage = m.host == n.host && m.source == n.source;
-            s == size && ((one_lineage && c == content) || content::same(readings.0, c, readings.1, content).await?)
+            s == size
+                && ((one_lineage && c == content)
+                    || content::same(readings.0, c, readings.1, content).await?)
         }
         (kind, other) => kind == other,
     };

@@ -13,7 +13,11 @@ use crate::words::SnapshotName;
 /// the store.
 pub(crate) async fn choose(host: &Host, request: &RestoreRequest) -> Result<(SnapshotName, String), Failure> {
     let whose = request.host.clone().unwrap_or_else(|| host.settings().host.clone());
-    let name = |number| SnapshotName { host: Some(whose.clone()), source: request.source.clone(), number: Some(number) };
+    let name = |number| SnapshotName {
+        host: Some(whose.clone()),
+        source: request.source.clone(),
+        number: Some(number),
+    };
     if let Some(number) = request.number {
         return Ok((name(number), "it was named".to_owned()));
     }
@@ -39,8 +43,15 @@ pub(crate) async fn choose(host: &Host, request: &RestoreRequest) -> Result<(Sna
             Ok((name(row.key.number), "it is the newest that is not partial".to_owned()))
         }
         (Some(row), None) => Ok((name(row.key.number), "it is the newest".to_owned())),
-        (Some(row), Some(at)) => Ok((name(row.key.number), format!("it is the newest that was taken by {at:.0}"))),
-        (None, _) => Err(Failure::new(Class::NotFound, format!("no snapshot of `{}` is that old", request.source))
-            .hint(format!("the oldest is of {:.0}: `backupctl snapshots {}`", rows[0].taken_at, request.source))),
+        (Some(row), Some(at)) => {
+            Ok((name(row.key.number), format!("it is the newest that was taken by {at:.0}")))
+        }
+        (None, _) => {
+            Err(Failure::new(Class::NotFound, format!("no snapshot of `{}` is that old", request.source))
+                .hint(format!(
+                    "the oldest is of {:.0}: `backupctl snapshots {}`",
+                    rows[0].taken_at, request.source
+                )))
+        }
     }
 }

@@ -19,7 +19,7 @@ use crate::usecase::index::{self, Signed};
 use crate::usecase::opened::{open, snapshot_id, trusted};
 use crate::usecase::run::Run;
 use crate::usecase::watch::{Told, Watch};
-use crate::words::{Number, SnapshotName};
+use crate::words::SnapshotName;
 
 /// What a deletion would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -59,7 +59,11 @@ pub async fn plan_delete(host: &Host, name: &SnapshotName, purge: bool) -> Resul
         frees_bytes: 0,
         objects: Vec::new(),
         warnings: Vec::new(),
-        name: SnapshotName { host: Some(lineage.host.clone()), source: lineage.source.clone(), number: Some(number) },
+        name: SnapshotName {
+            host: Some(lineage.host.clone()),
+            source: lineage.source.clone(),
+            number: Some(number),
+        },
     };
     if !deleted {
         plan.objects.push(lineage.manifest(number));
@@ -123,8 +127,11 @@ async fn unneeded_packs(
 ) -> Result<Vec<(String, u64)>, Failure> {
     let folder = index::folder(store, lineage).await?;
     let keys = trusted(host, store, &lineage.host).await?;
-    let mut unneeded: Vec<_> =
-        manifest.packs.iter().map(|pack| (format!("{}{}", lineage.prefix(), pack.name), pack.length)).collect();
+    let mut unneeded: Vec<_> = manifest
+        .packs
+        .iter()
+        .map(|pack| (format!("{}{}", lineage.prefix(), pack.name), pack.length))
+        .collect();
     let live = folder.live.iter().map(|number| (*number, false));
     let deleted = folder.deleted.iter().map(|number| (*number, true));
     for (number, deleted) in live.chain(deleted).filter(|(number, _)| *number != manifest.number) {
@@ -174,7 +181,9 @@ async fn carry_out(
     let key = host.snapshot_key(lineage, number).await?;
     host.note_snapshot(&lineage.deleted(number), &signed, &signed.signed_by).await?;
     let now = host.clock().now();
-    host.catalog().mark_deleted(&key, now).map_err(|e| catalog_failure(format!("note that `{key}` is deleted"), e))?;
+    host.catalog()
+        .mark_deleted(&key, now)
+        .map_err(|e| catalog_failure(format!("note that `{key}` is deleted"), e))?;
     if plan.purge {
         for (pack, _) in unneeded_packs(host, &*store, lineage, &signed.manifest).await? {
             remove(&*store, &pack).await?;
@@ -210,10 +219,4 @@ pub async fn undelete(host: &Host, name: &SnapshotName) -> Result<(), Failure> {
     };
     let done = done.await;
     run.end(done)
-}
-
-/// Whether a number of a lineage is taken, by a live manifest or a tombstone.
-pub(crate) async fn is_committed(store: &dyn Store, lineage: &Lineage, number: Number) -> Result<bool, Failure> {
-    let folder = index::folder(store, lineage).await?;
-    Ok(folder.live.contains(&number) || folder.deleted.contains(&number))
 }

@@ -73,7 +73,8 @@ fn state(host: &Host) -> Check {
         Ok(found) => {
             let free = found.f_bavail.saturating_mul(found.f_frsize);
             if free < STATE_BYTES_MIN {
-                let fix = format!("make room on the disk of `{path}`: the catalog must always be able to grow");
+                let fix =
+                    format!("make room on the disk of `{path}`: the catalog must always be able to grow");
                 return Check::warning(WHAT, format!("{path}, {} MiB free", free >> 20), fix);
             }
             Check::good(WHAT, format!("{path}, {} MiB free", free >> 20))
@@ -103,7 +104,10 @@ async fn store(host: &Host) -> Vec<Check> {
     match index::owner(&*store, &host.settings().host).await {
         Ok(None) => checks.push(Check::good("store", format!("{name}, nothing of this host yet"))),
         Ok(Some(owner)) => match host.allowed_by(&owner) {
-            Ok(()) => checks.push(Check::good("store", format!("{name}, ours since {}", owner.made_at.strftime("%Y-%m-%d")))),
+            Ok(()) => checks.push(Check::good(
+                "store",
+                format!("{name}, ours since {}", owner.made_at.strftime("%Y-%m-%d")),
+            )),
             Err(failure) => checks.push(Check::bad("store", &failure)),
         },
         Err(failure) => {
@@ -112,7 +116,9 @@ async fn store(host: &Host) -> Vec<Check> {
         }
     }
     checks.push(match store.conditions().await {
-        Ok(Conditions::Enforced) => Check::good("conditional writes", "enforced: two writers of one name collide"),
+        Ok(Conditions::Enforced) => {
+            Check::good("conditional writes", "enforced: two writers of one name collide")
+        }
         Ok(Conditions::Ignored) => Check::warning(
             "conditional writes",
             "the server accepts `If-None-Match` and overwrites all the same",
@@ -148,7 +154,9 @@ async fn docker(host: &Host) -> Vec<Check> {
         (_, Err(failure)) => Err(failure),
     };
     let helper = match tried {
-        Ok(looked) if looked.read_only => Check::good(HELPER, "started, looked at a read-only folder, and left"),
+        Ok(looked) if looked.read_only => {
+            Check::good(HELPER, "started, looked at a read-only folder, and left")
+        }
         Ok(_) => Check::bad(HELPER, &Failure::failed("a helper could write where it should only read")),
         Err(failure) => Check::bad(HELPER, &failure),
     };

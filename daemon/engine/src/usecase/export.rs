@@ -75,7 +75,9 @@ pub async fn export(
     }
     out.flush().map_err(cannot_write)?;
     if raw_bytes != pack.raw_bytes {
-        return Err(Failure::failed(format!("export `{id}`")).because("the pack is shorter than its manifest says"));
+        return Err(
+            Failure::failed(format!("export `{id}`")).because("the pack is shorter than its manifest says")
+        );
     }
     Ok(ExportReport { snapshot: id, bytes, blake3: hasher.finalize().to_hex().to_string() })
 }

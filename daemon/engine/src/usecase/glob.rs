@@ -34,7 +34,8 @@ fn matches(pattern: &[u8], subject: &[u8]) -> bool {
     loop {
         if pattern[p..].starts_with(b"**") {
             // `**/` also stands for no folder at all.
-            let skip = if pattern[p..].starts_with(b"**/") && (s == 0 || subject[s - 1] == b'/') { 3 } else { 2 };
+            let skip =
+                if pattern[p..].starts_with(b"**/") && (s == 0 || subject[s - 1] == b'/') { 3 } else { 2 };
             globstar = Some((p, s));
             star = None;
             p += skip;

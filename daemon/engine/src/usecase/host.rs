@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 use crate::adapter;
-use crate::adapter::store::StoreUrl;
+use crate::adapter::store::url::{StoreUrl, StoreUrlError};
 use crate::catalog::rebuild::index_row;
-use crate::catalog::{Catalog, CatalogError, SnapshotKey, Verified, VerifiedResult};
+use crate::catalog::{Catalog, CatalogError, Filter, SnapshotKey, Verified, VerifiedResult};
 use crate::failure::{Class, Failure};
 use crate::format::key::{HostKey, PublicKey};
 use crate::format::names::Lineage;
@@ -91,7 +91,8 @@ impl Host {
             let hint = e.hint();
             with_hint(Failure::failed("open the state folder").because(e), hint)
         })?;
-        let opened = Catalog::open(&state.catalog(), clock.now()).map_err(|e| catalog_failure("open the catalog", e))?;
+        let opened = Catalog::open(&state.catalog(), clock.now())
+            .map_err(|e| catalog_failure("open the catalog", e))?;
         let locks = Locks::new(state.locks());
         Ok(Self {
             settings,
@@ -166,9 +167,14 @@ impl Host {
         })
     }
 
-    /// The store, for writing.
+    /// The store, which must exist.
     pub async fn store(&self) -> Result<Arc<dyn Store>, Failure> {
-        self.store.get_or_try_init(|| self.open_store()).await.cloned()
+        self.store.get_or_try_init(|| self.open_store(false)).await.cloned()
+    }
+
+    /// The store, for the first backup too: a local directory that was never used is made a store.
+    pub(crate) async fn store_to_fill(&self) -> Result<Arc<dyn Store>, Failure> {
+        self.store.get_or_try_init(|| self.open_store(true)).await.cloned()
     }
 
     /// The store, for reading alone.
@@ -176,22 +182,31 @@ impl Host {
         Ok(self.store().await?)
     }
 
-    async fn open_store(&self) -> Result<Arc<dyn Store>, Failure> {
-        let what = "open the store";
+    async fn open_store(&self, create: bool) -> Result<Arc<dyn Store>, Failure> {
         let url = self.store_url()?;
         let clock = Arc::clone(&self.clock);
-        // A directory is made at its first use only. One that had snapshots and has lost its marker is not
-        // the one that we know: most likely it is not mounted.
-        let known = self.catalog.stores().map_err(|e| catalog_failure(what, e))?.contains(&url.to_string());
-        let opened = match known {
-            true => adapter::store::open(&url, clock).await,
-            false => adapter::store::open_or_create(&url, clock).await,
+        let opened = match create && !self.has_snapshots_in(&url)? {
+            true => adapter::store::open_or_create(&url, clock).await,
+            false => adapter::store::open(&url, clock).await,
         };
-        opened.map_err(|e| blame::store(what, e))
+        opened.map_err(|e| blame::store("open the store", e))
+    }
+
+    /// A directory that had snapshots and has lost its marker is not the one that we know: most likely the
+    /// disk is not mounted, and nothing must be written beneath it.
+    fn has_snapshots_in(&self, url: &StoreUrl) -> Result<bool, Failure> {
+        let filter = Filter { store: Some(url.to_string()), deleted: true, ..Filter::default() };
+        let known = self.catalog.snapshots(&filter).map_err(|e| catalog_failure("open the store", e))?;
+        Ok(!known.is_empty())
+    }
+
+    /// How runs remember the store.
+    pub(crate) fn store_name(&self) -> Result<String, Failure> {
+        Ok(self.store_url()?.to_string())
     }
 
     fn store_url(&self) -> Result<StoreUrl, Failure> {
-        self.settings.store.parse().map_err(|e: adapter::store::StoreUrlError| {
+        self.settings.store.parse().map_err(|e: StoreUrlError| {
             Failure::new(Class::Usage, "read the store's address")
                 .because(e)
                 .hint("`--store` takes `file:///dir` or `s3://bucket/prefix?endpoint=…&region=…`")
@@ -213,6 +228,7 @@ impl Host {
                 host: self.settings.docker.clone(),
                 run_dir: self.state.run(),
                 attach: false,
+                socket_volume: None,
             };
             let docker = adapter::docker::BollardDocker::new(settings);
             let docker = docker.map_err(|e| blame::docker("reach Docker", e))?;
@@ -233,7 +249,11 @@ impl Host {
     }
 
     /// How the catalog calls a snapshot of the opened store.
-    pub(crate) async fn snapshot_key(&self, lineage: &Lineage, number: Number) -> Result<SnapshotKey, Failure> {
+    pub(crate) async fn snapshot_key(
+        &self,
+        lineage: &Lineage,
+        number: Number,
+    ) -> Result<SnapshotKey, Failure> {
         Ok(SnapshotKey {
             store: self.store().await?.name(),
             host: lineage.host.clone(),
@@ -243,7 +263,12 @@ impl Host {
     }
 
     /// Remembers a snapshot that is in the store.
-    pub(crate) async fn note_snapshot(&self, key: &str, signed: &Signed, signer: &PublicKey) -> Result<(), Failure> {
+    pub(crate) async fn note_snapshot(
+        &self,
+        key: &str,
+        signed: &Signed,
+        signer: &PublicKey,
+    ) -> Result<(), Failure> {
         let store = self.store().await?.name();
         let row = index_row(&store, key, &signed.bytes, Some(signer), self.clock.now());
         let row = row.map_err(|e| Failure::failed(format!("index `{key}`")).because(e))?;
@@ -251,13 +276,20 @@ impl Host {
     }
 
     /// Remembers what a verification found.
-    pub(crate) async fn note_verified(&self, lineage: &Lineage, signed: &Signed, good: bool) -> Result<(), Failure> {
+    pub(crate) async fn note_verified(
+        &self,
+        lineage: &Lineage,
+        signed: &Signed,
+        good: bool,
+    ) -> Result<(), Failure> {
         let number = signed.manifest.number;
         self.note_snapshot(&lineage.manifest(number), signed, &signed.signed_by).await?;
         let result = if good { VerifiedResult::Good } else { VerifiedResult::Damaged };
         let verified = Verified { at: self.clock.now(), result };
         let key = self.snapshot_key(lineage, number).await?;
-        self.catalog.mark_verified(&key, verified).map_err(|e| catalog_failure(format!("note that `{key}` was verified"), e))
+        self.catalog
+            .mark_verified(&key, verified)
+            .map_err(|e| catalog_failure(format!("note that `{key}` was verified"), e))
     }
 }
 

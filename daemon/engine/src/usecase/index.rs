@@ -12,7 +12,7 @@ use crate::format::owner::{OWNER_BYTES_MAX, Owner};
 use crate::format::signed;
 use crate::port::store::{ReadStore, StoreErrorKind};
 use crate::usecase::blame;
-use crate::words::{HostName, Number};
+use crate::words::{HostName, Number, RunId};
 
 /// A manifest whose signature was checked.
 #[derive(Debug, Clone)]
@@ -34,14 +34,33 @@ pub(crate) struct Folder {
     pub(crate) live: Vec<Number>,
     /// Numbers that were soft-deleted and not undeleted.
     pub(crate) deleted: Vec<Number>,
-    /// Packs: number, key, length.
-    pub(crate) packs: Vec<(Number, String, u64)>,
+    /// Packs, committed or not.
+    pub(crate) packs: Vec<StoredPack>,
+}
+
+/// A pack as the listing shows it.
+#[derive(Debug)]
+pub(crate) struct StoredPack {
+    /// The snapshot that it was written for.
+    pub(crate) number: Number,
+    /// The run that wrote it.
+    pub(crate) run: RunId,
+    /// Its key.
+    pub(crate) key: String,
 }
 
 impl Folder {
     /// The highest number that was ever used and is still known.
     pub(crate) fn highest(&self) -> Option<Number> {
         self.live.iter().chain(&self.deleted).max().copied()
+    }
+
+    /// Packs written for a number that nothing committed. A committed number may have orphans of another run
+    /// beside its own pack; those stay, because only the manifest tells which is which.
+    pub(crate) fn orphans(&self) -> impl Iterator<Item = &StoredPack> {
+        self.packs
+            .iter()
+            .filter(|pack| !self.live.contains(&pack.number) && !self.deleted.contains(&pack.number))
     }
 }
 
@@ -54,7 +73,9 @@ pub(crate) async fn folder(store: &dyn ReadStore, lineage: &Lineage) -> Result<F
         match lineage.parse(&object.key) {
             Some(LineageKey::Manifest(number)) => folder.live.push(number),
             Some(LineageKey::Deleted(number)) => folder.deleted.push(number),
-            Some(LineageKey::Pack { number, .. }) => folder.packs.push((number, object.key, object.length)),
+            Some(LineageKey::Pack { number, run }) => {
+                folder.packs.push(StoredPack { number, run, key: object.key });
+            }
             None => {}
         }
     }
@@ -64,7 +85,10 @@ pub(crate) async fn folder(store: &dyn ReadStore, lineage: &Lineage) -> Result<F
 }
 
 /// All lineages in the store, of one host or of all.
-pub(crate) async fn lineages(store: &dyn ReadStore, host: Option<&HostName>) -> Result<Vec<Lineage>, Failure> {
+pub(crate) async fn lineages(
+    store: &dyn ReadStore,
+    host: Option<&HostName>,
+) -> Result<Vec<Lineage>, Failure> {
     let hosts = match host {
         Some(host) => vec![host.clone()],
         None => {
@@ -77,9 +101,9 @@ pub(crate) async fn lineages(store: &dyn ReadStore, host: Option<&HostName>) -> 
         let prefix = format!("{host}/");
         let folders = store.folders(&prefix).await;
         let folders = folders.map_err(|e| blame::store(format!("list `{prefix}`"), e))?;
-        let names = folders.iter().filter_map(|folder| {
-            crate::format::names::lineage_of(&format!("{prefix}{folder}/any"))
-        });
+        let names = folders
+            .iter()
+            .filter_map(|folder| crate::format::names::lineage_of(&format!("{prefix}{folder}/any")));
         lineages.extend(names);
     }
     Ok(lineages)
@@ -119,10 +143,8 @@ pub(crate) async fn manifest(
         }
         Err(e) => return Err(blame::store(format!("read manifest `{key}`"), e)),
     };
-    check(&bytes, lineage, number, trusted).map_err(|failure| Failure {
-        what: format!("read manifest `{key}`: {}", failure.what),
-        ..failure
-    })
+    check(&bytes, lineage, number, trusted)
+        .map_err(|failure| Failure { what: format!("read manifest `{key}`: {}", failure.what), ..failure })
 }
 
 /// Checks the bytes of a manifest: signature, version, place.
@@ -133,9 +155,12 @@ pub(crate) fn check(
     trusted: &[PublicKey],
 ) -> Result<Signed, Failure> {
     let opened = signed::open(bytes).map_err(|e| {
-        Failure::new(Class::WrongKey, "its signature does not match: it was damaged or not written by this host")
-            .because(e)
-            .hint("do not restore it; `backupctl snapshots` shows others, `backupctl verify` checks them")
+        Failure::new(
+            Class::WrongKey,
+            "its signature does not match: it was damaged or not written by this host",
+        )
+        .because(e)
+        .hint("do not restore it; `backupctl snapshots` shows others, `backupctl verify` checks them")
     })?;
     if !trusted.contains(&opened.signed_by) {
         return Err(Failure::new(Class::WrongKey, format!("it is signed by an unknown key `{}`", opened.signed_by))
@@ -148,7 +173,9 @@ pub(crate) fn check(
     let manifest = Manifest::parse(opened.body).map_err(|e| {
         let hint = match &e {
             ManifestError::Version(_) => "a newer backupctl wrote it: use that version to read it",
-            ManifestError::Malformed(_) | ManifestError::Misplaced(_) => "`backupctl verify` tells which snapshots are whole",
+            ManifestError::Malformed(_) | ManifestError::Misplaced(_) => {
+                "`backupctl verify` tells which snapshots are whole"
+            }
         };
         Failure::failed("its content cannot be used").because(e).hint(hint)
     })?;

@@ -39,7 +39,11 @@ pub(crate) fn snapshot_id(host: &Host, lineage: &Lineage, number: Number) -> Str
 }
 
 /// Whose signatures count for a host's manifests: the key in its `owner.json`, and our own for ourselves.
-pub(crate) async fn trusted(host: &Host, store: &dyn ReadStore, whose: &HostName) -> Result<Vec<PublicKey>, Failure> {
+pub(crate) async fn trusted(
+    host: &Host,
+    store: &dyn ReadStore,
+    whose: &HostName,
+) -> Result<Vec<PublicKey>, Failure> {
     let mut keys = Vec::new();
     if *whose == host.settings().host {
         keys.push(host.key()?.public());
@@ -71,9 +75,15 @@ pub(crate) async fn open(host: &Host, name: &SnapshotName) -> Result<Opened, Fai
 
 /// There is no snapshot of a source.
 pub(crate) fn nothing_of(lineage: &Lineage, host: &Host) -> Failure {
-    let failure = Failure::not_found(format!("there is no snapshot of `{}` of host `{}`", lineage.source, lineage.host));
+    let failure = Failure::not_found(format!(
+        "there is no snapshot of `{}` of host `{}`",
+        lineage.source, lineage.host
+    ));
     if lineage.host == host.settings().host {
-        failure.hint(format!("`backupctl snapshots --all-hosts` shows what there is; `backupctl backup {}` makes one", lineage.source))
+        failure.hint(format!(
+            "`backupctl snapshots --all-hosts` shows what there is; `backupctl backup {}` makes one",
+            lineage.source
+        ))
     } else {
         failure.hint("`backupctl snapshots --all-hosts` shows what there is")
     }

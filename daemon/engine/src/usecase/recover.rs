@@ -4,7 +4,7 @@
 //! lock is free; the kernel frees the lock of every process that ends, however it ends. Recovery takes the
 //! lock itself, so two of them do not meet, and every step can be done again, so it may be cut off as well.
 
-use crate::catalog::{Outcome, RunRow, Verb};
+use crate::catalog::{CatalogError, Outcome, RunRow, Verb};
 use crate::failure::{Class, Failure};
 use crate::format::names::Lineage;
 use crate::lock::{Held, Holder, LockOn};
@@ -18,6 +18,9 @@ use crate::usecase::resume;
 use crate::usecase::watch::{Told, Watch};
 use crate::words::RunId;
 
+/// A helper that only looks has no row; it ends, or is given up, sooner than this.
+const STRAY_AGE_SECONDS: i64 = 20 * 60;
+
 /// What was put right, a line for a person each; empty when there was nothing to do.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recovered {
@@ -30,7 +33,8 @@ pub struct Recovered {
 /// Recovers all dead runs. Trouble with one does not keep the others from being recovered.
 pub async fn recover(host: &Host, watch: &dyn Watch) -> Result<Recovered, Failure> {
     let mut recovered = Recovered::default();
-    let unfinished = host.catalog().unfinished_runs().map_err(|e| catalog_failure("look for dead runs", e))?;
+    let unfinished =
+        host.catalog().unfinished_runs().map_err(|e| catalog_failure("look for dead runs", e))?;
     for row in unfinished {
         let Some(held) = hold(host, &row)? else { continue };
         // It may have ended between the list and the lock.
@@ -48,7 +52,33 @@ pub async fn recover(host: &Host, watch: &dyn Watch) -> Result<Recovered, Failur
         }
         drop(held);
     }
+    sweep_strays(host, &mut recovered).await;
     Ok(recovered)
+}
+
+/// Helpers of this installation whose run is over, or that nobody knows and that are older than any helper
+/// without a row may get.
+async fn sweep_strays(host: &Host, recovered: &mut Recovered) {
+    let Ok(docker) = host.docker().await else { return };
+    // An engine that does not answer runs no helpers either; verbs that need it say so themselves.
+    let Ok(found) = docker.leftovers().await else { return };
+    let now = host.clock().now().as_second();
+    for leftover in found.iter().filter(|leftover| leftover.owner == host.owner()) {
+        let stray = match host.catalog().run(&leftover.run) {
+            Ok(row) => row.ended_at.is_some(),
+            Err(CatalogError::NoRun(_)) => {
+                leftover.created_at.is_some_and(|at| now - at.as_second() > STRAY_AGE_SECONDS)
+            }
+            Err(_) => false,
+        };
+        if !stray {
+            continue;
+        }
+        match docker.remove_leftover(leftover).await {
+            Ok(()) => recovered.said.push(format!("removed a helper that run {} had left", leftover.run)),
+            Err(e) => recovered.left.push(format!("helper of run {}: {e}", leftover.run)),
+        }
+    }
 }
 
 /// The lock of a dead run; `None` while the run lives.
@@ -75,7 +105,10 @@ async fn one(host: &Host, row: &RunRow, watch: &dyn Watch) -> Result<String, Fai
         // Done again, they do no harm; what they had not done is not done.
         Verb::Verify | Verb::Export | Verb::Delete | Verb::Prune | Verb::Rebuild | Verb::Recover => {
             sweep(&*host.docker().await?, &host.owner(), &row.id).await?;
-            (Outcome::Not(Class::Interrupted), format!("{} run {} was cut off; start it again", row.verb.word(), row.id))
+            (
+                Outcome::Not(Class::Interrupted),
+                format!("{} run {} was cut off; start it again", row.verb.word(), row.id),
+            )
         }
     };
     let now = host.clock().now();
@@ -89,9 +122,11 @@ async fn backup(host: &Host, row: &RunRow) -> Result<(Outcome, String), Failure>
         return Ok((Outcome::Not(Class::Interrupted), format!("backup run {} was cut off", row.id)));
     };
     let lineage = Lineage { host: row.host.clone(), source };
-    if row.store.as_deref() != Some(host.settings().store.as_str()) {
-        return Err(Failure::failed(format!("run {} wrote to another store", row.id))
-            .hint(format!("`backupctl --store {} runs` recovers it", row.store.as_deref().unwrap_or_default())));
+    if row.store != Some(host.store_name()?) {
+        return Err(Failure::failed(format!("run {} wrote to another store", row.id)).hint(format!(
+            "`backupctl --store {} runs` recovers it",
+            row.store.as_deref().unwrap_or_default()
+        )));
     }
     // Where Docker does not answer, no helper runs either; the store can be put right without it.
     match host.docker().await {
@@ -100,7 +135,10 @@ async fn backup(host: &Host, row: &RunRow) -> Result<(Outcome, String), Failure>
     }
     let store = host.store().await?;
     match undo_backup(host, &*store, &lineage, &row.id).await? {
-        true => Ok((Outcome::Done, format!("backup of {} had been committed before it was cut off", lineage.source))),
+        true => Ok((
+            Outcome::Done,
+            format!("backup of {} had been committed before it was cut off", lineage.source),
+        )),
         false => Ok((
             Outcome::Not(Class::Interrupted),
             format!("backup of {} was cut off before its commit; its upload was removed", lineage.source),

@@ -175,11 +175,16 @@ impl Place {
 
 async fn place(docker: &dyn Docker, request: &RestoreRequest) -> Result<Place, Failure> {
     if let Some(new) = &request.into {
-        let found = docker.volume(new).await.map_err(|e| blame::docker(format!("look up volume `{new}`"), e))?;
+        let found =
+            docker.volume(new).await.map_err(|e| blame::docker(format!("look up volume `{new}`"), e))?;
         return match found {
             None => Ok(Place { mount: HelperMount::Volume(new.clone()), exists: false, users: Vec::new() }),
-            Some(_) => Err(Failure::new(Class::Unsafe, format!("volume `{new}` exists already"))
-                .hint(format!("choose another name, or restore `{0}` in place with `backupctl restore {0}`", request.source))),
+            Some(_) => {
+                Err(Failure::new(Class::Unsafe, format!("volume `{new}` exists already")).hint(format!(
+                    "choose another name, or restore `{0}` in place with `backupctl restore {0}`",
+                    request.source
+                )))
+            }
         };
     }
     match source::resolve(docker, &request.source).await {
@@ -188,7 +193,9 @@ async fn place(docker: &dyn Docker, request: &RestoreRequest) -> Result<Place, F
             SourceName::Volume(name) => {
                 Ok(Place { mount: HelperMount::Volume(name.clone()), exists: false, users: Vec::new() })
             }
-            SourceName::Mount { .. } => Err(failure.hint("create the container first, or restore into a volume with `--into NEW`")),
+            SourceName::Mount { .. } => {
+                Err(failure.hint("create the container first, or restore into a volume with `--into NEW`"))
+            }
         },
         Err(failure) => Err(failure),
     }
@@ -202,12 +209,18 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
     let place = place(&*docker, request).await?;
     let manifest = &opened.signed.manifest;
     if manifest.is_partial() && !request.accept_partial {
-        return Err(Failure::new(Class::Unsafe, format!("snapshot `{}` is partial: {}", opened.id(host), warnings(&manifest.notes).join("; ")))
-            .hint("choose another (`backupctl snapshots`), or accept it with `--accept-partial`"));
+        return Err(Failure::new(
+            Class::Unsafe,
+            format!("snapshot `{}` is partial: {}", opened.id(host), warnings(&manifest.notes).join("; ")),
+        )
+        .hint("choose another (`backupctl snapshots`), or accept it with `--accept-partial`"));
     }
     if place.exists && request.into.is_none() && !request.paths.is_empty() {
-        return Err(Failure::new(Class::Usage, "`--path` restores into a new volume, so that nothing beside it is replaced")
-            .hint("add `--into NEW`, then copy what you need"));
+        return Err(Failure::new(
+            Class::Usage,
+            "`--path` restores into a new volume, so that nothing beside it is replaced",
+        )
+        .hint("add `--into NEW`, then copy what you need"));
     }
     let key = host.snapshot_key(&opened.lineage, manifest.number).await?;
     let row = host.catalog().snapshot(&key).ok().flatten();
@@ -263,7 +276,8 @@ fn plan_warnings(plan: &RestorePlan, opened: &Opened) -> Vec<String> {
         said.push("it was read while containers wrote: its files may be of different moments".to_owned());
     }
     for user in &manifest.users {
-        for now in plan.stops.iter().filter(|now| now.container == user.container && now.image != user.image) {
+        for now in plan.stops.iter().filter(|now| now.container == user.container && now.image != user.image)
+        {
             said.push(format!("`{}` ran `{}` then and runs `{}` now", now.container, user.image, now.image));
         }
     }
@@ -271,7 +285,8 @@ fn plan_warnings(plan: &RestorePlan, opened: &Opened) -> Vec<String> {
 }
 
 async fn look(host: &Host, docker: &dyn Docker, place: &Place) -> Result<Looked, Failure> {
-    let run = crate::words::RunId::random().map_err(|e| Failure::failed("make a run id").because(e.to_string()))?;
+    let run =
+        crate::words::RunId::random().map_err(|e| Failure::failed("make a run id").because(e.to_string()))?;
     let spec = spec(host, &run, &place.mount, Access::Read);
     ask(docker, &spec, &Job::Look, format!("look at `{}`", place.name())).await
 }
@@ -283,9 +298,18 @@ fn check_room(plan: &RestorePlan, looked: &Looked) -> Result<(), Failure> {
     if inodes && looked.free_bytes >= plan.fetch_bytes.min(needed) {
         return Ok(());
     }
-    let what = format!("`{}` has {} MiB and {} inodes free", plan.target, looked.free_bytes >> 20, looked.free_inodes.unwrap_or(0));
+    let what = format!(
+        "`{}` has {} MiB and {} inodes free",
+        plan.target,
+        looked.free_bytes >> 20,
+        looked.free_inodes.unwrap_or(0)
+    );
     Err(Failure::failed(what)
-        .because(format!("the snapshot needs about {} MiB and {} inodes beside what is there", plan.bytes >> 20, plan.entries))
+        .because(format!(
+            "the snapshot needs about {} MiB and {} inodes beside what is there",
+            plan.bytes >> 20,
+            plan.entries
+        ))
         .hint("make room, or restore into a volume on another disk with `--into NEW`"))
 }
 
@@ -296,10 +320,19 @@ pub async fn restore(host: &Host, plan: RestorePlan, watch: &dyn Watch) -> Resul
     let opened = open(host, &plan.name).await?;
     let place = place(&*docker, &plan.request).await?;
     if stops(&place.users) != plan.stops || place.exists != plan.target_exists {
-        return Err(Failure::new(Class::Busy, format!("`{}` has changed since the restore was planned", plan.target))
-            .hint("plan it again: repeat the command"));
+        return Err(Failure::new(
+            Class::Busy,
+            format!("`{}` has changed since the restore was planned", plan.target),
+        )
+        .hint("plan it again: repeat the command"));
     }
-    let run = Run::begin_on(host, Verb::Restore, &opened.lineage, Some(LockOn::Lineage(opened.lineage.clone())), Some(place.lock()))?;
+    let run = Run::begin_on(
+        host,
+        Verb::Restore,
+        &opened.lineage,
+        Some(LockOn::Lineage(opened.lineage.clone())),
+        Some(place.lock()),
+    )?;
     let deed = Deed { host, docker: &*docker, opened: &opened, place: &place, plan: &plan, run: &run, watch };
     let done = deed.run().await;
     let mut report = match done {
@@ -394,7 +427,10 @@ impl Deed<'_> {
                 options: shape.options.clone(),
                 labels: shape.labels.clone(),
             };
-            self.docker.create_volume(&new).await.map_err(|e| blame::docker(format!("make volume `{}`", new.name), e))?;
+            self.docker
+                .create_volume(&new)
+                .await
+                .map_err(|e| blame::docker(format!("make volume `{}`", new.name), e))?;
         }
         self.watch.tell(Told::Step(format!("restoring {} into {}", self.plan.snapshot, self.plan.target)));
         let into = if self.place.exists { Target::Staging } else { Target::Empty };
@@ -446,12 +482,19 @@ impl Deed<'_> {
         // Someone may have started a container since the plan; with a writer inside, a swap would mix.
         let now = place(self.docker, &self.plan.request).await?;
         if let Some(user) = now.users.iter().find(|user| user.is_up()) {
-            return Err(Failure::new(Class::Busy, format!("container `{}` was started while `{}` was being restored", user.container.name, self.plan.target))
-                .hint("the target is as it was before; repeat the command to restore"));
+            return Err(Failure::new(
+                Class::Busy,
+                format!(
+                    "container `{}` was started while `{}` was being restored",
+                    user.container.name, self.plan.target
+                ),
+            )
+            .hint("the target is as it was before; repeat the command to restore"));
         }
         self.run.swapping()?;
         let keep_previous = self.plan.request.keep_previous;
-        let swapped: Swapped = resume::swap(self.host, self.docker, self.run.id(), &self.place.mount, keep_previous).await?;
+        let swapped: Swapped =
+            resume::swap(self.host, self.docker, self.run.id(), &self.place.mount, keep_previous).await?;
         Ok(swapped.previous)
     }
 
@@ -470,7 +513,12 @@ impl Deed<'_> {
             Err(also) => {
                 let what = format!("{failure}; and it could not be undone: {also}");
                 let failure = Failure::new(failure.class, what);
-                (failure.hint("containers may be down; `backupctl doctor`, then any backupctl command tries again"), false)
+                (
+                    failure.hint(
+                        "containers may be down; `backupctl doctor`, then any backupctl command tries again",
+                    ),
+                    false,
+                )
             }
         }
     }

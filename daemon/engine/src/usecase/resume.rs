@@ -93,12 +93,14 @@ async fn content(
         RestoreTarget::Folder(path) => HelperMount::Folder(path.clone()),
     };
     if let HelperMount::Volume(name) = &mount {
-        let found = docker.volume(name).await.map_err(|e| blame::docker(format!("look up volume `{name}`"), e))?;
+        let found =
+            docker.volume(name).await.map_err(|e| blame::docker(format!("look up volume `{name}`"), e))?;
         let Some(found) = found else { return Ok(Settled::Back) };
         if journal.created_volume {
             // Only what was made since this run began can be what this run made.
             let since = row.began_at.as_second() - CREATED_SLACK_SECONDS;
-            if row.state == RunState::Unpacking && found.created_at.is_some_and(|at| at.as_second() >= since) {
+            if row.state == RunState::Unpacking && found.created_at.is_some_and(|at| at.as_second() >= since)
+            {
                 let removed = docker.remove_volume(name).await;
                 removed.map_err(|e| blame::docker(format!("remove the unfinished volume `{name}`"), e))?;
             }
@@ -123,9 +125,16 @@ async fn content(
 }
 
 /// Settles a dead restore run.
-pub(crate) async fn recover(host: &Host, row: &RunRow, watch: &dyn Watch) -> Result<(Outcome, String), Failure> {
+pub(crate) async fn recover(
+    host: &Host,
+    row: &RunRow,
+    watch: &dyn Watch,
+) -> Result<(Outcome, String), Failure> {
     let Some(journal) = &row.journal else {
-        return Ok((Outcome::Not(Class::Interrupted), format!("restore run {} was cut off before it began", row.id)));
+        return Ok((
+            Outcome::Not(Class::Interrupted),
+            format!("restore run {} was cut off before it began", row.id),
+        ));
     };
     let target = match &journal.target {
         RestoreTarget::Volume(name) | RestoreTarget::Folder(name) => name,
@@ -133,10 +142,16 @@ pub(crate) async fn recover(host: &Host, row: &RunRow, watch: &dyn Watch) -> Res
     watch.tell(Told::Step(format!("settling the restore of {target}")));
     let docker = host.docker().await?;
     Ok(match settle(host, &*docker, &row.id, journal).await? {
-        Settled::Forwards => (Outcome::Done, format!("restore of {target} was cut off while it swapped; it was finished")),
-        Settled::Back if row.state == RunState::Resuming => {
-            (Outcome::Not(Class::Interrupted), format!("restore of {target} was cut off while containers were started; they run again"))
+        Settled::Forwards => {
+            (Outcome::Done, format!("restore of {target} was cut off while it swapped; it was finished"))
         }
-        Settled::Back => (Outcome::Not(Class::Interrupted), format!("restore of {target} was cut off; the target is as it was before")),
+        Settled::Back if row.state == RunState::Resuming => (
+            Outcome::Not(Class::Interrupted),
+            format!("restore of {target} was cut off while containers were started; they run again"),
+        ),
+        Settled::Back => (
+            Outcome::Not(Class::Interrupted),
+            format!("restore of {target} was cut off; the target is as it was before"),
+        ),
     })
 }

@@ -49,7 +49,7 @@ impl<'a> Run<'a> {
             verb,
             host: lineage.host.clone(),
             source: Some(lineage.source.clone()),
-            store: Some(host.settings().store.clone()),
+            store: Some(host.store_name()?),
             pid: std::process::id(),
         };
         host.catalog().begin_run(&new, now).map_err(|e| catalog_failure(what(), e))?;

@@ -39,8 +39,11 @@ pub(crate) fn journal(users: &[User]) -> Result<Vec<StoppedContainer>, Failure> 
 fn refuse_unstoppable(container: &Container) -> Result<(), Failure> {
     let name = &container.name;
     if container.auto_remove {
-        return Err(Failure::new(Class::Unsafe, format!("container `{name}` would be gone after a stop: it was started with `--rm`"))
-            .hint(format!("stop it yourself (`docker stop {name}`), or restore beside it with `--into NEW`")));
+        return Err(Failure::new(
+            Class::Unsafe,
+            format!("container `{name}` would be gone after a stop: it was started with `--rm`"),
+        )
+        .hint(format!("stop it yourself (`docker stop {name}`), or restore beside it with `--into NEW`")));
     }
     if container.state == ContainerState::Paused {
         return Err(Failure::new(Class::Unsafe, format!("container `{name}` is paused"))
@@ -67,11 +70,13 @@ fn stopped(container: &Container) -> StoppedContainer {
 fn order(containers: &mut [&Container]) {
     let needs = |a: &Container, b: &Container| {
         let service = b.labels.get("com.docker.compose.service");
-        let same_project = a.labels.get("com.docker.compose.project") == b.labels.get("com.docker.compose.project");
+        let same_project =
+            a.labels.get("com.docker.compose.project") == b.labels.get("com.docker.compose.project");
         let wanted = a.labels.get("com.docker.compose.depends_on");
         same_project
             && service.is_some_and(|service| {
-                wanted.is_some_and(|wanted| wanted.split(',').any(|one| one.split(':').next() == Some(service)))
+                wanted
+                    .is_some_and(|wanted| wanted.split(',').any(|one| one.split(':').next() == Some(service)))
             })
     };
     for _ in 0..containers.len() {
@@ -195,7 +200,11 @@ mod tests {
     fn check(given: &[(&str, &str)], want: &[&str]) {
         let users: Vec<_> = given
             .iter()
-            .map(|(service, needs)| User { container: container(service, needs), at: String::new(), writable: true })
+            .map(|(service, needs)| User {
+                container: container(service, needs),
+                at: String::new(),
+                writable: true,
+            })
             .collect();
         let names: Vec<_> = journal(&users).unwrap().into_iter().map(|stopped| stopped.name).collect();
         assert_eq!(names, want);

@@ -108,7 +108,11 @@ impl SnapshotLine {
 
     /// Its whole name.
     pub fn name(&self) -> SnapshotName {
-        SnapshotName { host: Some(self.host.clone()), source: self.source.clone(), number: Number::new(self.number) }
+        SnapshotName {
+            host: Some(self.host.clone()),
+            source: self.source.clone(),
+            number: Number::new(self.number),
+        }
     }
 }
 
@@ -125,8 +129,12 @@ pub async fn snapshots(host: &Host, wanted: &Wanted) -> Result<Vec<SnapshotLine>
     for lineage in &lineages {
         refresh(host, &*store, lineage).await?;
     }
-    let filter =
-        Filter { store: Some(store.name()), host: whose, source: wanted.source.clone(), deleted: wanted.deleted };
+    let filter = Filter {
+        store: Some(store.name()),
+        host: whose,
+        source: wanted.source.clone(),
+        deleted: wanted.deleted,
+    };
     let rows = host.catalog().snapshots(&filter).map_err(|e| catalog_failure("list snapshots", e))?;
     Ok(rows.into_iter().map(|row| SnapshotLine::new(host, row)).collect())
 }
@@ -163,7 +171,11 @@ pub(crate) async fn refresh(host: &Host, store: &dyn ReadStore, lineage: &Lineag
         }
         for signed in numbers {
             let number = signed.manifest.number;
-            let key = if folder.live.contains(&number) { lineage.manifest(number) } else { lineage.deleted(number) };
+            let key = if folder.live.contains(&number) {
+                lineage.manifest(number)
+            } else {
+                lineage.deleted(number)
+            };
             host.note_snapshot(&key, &signed, &signed.signed_by).await?;
         }
     }

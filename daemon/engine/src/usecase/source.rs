@@ -71,9 +71,7 @@ pub(crate) async fn resolve(docker: &dyn Docker, name: &SourceName) -> Result<So
                 None => Err(no_volume(docker, volume, &containers).await),
             }
         }
-        SourceName::Mount { container, at } => {
-            of_mount(docker, name, &containers, container, at).await
-        }
+        SourceName::Mount { container, at } => of_mount(docker, name, &containers, container, at).await,
     }
 }
 
@@ -104,8 +102,11 @@ async fn of_mount(
                 return Err(Failure::not_found(format!("the volume `{volume}` behind `{name}` is gone")));
             };
             if !volume.anonymous {
-                return Err(Failure::new(Class::Usage, format!("`{name}` is the named volume `{}`", volume.name))
-                    .hint(format!("call it by its name, so that it has one history: `{}`", volume.name)));
+                return Err(Failure::new(
+                    Class::Usage,
+                    format!("`{name}` is the named volume `{}`", volume.name),
+                )
+                .hint(format!("call it by its name, so that it has one history: `{}`", volume.name)));
             }
             Ok(of_volume(volume, containers))
         }
@@ -150,7 +151,8 @@ fn users(containers: &[Container], of: &MountOf) -> Vec<User> {
 async fn no_volume(docker: &dyn Docker, wanted: &str, containers: &[Container]) -> Failure {
     let failure = Failure::not_found(format!("there is no volume `{wanted}`"));
     if let Some(container) = containers.iter().find(|container| container.name == wanted) {
-        let points: Vec<_> = container.mounts.iter().map(|mount| format!("`{wanted}:{}`", mount.at)).collect();
+        let points: Vec<_> =
+            container.mounts.iter().map(|mount| format!("`{wanted}:{}`", mount.at)).collect();
         return failure.hint(format!("`{wanted}` is a container; its mounts are {}", points.join(", ")));
     }
     let volumes = docker.volumes().await.unwrap_or_default();

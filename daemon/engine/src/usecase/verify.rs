@@ -15,17 +15,16 @@ use serde::Serialize;
 
 use crate::failure::{Class, Failure};
 use crate::format::manifest::PackRef;
-use crate::format::names::Lineage;
 use crate::pipeline::entries::Entries;
 use crate::pipeline::frames::pieces_of;
 use crate::pipeline::reading::{ReadError, Reading};
 use crate::pipeline::scan::scan;
 use crate::usecase::blame;
 use crate::usecase::host::Host;
-use crate::usecase::opened::open;
+use crate::usecase::opened::{Opened, open};
 use crate::usecase::snapshots::{Wanted, WantedHost, snapshots};
 use crate::usecase::watch::{Progress, Told, Watch};
-use crate::words::{Number, SnapshotName};
+use crate::words::SnapshotName;
 
 /// Files named for one bad frame; the rest is only counted.
 const FILES_NAMED_MAX: usize = 20;
@@ -70,7 +69,11 @@ pub struct VerifyReport {
 }
 
 /// Verifies; the report says what is damaged, an error only that it could not be found out.
-pub async fn verify(host: &Host, request: &VerifyRequest, watch: &dyn Watch) -> Result<VerifyReport, Failure> {
+pub async fn verify(
+    host: &Host,
+    request: &VerifyRequest,
+    watch: &dyn Watch,
+) -> Result<VerifyReport, Failure> {
     let began = host.clock().elapsed();
     let mut report = VerifyReport { snapshots: 0, frames: 0, bytes: 0, damaged: Vec::new(), seconds: 0.0 };
     let names = if request.names.is_empty() {
@@ -82,13 +85,13 @@ pub async fn verify(host: &Host, request: &VerifyRequest, watch: &dyn Watch) -> 
     for name in names {
         watch.tell(Told::Step(format!("verifying {name}")));
         let before = report.damaged.len();
-        let number = one(host, &name, request.quick, watch, &mut report).await?;
+        let opened = one(host, &name, request.quick, watch, &mut report).await?;
         report.snapshots += 1;
-        if let Some((lineage, number)) = number {
+        if let Some(opened) = opened {
             let good = report.damaged.len() == before;
             // A quick look proves nothing about the content, but what it finds broken is broken.
             if !request.quick || !good {
-                host.note_verified(&lineage, number, good)?;
+                host.note_verified(&opened.lineage, &opened.signed, good).await?;
             }
         }
     }
@@ -102,7 +105,7 @@ async fn one(
     quick: bool,
     watch: &dyn Watch,
     report: &mut VerifyReport,
-) -> Result<Option<(Lineage, Number)>, Failure> {
+) -> Result<Option<Opened>, Failure> {
     let opened = match open(host, name).await {
         Ok(opened) => opened,
         // A manifest that cannot be trusted or read is damage; a name that does not exist is a mistake.
@@ -133,7 +136,10 @@ async fn one(
         let mut frames = pin!(scan(&opened.reading, pack));
         while let Some(scanned) = frames.next().await {
             if watch.cancel().is_asked() {
-                return Err(Failure::new(Class::Interrupted, format!("verification of `{id}` was interrupted")));
+                return Err(Failure::new(
+                    Class::Interrupted,
+                    format!("verification of `{id}` was interrupted"),
+                ));
             }
             match scanned.bytes {
                 Ok((_, raw)) => {
@@ -148,7 +154,7 @@ async fn one(
         }
     }
     bad.tables(manifest.totals.entries, report).await?;
-    Ok(Some((opened.lineage.clone(), manifest.number)))
+    Ok(Some(opened))
 }
 
 /// The pack is there, as long as it was, and its frame lists are whole.
@@ -246,7 +252,8 @@ impl Bad<'_> {
                     files.push(path);
                 }
             }
-            let end = frame * archive::frame::FRAME_BYTES as u64 + u64::from(piece.frame_offset + piece.length);
+            let end =
+                frame * archive::frame::FRAME_BYTES as u64 + u64::from(piece.frame_offset + piece.length);
             let what = match self.reading.pack(id) {
                 Ok(pack) if end <= pack.raw_bytes => continue,
                 Ok(_) => "its content lies beyond the end of its pack".to_owned(),

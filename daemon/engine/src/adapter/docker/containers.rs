@@ -92,6 +92,7 @@ pub(super) async fn leftovers(engine: &Engine) -> Result<Vec<Leftover>, DockerEr
                 // A label of that name with another form of value was not written by us.
                 run: labels.get(RUN_LABEL)?.parse().ok()?,
                 owner: labels.get(OWNER_LABEL)?.clone(),
+                created_at: c.created.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()),
             })
         })
         .collect())
