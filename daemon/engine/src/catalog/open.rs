@@ -291,9 +291,13 @@ fn beside(path: &Path, end: &str) -> PathBuf {
 
 /// Which kind of I/O error it is, as far as the catalog tells them apart.
 fn io(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CatalogError {
-    move |source| match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => CatalogError::Full,
-        io::ErrorKind::ReadOnlyFilesystem => CatalogError::ReadOnly,
-        _ => CatalogError::Io { deed, path: path.to_owned(), source },
+    move |source| {
+        if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            CatalogError::Full
+        } else if source.kind() == io::ErrorKind::ReadOnlyFilesystem {
+            CatalogError::ReadOnly
+        } else {
+            CatalogError::Io { deed, path: path.to_owned(), source }
+        }
     }
 }
