@@ -1,113 +1,19 @@
 //! Snapshots, as their manifests say and as this host found them.
 
-use std::fmt;
-
 use archive::channel::Totals;
-use archive::frame::Hash;
-use archive::layout::hex_hash;
 use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
-use serde::Serialize;
 
 use crate::catalog::rebuild::IndexRow;
 use crate::catalog::row::{check_digest, decode, digest, from_nanos, nanos};
+use crate::catalog::snapshot::{Filter, SnapshotKey, SnapshotRow, Verified};
+use crate::catalog::snapshot::{
+    consistency_parse, consistency_word, kind_parse, kind_word, verified_parse, verified_word,
+};
 use crate::catalog::{Catalog, CatalogError, packs};
-use crate::format::manifest::{Consistency, SnapshotKind};
 use crate::format::names::Lineage;
-use crate::words::{HostName, Number, RunId, SourceName};
-
-/// Which snapshot of all.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct SnapshotKey {
-    /// The store's name, as `ReadStore::name` gives it.
-    pub store: String,
-    /// Whose.
-    pub host: HostName,
-    /// Of what.
-    pub source: SourceName,
-    /// Its number.
-    pub number: Number,
-}
-
-impl SnapshotKey {
-    /// Host and source.
-    pub fn lineage(&self) -> Lineage {
-        Lineage { host: self.host.clone(), source: self.source.clone() }
-    }
-}
-
-/// `host/source@42`, as people type it.
-impl fmt::Display for SnapshotKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}@{}", self.host, self.source, self.number)
-    }
-}
-
-/// What this host found when it last read all of a snapshot back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Verified {
-    /// When.
-    pub at: Timestamp,
-    /// What.
-    pub result: VerifiedResult,
-}
-
-/// How a verification ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum VerifiedResult {
-    /// Every byte is there.
-    Good,
-    /// Something is missing or changed.
-    Damaged,
-}
-
-/// A snapshot in the index. `deleted_at`, `verified` and `seen_at` are this host's own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SnapshotRow {
-    /// Which.
-    pub key: SnapshotKey,
-    /// The run that made it.
-    pub run: RunId,
-    /// When reading began.
-    pub taken_at: Timestamp,
-    /// Full or incremental.
-    pub kind: SnapshotKind,
-    /// How writers were held.
-    pub consistency: Consistency,
-    /// Made by hand.
-    pub by_hand: bool,
-    /// What it holds.
-    pub totals: Totals,
-    /// What it added to the store.
-    pub sent_bytes: u64,
-    /// Entries that should be there are missing.
-    pub partial: bool,
-    /// BLAKE3 of the whole manifest object.
-    #[serde(with = "hex_hash")]
-    pub manifest_hash: Hash,
-    /// Soft-deleted, and since when this host knows.
-    pub deleted_at: Option<Timestamp>,
-    /// Read back.
-    pub verified: Option<Verified>,
-    /// When this host last saw it in the store. Decides nothing, so the digest leaves it out.
-    #[serde(skip)]
-    pub seen_at: Timestamp,
-}
-
-/// Which snapshots to list; `None` is all of them.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Of one store.
-    pub store: Option<String>,
-    /// Of one host.
-    pub host: Option<HostName>,
-    /// Of one source.
-    pub source: Option<SourceName>,
-    /// Soft-deleted ones too.
-    pub deleted: bool,
-}
+use crate::words::{HostName, Number, SourceName};
 
 const SELECT: &str = "SELECT stores.name, s.host, s.source, n.number, n.run, n.taken_at, n.kind, n.consistency, \
      n.by_hand, n.entries, n.files, n.bytes, n.data_bytes, n.sent_bytes, n.partial, n.manifest_hash, \
@@ -384,37 +290,4 @@ fn from_row(row: &Row<'_>) -> Result<SnapshotRow, CatalogError> {
     };
     check_digest(&format!("the row of `{}`", found.key), &found, &row.get::<_, Vec<u8>>(20)?)?;
     Ok(found)
-}
-
-fn kind_word(kind: SnapshotKind) -> &'static str {
-    match kind {
-        SnapshotKind::Full => "full",
-        SnapshotKind::Incremental => "incremental",
-    }
-}
-
-fn kind_parse(word: &str) -> Option<SnapshotKind> {
-    [SnapshotKind::Full, SnapshotKind::Incremental].into_iter().find(|kind| kind_word(*kind) == word)
-}
-
-fn consistency_word(consistency: Consistency) -> &'static str {
-    match consistency {
-        Consistency::Live => "live",
-        Consistency::Idle => "idle",
-    }
-}
-
-fn consistency_parse(word: &str) -> Option<Consistency> {
-    [Consistency::Live, Consistency::Idle].into_iter().find(|one| consistency_word(*one) == word)
-}
-
-fn verified_word(result: VerifiedResult) -> &'static str {
-    match result {
-        VerifiedResult::Good => "good",
-        VerifiedResult::Damaged => "damaged",
-    }
-}
-
-fn verified_parse(word: &str) -> Option<VerifiedResult> {
-    [VerifiedResult::Good, VerifiedResult::Damaged].into_iter().find(|one| verified_word(*one) == word)
 }
