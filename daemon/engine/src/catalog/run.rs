@@ -88,12 +88,6 @@ impl Outcome {
     }
 }
 
-impl Serialize for Outcome {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.word())
-    }
-}
-
 /// A pack on its way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,7 +129,7 @@ pub struct NewRun {
 }
 
 /// A run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunRow {
     /// Its id.
     pub id: RunId,
@@ -148,7 +142,6 @@ pub struct RunRow {
     /// In which store, if it uses one.
     pub store: Option<String>,
     /// How far it is.
-    #[serde(serialize_with = "state_word")]
     pub state: RunState,
     /// By which process. Another one may have this number now: a lock tells who lives.
     pub pid: u32,
@@ -167,13 +160,7 @@ pub struct RunRow {
     /// A restore's journal.
     pub journal: Option<RestoreJournal>,
     /// Someone asked it to stop.
-    #[serde(skip)]
     pub cancel_requested: bool,
     /// How far it has come.
-    #[serde(skip)]
     pub progress: Progress,
-}
-
-fn state_word<S: serde::Serializer>(state: &RunState, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(state.word())
 }

@@ -55,7 +55,7 @@ impl Catalog {
                 row.state.word(),
                 row.pid,
                 nanos(now)?,
-                digest(&row)?
+                row_digest(&row)?
             ])?;
             // Row ids go up by one.
             let last = t.last_insert_rowid();
@@ -205,11 +205,31 @@ impl Catalog {
                 row.snapshot.map(Number::get),
                 json(&row.uploads)?,
                 row.journal.as_ref().map(json).transpose()?,
-                digest(&row)?
+                row_digest(&row)?
             ])?;
             Ok(())
         })
     }
+}
+
+/// Over the first 14 values of [`SELECT`]; what follows changes often and decides nothing.
+fn row_digest(row: &RunRow) -> Result<[u8; 16], CatalogError> {
+    digest(&[
+        &row.id.as_str(),
+        &row.verb.word(),
+        &row.host.as_str(),
+        &row.source.as_ref().map(SourceName::to_string),
+        &row.store,
+        &row.state.word(),
+        &row.pid,
+        &nanos(row.began_at)?,
+        &row.ended_at.map(nanos).transpose()?,
+        &row.outcome.map(Outcome::word),
+        &row.message,
+        &row.snapshot.map(Number::get),
+        &json(&row.uploads)?,
+        &row.journal.as_ref().map(json).transpose()?,
+    ])
 }
 
 fn json(value: &impl Serialize) -> Result<String, CatalogError> {
@@ -238,13 +258,14 @@ fn select(
 /// A row as [`SELECT`] gives it.
 fn from_row(row: &Row<'_>) -> Result<RunRow, CatalogError> {
     const WHAT: &str = "run";
+    check_digest(row, 14, 14)?;
     let text = |i: usize| row.get::<_, String>(i);
     let maybe = |i: usize| row.get::<_, Option<String>>(i);
     let (verb, state) = (text(1)?, text(5)?);
     let outcome = maybe(9)?
         .map(|word| Outcome::ALL.into_iter().find(|one| one.word() == word).ok_or("unknown outcome"))
         .transpose();
-    let found = RunRow {
+    Ok(RunRow {
         id: decode(WHAT, text(0)?.parse())?,
         verb: decode(WHAT, Verb::ALL.into_iter().find(|one| one.word() == verb).ok_or("unknown verb"))?,
         host: decode(WHAT, text(2)?.parse())?,
@@ -269,7 +290,5 @@ fn from_row(row: &Row<'_>) -> Result<RunRow, CatalogError> {
             bytes_per_second: row.get(18)?,
             path: text(19)?,
         },
-    };
-    check_digest(&format!("the row of run `{}`", found.id), &found, &row.get::<_, Vec<u8>>(14)?)?;
-    Ok(found)
+    })
 }

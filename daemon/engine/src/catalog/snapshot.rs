@@ -86,7 +86,7 @@ pub struct SnapshotRow {
     pub deleted_at: Option<Timestamp>,
     /// Read back.
     pub verified: Option<Verified>,
-    /// When this host last saw it in the store. Decides nothing, so the digest leaves it out.
+    /// When this host last saw it in the store. Decides nothing.
     #[serde(skip)]
     pub seen_at: Timestamp,
 }

@@ -130,7 +130,7 @@ impl Catalog {
                 row.deleted_at.map(nanos).transpose()?,
                 verified,
                 row.verified.map(|v| verified_word(v.result)),
-                digest(&row)?
+                row_digest(&row)?
             ])?;
             Ok(())
         })
@@ -215,11 +215,36 @@ pub(super) fn put(t: &Transaction<'_>, new: &IndexRow) -> Result<(), CatalogErro
         nanos(row.seen_at)?,
         row.verified.map(|v| nanos(v.at)).transpose()?,
         row.verified.map(|v| verified_word(v.result)),
-        digest(&row)?,
+        row_digest(&row)?,
         new.manifest.as_ref()
     ])?;
     packs::put(t, source, key.number, &new.packs)?;
     packs::forget_unneeded(t, source)
+}
+
+/// Over the first 19 values of [`SELECT`]; not over `seen_at`, which decides nothing.
+fn row_digest(row: &SnapshotRow) -> Result<[u8; 16], CatalogError> {
+    digest(&[
+        &row.key.store,
+        &row.key.host.as_str(),
+        &row.key.source.to_string(),
+        &row.key.number.get(),
+        &row.run.as_str(),
+        &nanos(row.taken_at)?,
+        &kind_word(row.kind),
+        &consistency_word(row.consistency),
+        &row.by_hand,
+        &row.totals.entries,
+        &row.totals.files,
+        &row.totals.bytes,
+        &row.totals.data_bytes,
+        &row.sent_bytes,
+        &row.partial,
+        &row.manifest_hash,
+        &row.deleted_at.map(nanos).transpose()?,
+        &row.verified.map(|v| nanos(v.at)).transpose()?,
+        &row.verified.map(|v| verified_word(v.result)),
+    ])
 }
 
 fn get(t: &Transaction<'_>, key: &SnapshotKey) -> Result<Option<SnapshotRow>, CatalogError> {
@@ -252,6 +277,7 @@ fn source_id(t: &Transaction<'_>, key: &SnapshotKey) -> Result<i64, CatalogError
 /// A row as [`SELECT`] gives it.
 fn from_row(row: &Row<'_>) -> Result<SnapshotRow, CatalogError> {
     const WHAT: &str = "snapshot";
+    check_digest(row, 19, 20)?;
     let text = |i: usize| row.get::<_, String>(i);
     let time = |i: usize| row.get::<_, Option<i64>>(i)?.map(from_nanos).transpose();
     let word = |parsed: Option<_>| parsed.ok_or("unknown word");
@@ -263,7 +289,7 @@ fn from_row(row: &Row<'_>) -> Result<SnapshotRow, CatalogError> {
         (None, None) => None,
         _ => return Err(CatalogError::Damaged("half a verification".to_owned())),
     };
-    let found = SnapshotRow {
+    Ok(SnapshotRow {
         key: SnapshotKey {
             store: text(0)?,
             host: decode(WHAT, text(1)?.parse())?,
@@ -287,7 +313,5 @@ fn from_row(row: &Row<'_>) -> Result<SnapshotRow, CatalogError> {
         deleted_at: time(16)?,
         verified,
         seen_at: from_nanos(row.get(19)?)?,
-    };
-    check_digest(&format!("the row of `{}`", found.key), &found, &row.get::<_, Vec<u8>>(20)?)?;
-    Ok(found)
+    })
 }
