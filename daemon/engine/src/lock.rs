@@ -228,12 +228,25 @@ impl Locks {
     }
 }
 
-fn try_flock(file: &File, operation: FlockOperation) -> io::Result<bool> {
+/// Whether the lock was free; the operation must be one that does not block.
+pub(crate) fn try_flock(file: &File, operation: FlockOperation) -> io::Result<bool> {
     match rustix::io::retry_on_intr(|| rustix::fs::flock(file, operation)) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),
         Err(e) => Err(e.into()),
     }
+}
+
+/// Whether the lock became free within about `patience`. Polls, because waiting in the kernel has no bound.
+pub(crate) fn flock_within(file: &File, operation: FlockOperation, patience: Duration) -> io::Result<bool> {
+    const SPAN: Duration = Duration::from_millis(10);
+    for _ in 0..patience.as_millis() / SPAN.as_millis() {
+        if try_flock(file, operation)? {
+            return Ok(true);
+        }
+        std::thread::sleep(SPAN);
+    }
+    Ok(false)
 }
 
 fn read_holder(file: &mut File) -> io::Result<Option<Holder>> {

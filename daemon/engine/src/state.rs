@@ -8,14 +8,19 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 
 use crate::durable;
+use crate::lock::flock_within;
 use crate::words::RunId;
 
 /// Room for `/run/<run>/<socket>` within the 107 bytes that a unix socket's address can have.
 const PATH_BYTES_MAX: usize = 70;
+
+/// What is locked this way takes milliseconds.
+const FOLDER_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Why the state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -245,8 +250,11 @@ impl FolderLock {
     /// Waits for the lock of an existing folder.
     pub(crate) fn wait(folder: &Path) -> io::Result<Self> {
         let folder = File::open(folder)?;
-        rustix::fs::flock(&folder, FlockOperation::LockExclusive)?;
-        Ok(Self { _folder: folder })
+        if flock_within(&folder, FlockOperation::NonBlockingLockExclusive, FOLDER_WAIT_MAX)? {
+            Ok(Self { _folder: folder })
+        } else {
+            Err(io::Error::new(io::ErrorKind::TimedOut, "another process keeps it locked"))
+        }
     }
 }
 

@@ -16,12 +16,15 @@
 mod error;
 mod events;
 pub mod journal;
+mod migrate;
 mod open;
 mod packs;
 pub mod rebuild;
 mod row;
+mod run;
 pub mod run_state;
 mod runs;
+mod snapshot;
 mod snapshots;
 
 #[cfg(test)]
@@ -37,8 +40,9 @@ pub use error::CatalogError;
 pub use events::{EVENT_TEXT_BYTES_MAX, EVENTS_MAX, Event, Level};
 pub use open::{BUSY_WAIT_MAX, Opened};
 pub use packs::PackRow;
-pub use runs::{NewRun, Outcome, Progress, RunRow, Upload, Verb};
-pub use snapshots::{Filter, SnapshotKey, SnapshotRow, Verified, VerifiedResult};
+pub use run::{NewRun, Outcome, Progress, RunRow, Upload, Verb};
+pub use runs::RUNS_MAX;
+pub use snapshot::{Filter, SnapshotKey, SnapshotRow, Verified, VerifiedResult};
 
 /// The open catalog. Shared between threads; every method blocks shortly.
 #[derive(Debug)]

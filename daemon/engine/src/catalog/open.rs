@@ -13,25 +13,20 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags};
 use rustix::fs::FlockOperation;
-use rustix::io::Errno;
 
 use crate::catalog::events::{self, Event, Level};
+use crate::catalog::migrate::{MIGRATIONS, check_schema, migrate};
 use crate::catalog::{Catalog, CatalogError};
 use crate::durable;
+use crate::lock::{flock_within, try_flock};
 
 /// No call waits longer for another process.
 pub const BUSY_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Opening may wait for a migration, or for a check of a large catalog, by another process.
 const OPENING_WAIT_MAX: Duration = Duration::from_secs(60);
-
-/// Between two looks at a lock.
-const POLL: Duration = Duration::from_millis(20);
-
-/// Each brings `user_version` up by one. A released one never changes.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
 
 /// An open catalog, and what a person must know of how it was found.
 #[derive(Debug)]
@@ -168,74 +163,12 @@ fn check_structure(connection: &Connection) -> Result<(), CatalogError> {
     Ok(())
 }
 
-/// The schema is text inside the file; one with a letter changed may still be valid SQL.
-fn check_schema(connection: &Connection, migrations: &[&str]) -> Result<(), CatalogError> {
-    let model = Connection::open_in_memory()?;
-    for sql in migrations {
-        model.execute_batch(sql)?;
-    }
-    if schema(connection)? == schema(&model)? {
-        Ok(())
-    } else {
-        Err(CatalogError::Damaged("its tables are not those that this version makes".to_owned()))
-    }
-}
-
-fn schema(connection: &Connection) -> Result<Vec<String>, CatalogError> {
-    let mut query = connection
-        .prepare("SELECT type || ' ' || name || ' ' || ifnull(sql, '') FROM sqlite_schema ORDER BY 1")?;
-    let lines = query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    Ok(lines)
-}
-
-/// All steps in one transaction: a crash leaves the old version, whole. Before that, what existing data was
-/// like is copied aside.
-fn migrate(
-    connection: &mut Connection,
-    path: &Path,
-    found: u32,
-    migrations: &[&str],
-) -> Result<(), CatalogError> {
-    let known = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
-    if found == known {
-        return Ok(());
-    }
-    if found > 0 {
-        copy_aside(connection, path, found)?;
-    }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
-    for sql in &migrations[found as usize..] {
-        transaction.execute_batch(sql)?;
-    }
-    transaction.pragma_update(None, "user_version", known)?;
-    transaction.commit()?;
-    Ok(())
-}
-
-fn copy_aside(connection: &Connection, path: &Path, found: u32) -> Result<(), CatalogError> {
-    let copy = beside(path, &format!(".version-{found}"));
-    let unfinished = beside(path, ".version-copy");
-    match fs::remove_file(&unfinished) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io("remove", &unfinished)(e)),
-        // It is gone, or was never there. It is ours alone: the opening lock is held.
-        _ => {}
-    }
-    let name = unfinished.to_str().ok_or_else(|| CatalogError::Value(format!("path {unfinished:?}")))?;
-    connection.execute("VACUUM INTO ?1", [name])?;
-    File::open(&unfinished).and_then(|file| file.sync_all()).map_err(io("sync", &unfinished))?;
-    durable::rename_synced(&unfinished, &copy).map_err(io("rename", &unfinished))
-}
-
 /// Renames what is there, the catalog before its log: what a crash leaves is recognised at the next start
 /// (a log without a catalog).
 fn set_aside(path: &Path, users: &File, what: &str, now: Timestamp) -> Result<String, CatalogError> {
     // Nobody can come in, since the opening lock is held; so this fails only if someone is in already.
-    match rustix::fs::flock(users, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => {
-            return Err(CatalogError::DamagedInUse { path: path.to_owned(), what: what.to_owned() });
-        }
-        Err(e) => return Err(io("lock", path)(e.into())),
+    if !try_flock(users, FlockOperation::NonBlockingLockExclusive).map_err(io("lock", path))? {
+        return Err(CatalogError::DamagedInUse { path: path.to_owned(), what: what.to_owned() });
     }
     let stem = format!(".damaged-{}", now.strftime("%Y%m%dT%H%M%SZ"));
     let taken =
@@ -253,7 +186,7 @@ fn set_aside(path: &Path, users: &File, what: &str, now: Timestamp) -> Result<St
             Err(e) => return Err(io("rename", &from)(e)),
         }
     }
-    rustix::fs::flock(users, FlockOperation::LockShared).map_err(|e| io("lock", path)(e.into()))?;
+    wait_for_lock(users, FlockOperation::NonBlockingLockShared, path)?;
     let kept = if moved {
         format!(" and was set aside as `{}`", beside(path, &stem).display())
     } else {
@@ -270,30 +203,29 @@ fn lock_file(path: &Path) -> Result<File, CatalogError> {
     options.read(true).append(true).create(true).mode(0o600).open(path).map_err(io("open", path))
 }
 
-/// Polls, because waiting in the kernel could not be bounded.
 fn wait_for_lock(file: &File, operation: FlockOperation, path: &Path) -> Result<(), CatalogError> {
-    let tries = OPENING_WAIT_MAX.as_millis() / POLL.as_millis();
-    for _ in 0..tries {
-        match rustix::fs::flock(file, operation) {
-            Ok(()) => return Ok(()),
-            Err(Errno::WOULDBLOCK | Errno::INTR) => std::thread::sleep(POLL),
-            Err(e) => return Err(io("lock", path)(e.into())),
-        }
+    if flock_within(file, operation, OPENING_WAIT_MAX).map_err(io("lock", path))? {
+        Ok(())
+    } else {
+        Err(CatalogError::Busy)
     }
-    Err(CatalogError::Busy)
 }
 
-fn beside(path: &Path, end: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     name.into()
 }
 
 /// Which kind of I/O error it is, as far as the catalog tells them apart.
-fn io(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CatalogError {
-    move |source| match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => CatalogError::Full,
-        io::ErrorKind::ReadOnlyFilesystem => CatalogError::ReadOnly,
-        _ => CatalogError::Io { deed, path: path.to_owned(), source },
+pub(super) fn io(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CatalogError {
+    move |source| {
+        if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            CatalogError::Full
+        } else if source.kind() == io::ErrorKind::ReadOnlyFilesystem {
+            CatalogError::ReadOnly
+        } else {
+            CatalogError::Io { deed, path: path.to_owned(), source }
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! Packs, as the manifests that the catalog knows name them.
 
 use rusqlite::{Transaction, params};
-use serde::Serialize;
 
 use crate::catalog::row::{check_digest, decode, digest};
 use crate::catalog::{Catalog, CatalogError};
@@ -9,7 +8,7 @@ use crate::format::names::Lineage;
 use crate::words::Number;
 
 /// A pack that some known snapshot needs.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PackRow {
     /// Its id within the lineage.
     pub id: u64,
@@ -44,10 +43,8 @@ pub(super) fn select(
     let mut rows = query.query(params![store, lineage.host.as_str(), lineage.source.to_string()])?;
     let mut packs = Vec::new();
     while let Some(row) = rows.next()? {
-        let source: i64 = row.get(0)?;
-        let pack = PackRow { id: row.get(1)?, name: row.get(2)?, length: row.get(3)? };
-        check_digest("the row of a pack", &(source, &pack), &row.get::<_, Vec<u8>>(4)?)?;
-        packs.push(pack);
+        check_digest(row, 4, 4)?;
+        packs.push(PackRow { id: row.get(1)?, name: row.get(2)?, length: row.get(3)? });
     }
     Ok(packs)
 }
@@ -59,16 +56,15 @@ pub(super) fn needed_by(
     pack: u64,
 ) -> Result<Vec<Number>, CatalogError> {
     let mut query = t.prepare_cached(
-        "SELECT source, number, digest FROM needs WHERE pack = ?4 AND source = (SELECT s.id FROM sources s \
+        "SELECT source, number, pack, digest FROM needs WHERE pack = ?4 AND source = (SELECT s.id FROM sources s \
          JOIN stores ON stores.id = s.store WHERE stores.name = ?1 AND s.host = ?2 AND s.source = ?3) \
          ORDER BY number",
     )?;
     let mut rows = query.query(params![store, lineage.host.as_str(), lineage.source.to_string(), pack])?;
     let mut numbers = Vec::new();
     while let Some(row) = rows.next()? {
-        let (source, number): (i64, u64) = (row.get(0)?, row.get(1)?);
-        check_digest("what a snapshot needs", &(source, number, pack), &row.get::<_, Vec<u8>>(2)?)?;
-        numbers.push(decode("needs", Number::new(number).ok_or("not a number"))?);
+        check_digest(row, 3, 3)?;
+        numbers.push(decode("needs", Number::new(row.get(1)?).ok_or("not a number"))?);
     }
     Ok(numbers)
 }
@@ -86,11 +82,22 @@ pub(super) fn put(
              ON CONFLICT (source, id) DO UPDATE SET name = excluded.name, length = excluded.length, \
              digest = excluded.digest",
         )?
-        .execute(params![source, pack.id, pack.name, pack.length, digest(&(source, pack))?])?;
+        .execute(params![
+            source,
+            pack.id,
+            pack.name,
+            pack.length,
+            digest(&[&source, &pack.id, &pack.name, &pack.length])?
+        ])?;
         t.prepare_cached(
             "INSERT OR IGNORE INTO needs (source, number, pack, digest) VALUES (?1, ?2, ?3, ?4)",
         )?
-        .execute(params![source, number.get(), pack.id, digest(&(source, number, pack.id))?])?;
+        .execute(params![
+            source,
+            number.get(),
+            pack.id,
+            digest(&[&source, &number.get(), &pack.id])?
+        ])?;
     }
     Ok(())
 }

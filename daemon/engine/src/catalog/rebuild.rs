@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::catalog::snapshots::{self, Filter, SnapshotKey, SnapshotRow};
-use crate::catalog::{Catalog, CatalogError, PackRow, packs};
+use crate::catalog::{Catalog, CatalogError, Filter, PackRow, SnapshotKey, SnapshotRow, packs, snapshots};
 use crate::format::key::PublicKey;
 use crate::format::manifest::{Manifest, ManifestError};
 use crate::format::names::{LineageKey, lineage_of};

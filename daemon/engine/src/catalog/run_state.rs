@@ -92,16 +92,21 @@ impl RunState {
 
     /// Returns the state after `event`, or says which pair makes no sense.
     pub fn next(self, event: RunEvent) -> Result<Self, IllegalEvent> {
-        use {RunEvent as E, RunState as S};
+        use RunEvent as E;
         match (self, event) {
-            (S::Planned | S::Working, E::Work) => Ok(S::Working),
-            (S::Planned | S::Uploading, E::Upload) => Ok(S::Uploading),
-            (S::Uploading, E::Commit) => Ok(S::Committing),
-            (S::Planned | S::Preparing, E::Prepare) => Ok(S::Preparing),
-            (S::Preparing, E::Unpack) => Ok(S::Unpacking),
-            (S::Unpacking, E::Swap) => Ok(S::Swapping),
-            (S::Preparing | S::Unpacking | S::Swapping | S::Resuming, E::Resume) => Ok(S::Resuming),
-            (S::Planned | S::Working | S::Uploading | S::Committing | S::Resuming, E::Finish) => Ok(S::Ended),
+            (Self::Planned | Self::Working, E::Work) => Ok(Self::Working),
+            (Self::Planned | Self::Uploading, E::Upload) => Ok(Self::Uploading),
+            (Self::Uploading, E::Commit) => Ok(Self::Committing),
+            (Self::Planned | Self::Preparing, E::Prepare) => Ok(Self::Preparing),
+            (Self::Preparing, E::Unpack) => Ok(Self::Unpacking),
+            (Self::Unpacking, E::Swap) => Ok(Self::Swapping),
+            (Self::Preparing | Self::Unpacking | Self::Swapping | Self::Resuming, E::Resume) => {
+                Ok(Self::Resuming)
+            }
+            (
+                Self::Planned | Self::Working | Self::Uploading | Self::Committing | Self::Resuming,
+                E::Finish,
+            ) => Ok(Self::Ended),
             (state, event) => Err(IllegalEvent { state, event }),
         }
     }

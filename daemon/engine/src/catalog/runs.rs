@@ -2,187 +2,20 @@
 
 use jiff::Timestamp;
 use rusqlite::{Row, Transaction, params};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::catalog::journal::RestoreJournal;
 use crate::catalog::row::{check_digest, decode, digest, from_nanos, nanos};
+use crate::catalog::run::{NewRun, Outcome, Progress, RunRow, Upload, Verb};
 use crate::catalog::run_state::{RunEvent, RunState};
 use crate::catalog::{Catalog, CatalogError};
-use crate::failure::Class;
-use crate::words::{HostName, Number, RunId, SourceName};
+use crate::words::{Number, RunId, SourceName};
 
 /// Longer messages are cut.
 const MESSAGE_BYTES_MAX: usize = 4096;
 
-/// What a run does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verb {
-    /// Makes a snapshot.
-    Backup,
-    /// Puts one back.
-    Restore,
-    /// Reads one back.
-    Verify,
-    /// Writes one as a plain tarball.
-    Export,
-    /// Deletes or undeletes.
-    Delete,
-    /// Deletes what retention no longer keeps.
-    Prune,
-    /// Reads the index back from a store.
-    Rebuild,
-    /// Finishes or undoes what a crash left.
-    Recover,
-}
-
-impl Verb {
-    const ALL: [Self; 8] = [
-        Self::Backup,
-        Self::Restore,
-        Self::Verify,
-        Self::Export,
-        Self::Delete,
-        Self::Prune,
-        Self::Rebuild,
-        Self::Recover,
-    ];
-
-    /// One word, for rows and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Backup => "backup",
-            Self::Restore => "restore",
-            Self::Verify => "verify",
-            Self::Export => "export",
-            Self::Delete => "delete",
-            Self::Prune => "prune",
-            Self::Rebuild => "rebuild",
-            Self::Recover => "recover",
-        }
-    }
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// As it should.
-    Done,
-    /// In another way.
-    Not(Class),
-}
-
-impl Outcome {
-    const ALL: [Self; 9] = [
-        Self::Done,
-        Self::Not(Class::Failed),
-        Self::Not(Class::Usage),
-        Self::Not(Class::Partial),
-        Self::Not(Class::NotFound),
-        Self::Not(Class::Busy),
-        Self::Not(Class::WrongKey),
-        Self::Not(Class::Unsafe),
-        Self::Not(Class::Interrupted),
-    ];
-
-    /// One word, for rows and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Not(class) => class.word(),
-        }
-    }
-}
-
-impl Serialize for Outcome {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.word())
-    }
-}
-
-/// A pack on its way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Upload {
-    /// The key that it will have.
-    pub key: String,
-    /// The store's name for the upload, once it is known.
-    pub id: Option<String>,
-}
-
-/// How far a run has come, for people. Nothing is decided by it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Progress {
-    /// Entries done.
-    pub entries: u64,
-    /// Bytes done.
-    pub bytes: u64,
-    /// Of late.
-    pub bytes_per_second: u64,
-    /// What it is at.
-    pub path: String,
-}
-
-/// A run that is about to begin.
-#[derive(Debug, Clone)]
-pub struct NewRun {
-    /// Its id.
-    pub id: RunId,
-    /// What it does.
-    pub verb: Verb,
-    /// To whose sources.
-    pub host: HostName,
-    /// To which, if it is one.
-    pub source: Option<SourceName>,
-    /// In which store, if it uses one.
-    pub store: Option<String>,
-    /// By which process.
-    pub pid: u32,
-}
-
-/// A run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RunRow {
-    /// Its id.
-    pub id: RunId,
-    /// What it does.
-    pub verb: Verb,
-    /// To whose sources.
-    pub host: HostName,
-    /// To which, if it is one.
-    pub source: Option<SourceName>,
-    /// In which store, if it uses one.
-    pub store: Option<String>,
-    /// How far it is.
-    #[serde(serialize_with = "state_word")]
-    pub state: RunState,
-    /// By which process. Another one may have this number now: a lock tells who lives.
-    pub pid: u32,
-    /// When it began.
-    pub began_at: Timestamp,
-    /// When it ended.
-    pub ended_at: Option<Timestamp>,
-    /// How.
-    pub outcome: Option<Outcome>,
-    /// In words, without secrets.
-    pub message: Option<String>,
-    /// The snapshot that it makes or uses.
-    pub snapshot: Option<Number>,
-    /// A backup's packs.
-    pub uploads: Vec<Upload>,
-    /// A restore's journal.
-    pub journal: Option<RestoreJournal>,
-    /// Someone asked it to stop.
-    #[serde(skip)]
-    pub cancel_requested: bool,
-    /// How far it has come.
-    #[serde(skip)]
-    pub progress: Progress,
-}
-
-fn state_word<S: serde::Serializer>(state: &RunState, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(state.word())
-}
+/// So many are kept; older ones that are over go.
+pub const RUNS_MAX: u64 = 10_000;
 
 const SELECT: &str = "SELECT id, verb, host, source, store, state, pid, began_at, ended_at, outcome, message, \
      snapshot, uploads, journal, digest, cancel, entries, bytes, bytes_per_second, path FROM runs";
@@ -208,7 +41,7 @@ impl Catalog {
             cancel_requested: false,
             progress: Progress::default(),
         };
-        self.write(|t| {
+        self.write(move |t| {
             t.prepare_cached(
                 "INSERT INTO runs (id, verb, host, source, store, state, pid, began_at, uploads, digest) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, '[]', ?9)",
@@ -222,9 +55,13 @@ impl Catalog {
                 row.state.word(),
                 row.pid,
                 nanos(now)?,
-                digest(&row)?
+                row_digest(&row)?
             ])?;
-            Ok(row.clone())
+            // Row ids go up by one.
+            let last = t.last_insert_rowid();
+            t.prepare_cached("DELETE FROM runs WHERE rowid <= ?1 - ?2 AND ended_at IS NOT NULL")?
+                .execute(params![last, RUNS_MAX])?;
+            Ok(row)
         })
     }
 
@@ -368,11 +205,31 @@ impl Catalog {
                 row.snapshot.map(Number::get),
                 json(&row.uploads)?,
                 row.journal.as_ref().map(json).transpose()?,
-                digest(&row)?
+                row_digest(&row)?
             ])?;
             Ok(())
         })
     }
+}
+
+/// Over the first 14 values of [`SELECT`]; what follows changes often and decides nothing.
+fn row_digest(row: &RunRow) -> Result<[u8; 16], CatalogError> {
+    digest(&[
+        &row.id.as_str(),
+        &row.verb.word(),
+        &row.host.as_str(),
+        &row.source.as_ref().map(SourceName::to_string),
+        &row.store,
+        &row.state.word(),
+        &row.pid,
+        &nanos(row.began_at)?,
+        &row.ended_at.map(nanos).transpose()?,
+        &row.outcome.map(Outcome::word),
+        &row.message,
+        &row.snapshot.map(Number::get),
+        &json(&row.uploads)?,
+        &row.journal.as_ref().map(json).transpose()?,
+    ])
 }
 
 fn json(value: &impl Serialize) -> Result<String, CatalogError> {
@@ -401,13 +258,14 @@ fn select(
 /// A row as [`SELECT`] gives it.
 fn from_row(row: &Row<'_>) -> Result<RunRow, CatalogError> {
     const WHAT: &str = "run";
+    check_digest(row, 14, 14)?;
     let text = |i: usize| row.get::<_, String>(i);
     let maybe = |i: usize| row.get::<_, Option<String>>(i);
     let (verb, state) = (text(1)?, text(5)?);
     let outcome = maybe(9)?
         .map(|word| Outcome::ALL.into_iter().find(|one| one.word() == word).ok_or("unknown outcome"))
         .transpose();
-    let found = RunRow {
+    Ok(RunRow {
         id: decode(WHAT, text(0)?.parse())?,
         verb: decode(WHAT, Verb::ALL.into_iter().find(|one| one.word() == verb).ok_or("unknown verb"))?,
         host: decode(WHAT, text(2)?.parse())?,
@@ -432,7 +290,5 @@ fn from_row(row: &Row<'_>) -> Result<RunRow, CatalogError> {
             bytes_per_second: row.get(18)?,
             path: text(19)?,
         },
-    };
-    check_digest(&format!("the row of run `{}`", found.id), &found, &row.get::<_, Vec<u8>>(14)?)?;
-    Ok(found)
+    })
 }

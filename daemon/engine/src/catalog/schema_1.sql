@@ -32,7 +32,7 @@ CREATE TABLE snapshots (
   seen_at INTEGER NOT NULL,       -- local
   verified_at INTEGER,            -- local
   verified TEXT,                  -- local
-  digest BLOB NOT NULL,           -- of the columns above
+  digest BLOB NOT NULL,           -- of store, host, source and the columns above but seen_at
   manifest BLOB NOT NULL,         -- last: a listing does not read its pages
   PRIMARY KEY (source, number)
 ) STRICT;

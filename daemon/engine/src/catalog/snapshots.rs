@@ -1,113 +1,19 @@
 //! Snapshots, as their manifests say and as this host found them.
 
-use std::fmt;
-
 use archive::channel::Totals;
-use archive::frame::Hash;
-use archive::layout::hex_hash;
 use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
-use serde::Serialize;
 
 use crate::catalog::rebuild::IndexRow;
 use crate::catalog::row::{check_digest, decode, digest, from_nanos, nanos};
+use crate::catalog::snapshot::{Filter, SnapshotKey, SnapshotRow, Verified};
+use crate::catalog::snapshot::{
+    consistency_parse, consistency_word, kind_parse, kind_word, verified_parse, verified_word,
+};
 use crate::catalog::{Catalog, CatalogError, packs};
-use crate::format::manifest::{Consistency, SnapshotKind};
 use crate::format::names::Lineage;
-use crate::words::{HostName, Number, RunId, SourceName};
-
-/// Which snapshot of all.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct SnapshotKey {
-    /// The store's name, as `ReadStore::name` gives it.
-    pub store: String,
-    /// Whose.
-    pub host: HostName,
-    /// Of what.
-    pub source: SourceName,
-    /// Its number.
-    pub number: Number,
-}
-
-impl SnapshotKey {
-    /// Host and source.
-    pub fn lineage(&self) -> Lineage {
-        Lineage { host: self.host.clone(), source: self.source.clone() }
-    }
-}
-
-/// `host/source@42`, as people type it.
-impl fmt::Display for SnapshotKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}@{}", self.host, self.source, self.number)
-    }
-}
-
-/// What this host found when it last read all of a snapshot back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Verified {
-    /// When.
-    pub at: Timestamp,
-    /// What.
-    pub result: VerifiedResult,
-}
-
-/// How a verification ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum VerifiedResult {
-    /// Every byte is there.
-    Good,
-    /// Something is missing or changed.
-    Damaged,
-}
-
-/// A snapshot in the index. `deleted_at`, `verified` and `seen_at` are this host's own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SnapshotRow {
-    /// Which.
-    pub key: SnapshotKey,
-    /// The run that made it.
-    pub run: RunId,
-    /// When reading began.
-    pub taken_at: Timestamp,
-    /// Full or incremental.
-    pub kind: SnapshotKind,
-    /// How writers were held.
-    pub consistency: Consistency,
-    /// Made by hand.
-    pub by_hand: bool,
-    /// What it holds.
-    pub totals: Totals,
-    /// What it added to the store.
-    pub sent_bytes: u64,
-    /// Entries that should be there are missing.
-    pub partial: bool,
-    /// BLAKE3 of the whole manifest object.
-    #[serde(with = "hex_hash")]
-    pub manifest_hash: Hash,
-    /// Soft-deleted, and since when this host knows.
-    pub deleted_at: Option<Timestamp>,
-    /// Read back.
-    pub verified: Option<Verified>,
-    /// When this host last saw it in the store. Decides nothing, so the digest leaves it out.
-    #[serde(skip)]
-    pub seen_at: Timestamp,
-}
-
-/// Which snapshots to list; `None` is all of them.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Of one store.
-    pub store: Option<String>,
-    /// Of one host.
-    pub host: Option<HostName>,
-    /// Of one source.
-    pub source: Option<SourceName>,
-    /// Soft-deleted ones too.
-    pub deleted: bool,
-}
+use crate::words::{HostName, Number, SourceName};
 
 const SELECT: &str = "SELECT stores.name, s.host, s.source, n.number, n.run, n.taken_at, n.kind, n.consistency, \
      n.by_hand, n.entries, n.files, n.bytes, n.data_bytes, n.sent_bytes, n.partial, n.manifest_hash, \
@@ -224,7 +130,7 @@ impl Catalog {
                 row.deleted_at.map(nanos).transpose()?,
                 verified,
                 row.verified.map(|v| verified_word(v.result)),
-                digest(&row)?
+                row_digest(&row)?
             ])?;
             Ok(())
         })
@@ -309,11 +215,36 @@ pub(super) fn put(t: &Transaction<'_>, new: &IndexRow) -> Result<(), CatalogErro
         nanos(row.seen_at)?,
         row.verified.map(|v| nanos(v.at)).transpose()?,
         row.verified.map(|v| verified_word(v.result)),
-        digest(&row)?,
+        row_digest(&row)?,
         new.manifest.as_ref()
     ])?;
     packs::put(t, source, key.number, &new.packs)?;
     packs::forget_unneeded(t, source)
+}
+
+/// Over the first 19 values of [`SELECT`]; not over `seen_at`, which decides nothing.
+fn row_digest(row: &SnapshotRow) -> Result<[u8; 16], CatalogError> {
+    digest(&[
+        &row.key.store,
+        &row.key.host.as_str(),
+        &row.key.source.to_string(),
+        &row.key.number.get(),
+        &row.run.as_str(),
+        &nanos(row.taken_at)?,
+        &kind_word(row.kind),
+        &consistency_word(row.consistency),
+        &row.by_hand,
+        &row.totals.entries,
+        &row.totals.files,
+        &row.totals.bytes,
+        &row.totals.data_bytes,
+        &row.sent_bytes,
+        &row.partial,
+        &row.manifest_hash,
+        &row.deleted_at.map(nanos).transpose()?,
+        &row.verified.map(|v| nanos(v.at)).transpose()?,
+        &row.verified.map(|v| verified_word(v.result)),
+    ])
 }
 
 fn get(t: &Transaction<'_>, key: &SnapshotKey) -> Result<Option<SnapshotRow>, CatalogError> {
@@ -346,6 +277,7 @@ fn source_id(t: &Transaction<'_>, key: &SnapshotKey) -> Result<i64, CatalogError
 /// A row as [`SELECT`] gives it.
 fn from_row(row: &Row<'_>) -> Result<SnapshotRow, CatalogError> {
     const WHAT: &str = "snapshot";
+    check_digest(row, 19, 20)?;
     let text = |i: usize| row.get::<_, String>(i);
     let time = |i: usize| row.get::<_, Option<i64>>(i)?.map(from_nanos).transpose();
     let word = |parsed: Option<_>| parsed.ok_or("unknown word");
@@ -357,7 +289,7 @@ fn from_row(row: &Row<'_>) -> Result<SnapshotRow, CatalogError> {
         (None, None) => None,
         _ => return Err(CatalogError::Damaged("half a verification".to_owned())),
     };
-    let found = SnapshotRow {
+    Ok(SnapshotRow {
         key: SnapshotKey {
             store: text(0)?,
             host: decode(WHAT, text(1)?.parse())?,
@@ -381,40 +313,5 @@ fn from_row(row: &Row<'_>) -> Result<SnapshotRow, CatalogError> {
         deleted_at: time(16)?,
         verified,
         seen_at: from_nanos(row.get(19)?)?,
-    };
-    check_digest(&format!("the row of `{}`", found.key), &found, &row.get::<_, Vec<u8>>(20)?)?;
-    Ok(found)
-}
-
-fn kind_word(kind: SnapshotKind) -> &'static str {
-    match kind {
-        SnapshotKind::Full => "full",
-        SnapshotKind::Incremental => "incremental",
-    }
-}
-
-fn kind_parse(word: &str) -> Option<SnapshotKind> {
-    [SnapshotKind::Full, SnapshotKind::Incremental].into_iter().find(|kind| kind_word(*kind) == word)
-}
-
-fn consistency_word(consistency: Consistency) -> &'static str {
-    match consistency {
-        Consistency::Live => "live",
-        Consistency::Idle => "idle",
-    }
-}
-
-fn consistency_parse(word: &str) -> Option<Consistency> {
-    [Consistency::Live, Consistency::Idle].into_iter().find(|one| consistency_word(*one) == word)
-}
-
-fn verified_word(result: VerifiedResult) -> &'static str {
-    match result {
-        VerifiedResult::Good => "good",
-        VerifiedResult::Damaged => "damaged",
-    }
-}
-
-fn verified_parse(word: &str) -> Option<VerifiedResult> {
-    [VerifiedResult::Good, VerifiedResult::Damaged].into_iter().find(|one| verified_word(*one) == word)
+    })
 }

@@ -168,6 +168,19 @@ mod tests {
         assert!(matches!(opened.expect(&stranger), Err(SignatureError::OtherKey { .. })));
     }
 
+    /// A14: what was signed once is read for as long as there is a format 1, byte for byte.
+    #[test]
+    fn the_first_object_ever_signed_still_opens() {
+        const FIRST: &str = concat!(
+            "{\"format\":1}\n",
+            "{\"signed_by\":\"ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c\",",
+            "\"signature\":\"bc7010e9e51236b499d451005b438f8804b039247eed1ce34385fbcffd6174e6",
+            "f6b572932a909babbca7c23ffd473f726d76b30afabdca176cb9801d1f6ac803\"}\n",
+        );
+        assert_eq!(seal(&serde_json::json!({"format": 1}), &key()).unwrap(), FIRST);
+        assert_eq!(open(FIRST.as_bytes()).unwrap().body, b"{\"format\":1}");
+    }
+
     /// E20: no bit of a manifest, newlines and hexadecimal spelling among them, can change unnoticed.
     #[test]
     fn every_flipped_bit_is_refused() {

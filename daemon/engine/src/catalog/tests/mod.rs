@@ -1,7 +1,8 @@
 //! Tests of the whole catalog, through its own calls, against real files.
 
-mod faults;
+mod damage;
 mod index;
+mod processes;
 mod run_rows;
 
 use std::collections::BTreeMap;
@@ -12,8 +13,9 @@ use archive::layout::{BlockRef, FORMAT};
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::catalog::journal::{RestoreJournal, RestoreTarget};
 use crate::catalog::rebuild::{IndexRow, index_row};
-use crate::catalog::{Catalog, SnapshotKey};
+use crate::catalog::{Catalog, Event, Level, NewRun, SnapshotKey, Verb};
 use crate::format::key::HostKey;
 use crate::format::manifest::{Consistency, Manifest, PackRef, SnapshotKind, VolumeShape};
 use crate::format::names::Lineage;
@@ -136,3 +138,36 @@ fn tamper(catalog: &Catalog, sql: &str) {
     let changed = catalog.lock().execute(sql, []).unwrap();
     assert!(changed > 0, "{sql}");
 }
+
+fn new_restore(n: u64) -> NewRun {
+    NewRun {
+        id: run_id(n),
+        verb: Verb::Restore,
+        host: "vm-1".parse().unwrap(),
+        source: None,
+        store: None,
+        pid: 1,
+    }
+}
+
+/// Some of everything.
+fn fill(catalog: &Catalog) {
+    for name in ["db", "web:/var/lib/app"] {
+        for n in 1..=12 {
+            let lineage = lineage("vm-1", name);
+            catalog.put_snapshot(&row(&lineage, n, i64::try_from(n).unwrap(), &[n])).unwrap();
+        }
+    }
+    let target = RestoreTarget::Volume("db-data".to_owned());
+    let journal =
+        RestoreJournal { target, created_volume: true, keep_previous: true, containers: Vec::new() };
+    for n in 1..=6 {
+        catalog.begin_run(&new_restore(n), at(0)).unwrap();
+        catalog.note_prepare(&run_id(n), number(n), &journal).unwrap();
+    }
+    catalog.add_event(&Event { at: at(0), run: None, level: Level::Info, text: "x".repeat(3000) }).unwrap();
+}
+
+const V1: &str = include_str!("../schema_1.sql");
+const V2: &str = "CREATE TABLE pins (source INTEGER, number INTEGER) STRICT; \
+     INSERT INTO pins SELECT source, number FROM snapshots;";

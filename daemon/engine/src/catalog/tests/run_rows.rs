@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::catalog::events;
-use crate::catalog::journal::{ComposeService, RestoreJournal, RestoreTarget, StoppedContainer};
+use crate::catalog::journal::{ComposeService, StoppedContainer};
 use crate::catalog::run_state::{IllegalEvent, RunEvent, RunState};
-use crate::catalog::{CatalogError, Event, Level, NewRun, Outcome, Progress, RunRow, Upload, Verb};
+use crate::catalog::{CatalogError, Outcome, Progress, RUNS_MAX, RunRow, Upload};
 use crate::failure::Class;
 
 fn new_run(n: u64, verb: Verb) -> NewRun {
@@ -150,6 +150,23 @@ fn progress_and_cancel_pass_between_processes() {
     assert_eq!(cli.run(&id).unwrap().progress, progress, "the last word stays");
     assert!(!cli.request_cancel(&run_id(99)).unwrap());
     assert!(matches!(cli.run(&run_id(99)), Err(CatalogError::NoRun(_))));
+}
+
+#[test]
+fn old_runs_go_unless_they_are_not_over() {
+    let place = Place::new();
+    let catalog = place.open();
+    for n in 1..=3 {
+        catalog.begin_run(&new_run(n, Verb::Verify), at(0)).unwrap();
+    }
+    catalog.finish_run(&run_id(1), Outcome::Done, None, at(1)).unwrap();
+    catalog.finish_run(&run_id(3), Outcome::Done, None, at(1)).unwrap();
+    // As if as many runs as are kept had followed the first two.
+    tamper(&catalog, &format!("UPDATE runs SET rowid = rowid + {RUNS_MAX} - 1 WHERE rowid = 3"));
+    catalog.begin_run(&new_run(4, Verb::Verify), at(0)).unwrap();
+    let mut left: Vec<_> = catalog.runs(10).unwrap().into_iter().map(|run| run.id).collect();
+    left.sort_unstable();
+    assert_eq!(left, [run_id(2), run_id(3), run_id(4)]);
 }
 
 #[test]

@@ -1,42 +1,11 @@
-//! Damage, crashes, several processes at once, full disks, other versions.
+//! Damage, lost files, other versions.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
 use super::*;
-use crate::catalog::journal::{RestoreJournal, RestoreTarget};
-use crate::catalog::{CatalogError, Event, Filter, Level, NewRun, Opened, Verb};
+use crate::catalog::{CatalogError, Filter, Opened};
 use crate::durable;
-
-fn new_run(n: u64) -> NewRun {
-    NewRun {
-        id: run_id(n),
-        verb: Verb::Restore,
-        host: "vm-1".parse().unwrap(),
-        source: None,
-        store: None,
-        pid: 1,
-    }
-}
-
-/// Some of everything.
-fn fill(catalog: &Catalog) {
-    for name in ["db", "web:/var/lib/app"] {
-        for n in 1..=12 {
-            let lineage = lineage("vm-1", name);
-            catalog.put_snapshot(&row(&lineage, n, i64::try_from(n).unwrap(), &[n])).unwrap();
-        }
-    }
-    let target = RestoreTarget::Volume("db-data".to_owned());
-    let journal =
-        RestoreJournal { target, created_volume: true, keep_previous: true, containers: Vec::new() };
-    for n in 1..=6 {
-        catalog.begin_run(&new_run(n), at(0)).unwrap();
-        catalog.note_prepare(&run_id(n), number(n), &journal).unwrap();
-    }
-    catalog.add_event(&Event { at: at(0), run: None, level: Level::Info, text: "x".repeat(3000) }).unwrap();
-}
 
 /// All answers on which something is decided.
 fn answers(catalog: &Catalog) -> Vec<Result<String, CatalogError>> {
@@ -79,8 +48,8 @@ fn without_seen(answer: &str) -> String {
 #[track_caller]
 fn check_damage(what: &str, damaged: &[u8], truth: &[String]) -> bool {
     let place = Place::new();
-    fs::File::create(place.path()).unwrap().write_all(damaged).unwrap();
-    fs::File::create(place.dir.path().join("catalog.sqlite.users")).unwrap().write_all(b"1").unwrap();
+    File::create(place.path()).unwrap().write_all(damaged).unwrap();
+    File::create(place.dir.path().join("catalog.sqlite.users")).unwrap().write_all(b"1").unwrap();
     let Opened { catalog, notice } = match Catalog::open(&place.path(), at(0)) {
         Ok(opened) => opened,
         Err(refused) => {
@@ -267,9 +236,6 @@ fn a_newer_catalog_is_refused_and_left() {
     assert_eq!(fs::read(place.path()).unwrap(), before);
 }
 
-const V1: &str = include_str!("../schema_1.sql");
-const V2: &str = "CREATE TABLE pins (source INTEGER, number INTEGER) STRICT; \
-     INSERT INTO pins SELECT source, number FROM snapshots;";
 const V3: &str = "CREATE TABLE freezes (id TEXT) STRICT; INSERT INTO no_such_table VALUES (1);";
 
 /// D5: all steps or none, and what was there before is kept aside.
@@ -302,167 +268,6 @@ fn a_migration_is_whole_or_not_there() {
     assert!(!place.names().iter().any(|name| name.ends_with("version-copy")));
 }
 
-/// Starts this test binary again as another process that does `test` with the catalog in `folder`.
-fn child(test: &str, folder: &Path, argument: u64) -> Child {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", &format!("catalog::tests::faults::{test}"), "--ignored", "--nocapture"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut to = child.stdin.take().unwrap();
-    writeln!(to, "{argument} {}", folder.join("catalog.sqlite").display()).unwrap();
-    child
-}
-
-/// What the parent said; `None` if this is no child.
-fn from_parent() -> Option<(u64, PathBuf)> {
-    if !std::env::args().any(|arg| arg == "--exact") {
-        return None;
-    }
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).unwrap();
-    let (argument, path) = line.trim().split_once(' ').unwrap();
-    Some((argument.parse().unwrap(), path.into()))
-}
-
-#[track_caller]
-fn expect_success(child: Child) {
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// D5: whoever comes first makes it; nobody loses a row, and nobody is told that it is busy.
-#[test]
-fn six_processes_make_and_migrate_one_catalog_at_once() {
-    let place = Place::new();
-    fill(&place.open());
-    let children: Vec<_> =
-        (1..=6).map(|n| child("child_migrates_and_writes", place.dir.path(), 100 * n)).collect();
-    children.into_iter().for_each(expect_success);
-    let Opened { catalog, notice } = Catalog::open_with(&place.path(), at(0), &[V1, V2]).unwrap();
-    assert_eq!(notice, None);
-    assert_eq!(catalog.unfinished_runs().unwrap().len(), 6 + 6 * 20);
-    let pins: u32 = catalog.lock().query_row("SELECT count(*) FROM pins", [], |row| row.get(0)).unwrap();
-    assert_eq!(pins, 24, "migrated once");
-}
-
-#[test]
-#[ignore = "another process of `six_processes_make_and_migrate_one_catalog_at_once`"]
-fn child_migrates_and_writes() {
-    let Some((argument, path)) = from_parent() else { return };
-    let opened = Catalog::open_with(&path, at(0), &[V1, V2]).unwrap();
-    for n in 0..20 {
-        opened.catalog.begin_run(&new_run(argument + n), at(0)).unwrap();
-        opened.catalog.note_work(&run_id(argument + n), None).unwrap();
-    }
-}
-
-/// A1: what was said to be written is there after a kill, and nothing is half there.
-#[test]
-fn a_killed_writer_loses_nothing_that_it_was_promised() {
-    let place = Place::new();
-    drop(place.open());
-    for round in 1..=5 {
-        let first = round * 1_000_000;
-        let mut child = child("child_writes_for_ever", place.dir.path(), first);
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut told = 0;
-        while told < first + 5 * round {
-            let line = lines.next().expect("the child ended").unwrap();
-            if let Some(n) = line.trim().strip_prefix("written ") {
-                told = n.parse().unwrap();
-            }
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let rest = lines.filter_map(|line| line.unwrap().strip_prefix("written ")?.parse().ok()).last();
-        let told: u64 = told.max(rest.unwrap_or(0));
-
-        let catalog = place.open();
-        for n in first..=told {
-            assert_eq!(catalog.run(&run_id(n)).unwrap().snapshot, Some(number(1)), "run {n} was promised");
-        }
-        assert!(catalog.run(&run_id(told + 2)).is_err(), "nobody began it");
-    }
-}
-
-#[test]
-#[ignore = "the other process of `a_killed_writer_loses_nothing_that_it_was_promised`"]
-fn child_writes_for_ever() {
-    let Some((first, path)) = from_parent() else { return };
-    let catalog = Catalog::open(&path, at(0)).unwrap().catalog;
-    println!();
-    for n in first..first + 100_000 {
-        catalog.begin_run(&new_run(n), at(0)).unwrap();
-        catalog.note_work(&run_id(n), Some(number(1))).unwrap();
-        println!("written {n}");
-    }
-}
-
-/// D1: on a full disk the intent cannot be written, and that is said; what was there can still be read, and
-/// writing works again when there is space.
-#[test]
-fn a_full_disk_is_a_typed_error() {
-    let place = Place::new();
-    let mount = place.dir.path().join("small");
-    fs::create_dir(&mount).unwrap();
-    let script = "mount -t tmpfs -o size=512k none \"$1\" && exec \"$2\" --exact \
-                  catalog::tests::faults::child_fills_the_disk --ignored --nocapture";
-    let mut unshare = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        unshare.args(["--user", "--map-root-user"]);
-    }
-    // In a mount namespace of its own, so that nothing stays mounted whatever happens.
-    let mut child = unshare
-        .args(["--mount", "sh", "-c", script, "sh"])
-        .args([&mount, &std::env::current_exe().unwrap()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    writeln!(child.stdin.take().unwrap(), "0 {}", mount.join("catalog.sqlite").display()).unwrap();
-    expect_success(child);
-    assert_eq!(names(&mount), Vec::<String>::new(), "it was on the small disk");
-}
-
-#[test]
-#[ignore = "the other process of `a_full_disk_is_a_typed_error`"]
-fn child_fills_the_disk() {
-    let Some((_, path)) = from_parent() else { return };
-    let catalog = Catalog::open(&path, at(0)).unwrap().catalog;
-    let ballast_path = path.with_file_name("ballast");
-    let mut ballast = File::create(&ballast_path).unwrap();
-    while ballast.write_all(&[1; 1024]).is_ok() {}
-    let mut written = 0;
-    let refused = loop {
-        match catalog.begin_run(&new_run(written + 1), at(0)) {
-            Ok(_) => written += 1,
-            Err(refused) => break refused,
-        }
-        assert!(written < 10_000, "the disk never was full");
-    };
-    assert!(matches!(refused, CatalogError::Full), "{refused}: {refused:?}");
-    assert!(refused.hint().unwrap().contains("free space"));
-    assert_eq!(catalog.unfinished_runs().unwrap().len() as u64, written);
-    drop(catalog);
-
-    // Opening may need space or not; it never takes fullness for damage.
-    match Catalog::open(&path, at(0)) {
-        Ok(opened) => assert_eq!(opened.notice, None),
-        Err(refused) => assert!(matches!(refused, CatalogError::Full), "{refused}: {refused:?}"),
-    }
-    drop(ballast);
-    fs::remove_file(&ballast_path).unwrap();
-    let Opened { catalog, notice } = Catalog::open(&path, at(0)).unwrap();
-    assert_eq!(notice, None);
-    assert_eq!(catalog.unfinished_runs().unwrap().len() as u64, written);
-    catalog.begin_run(&new_run(written + 1), at(0)).unwrap();
-}
-
 /// D4: a writer that does not let go is an error within a bound, not a wait for ever.
 #[test]
 fn a_held_catalog_is_busy_and_says_so() {
@@ -471,11 +276,11 @@ fn a_held_catalog_is_busy_and_says_so() {
     other.lock().busy_timeout(std::time::Duration::from_millis(50)).unwrap();
     let held = holder.lock();
     held.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let busy = other.begin_run(&new_run(1), at(0)).unwrap_err();
+    let busy = other.begin_run(&new_restore(1), at(0)).unwrap_err();
     assert!(matches!(busy, CatalogError::Busy) && busy.is_retryable(), "{busy}");
     assert!(other.unfinished_runs().unwrap().is_empty(), "reading goes on");
     held.execute_batch("ROLLBACK").unwrap();
-    other.begin_run(&new_run(1), at(0)).unwrap();
+    other.begin_run(&new_restore(1), at(0)).unwrap();
 }
 
 #[test]
