@@ -1,1 +1,3 @@
 //! Twins of the ports for tests, and the contract suites.
+
+pub mod docker_contract;
