@@ -5,6 +5,7 @@
 //! calls of all of them in one sequence, for tests that stop a run at each of them.
 
 pub mod calls;
+pub mod docker_contract;
 pub mod faulty_store;
 pub mod memory_store;
 pub mod store_contract;

@@ -1,0 +1,38 @@
+//! The contract of the port, and other people's containers.
+
+use engine::port::docker::{Access, Docker as _};
+use engine::testing::docker_contract::{self as contract, spec};
+
+use crate::rig::{Rig, confined, docker_cli};
+
+/// With the real helper, on both channels.
+#[tokio::test]
+async fn the_real_engine_keeps_the_contract() {
+    for attach in [false, true] {
+        let rig = Rig::new(attach, None);
+        assert_eq!(rig.docker.about().await.unwrap().local, !attach);
+        contract::volumes_are_made_once_and_by_name(&rig.docker, &rig.prefix).await;
+        contract::a_helper_never_makes_its_source(&rig.docker, &rig.prefix).await;
+        contract::a_helper_lives_by_its_labels_and_leaves_nothing(&rig.docker, &rig.prefix).await;
+        contract::helpers_that_do_not_end_are_removed(&rig.docker, &rig.prefix).await;
+        assert_eq!(std::fs::read_dir(rig.run_dir.path()).unwrap().count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn containers_of_others_stop_and_start() {
+    let rig = Rig::new(false, Some(confined()));
+    let volume = rig.volume().await;
+    // Any helper loads the image.
+    let helper = rig.docker.open_helper(&spec(&volume, Access::Read)).await.unwrap();
+    helper.life.kill().await.unwrap();
+    let image = rig.docker.helper_image_id();
+    let mount = format!("{volume}:/data:ro");
+    let id = docker_cli(&["run", "-d", "--network=none", "-v", &mount, "--name", &rig.prefix, &image, "sleep"]);
+    let seen = rig.docker.container(&rig.prefix).await.unwrap().unwrap();
+    assert_eq!((seen.id.as_str(), seen.name.as_str()), (id.as_str(), rig.prefix.as_str()));
+    assert_eq!((seen.mounts.len(), seen.mounts[0].at.as_str(), seen.mounts[0].writable), (1, "/data", false));
+    contract::containers_stop_and_start(&rig.docker, &id).await;
+    docker_cli(&["rm", "-f", &id]);
+    rig.end(&volume).await;
+}
