@@ -83,9 +83,7 @@ impl<'a> Subject<'a> {
 
     fn set_xattr(self, xattr: &Xattr) -> rustix::io::Result<()> {
         match self {
-            Self::Open(fd) => {
-                rustix::fs::fsetxattr(fd, &xattr.name[..], &xattr.value, XattrFlags::empty())
-            }
+            Self::Open(fd) => rustix::fs::fsetxattr(fd, &xattr.name[..], &xattr.value, XattrFlags::empty()),
             Self::Node(fd) | Self::Symlink(fd) => {
                 rustix::fs::setxattr(proc_path(fd), &xattr.name[..], &xattr.value, XattrFlags::empty())
             }

@@ -64,7 +64,12 @@ pub(crate) fn make_symlink(dir: BorrowedFd<'_>, name: &[u8], target: &[u8]) -> i
 }
 
 /// Makes a fifo or device and opens it without waking what is behind it.
-pub(crate) fn make_node(dir: BorrowedFd<'_>, name: &[u8], kind: FileType, device: u64) -> io::Result<OwnedFd> {
+pub(crate) fn make_node(
+    dir: BorrowedFd<'_>,
+    name: &[u8],
+    kind: FileType,
+    device: u64,
+) -> io::Result<OwnedFd> {
     rustix::fs::mknodat(dir, name, kind, FILE_MODE, device)?;
     open_made(dir, name, kind)
 }
@@ -85,13 +90,11 @@ pub(crate) fn rename_new(
 ) -> rustix::io::Result<()> {
     match rustix::fs::renameat_with(from, name, to, fresh, RenameFlags::NOREPLACE) {
         // Network file systems do not know the flag. Nobody else writes here, so looking first is enough.
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            match rustix::fs::statat(to, fresh, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(_) => Err(Errno::EXIST),
-                Err(Errno::NOENT) => rustix::fs::renameat(from, name, to, fresh),
-                Err(e) => Err(e),
-            }
-        }
+        Err(Errno::INVAL | Errno::NOSYS) => match rustix::fs::statat(to, fresh, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Err(Errno::EXIST),
+            Err(Errno::NOENT) => rustix::fs::renameat(from, name, to, fresh),
+            Err(e) => Err(e),
+        },
         done => done,
     }
 }

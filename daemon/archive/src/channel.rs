@@ -207,15 +207,21 @@ impl Notes {
     }
 }
 
+/// Longer paths and reasons are cut in messages.
+const MESSAGE_PATH_BYTES: usize = 4096;
+
 /// A path for people, cut to what fits into a message.
 pub fn printable_path(path: &crate::path::TreePath) -> String {
-    let mut path = path.to_string();
-    if path.len() > 4096 {
-        let end = path.floor_char_boundary(4096);
-        path.truncate(end);
-        path.push('…');
+    cut_message(path.to_string())
+}
+
+pub(crate) fn cut_message(mut text: String) -> String {
+    if text.len() > MESSAGE_PATH_BYTES {
+        let end = text.floor_char_boundary(MESSAGE_PATH_BYTES);
+        text.truncate(end);
+        text.push('…');
     }
-    path
+    text
 }
 
 /// The trailer of a backup: only with it may the snapshot be committed.

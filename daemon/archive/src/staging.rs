@@ -160,14 +160,17 @@ impl Staging {
     pub(crate) fn write_root(&self, entry: &Entry) -> Result<(), StagingError> {
         let mut row = Vec::new();
         row::put_row(&mut row, b"", entry);
-        durable::replace(self.fd(), ROOT_ROW, &row, &|_step| Ok(())).map_err(|source| self.failed("write", source))
+        durable::replace(self.fd(), ROOT_ROW, &row, &|_step| Ok(()))
+            .map_err(|source| self.failed("write", source))
     }
 
     /// The root entry that the unpack kept.
     pub(crate) fn read_root(&self) -> Result<Entry, StagingError> {
         let read = || {
             let bytes = read_whole(self.fd(), ROOT_ROW, row::ROW_BYTES_MAX as u64)?;
-            Rows::new(&bytes).next().ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?
+            Rows::new(&bytes)
+                .next()
+                .ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?
                 .map_err(io::Error::other)
         };
         read().map_err(|source| self.failed("read root row of", source))

@@ -29,7 +29,7 @@ mod tests;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
 use crate::attributes::{self, Attributes, Subject};
@@ -45,8 +45,8 @@ use crate::swap::journal::{JOURNAL, Journal, Phase};
 /// Swaps in what was staged for a run, or finishes a swap that was cut off.
 ///
 /// Where nothing is staged, nothing is done, and `swapped` is true only if the previous content of the run tells
-/// that it was swapped before. So whoever knows that the run was staged, and neither discarded it, may
-/// conclude from `false` that an earlier call finished the swap.
+/// that it was swapped before. So whoever knows that the run was staged and not discarded may conclude from
+/// `false` that an earlier call finished the swap, and died before it could say so.
 pub fn swap(root: BorrowedFd<'_>, job: &SwapJob) -> Result<Swapped, SwapError> {
     swap_in_steps(root, job, Steps(&|_step| Ok(())))
 }
@@ -94,7 +94,8 @@ fn swap_in_steps(root: BorrowedFd<'_>, job: &SwapJob, steps: Steps<'_>) -> Resul
         match journal.phase {
             Phase::Staged => {
                 fixed::check(root)?;
-                journal = swap.write(Journal { phase: Phase::MovingOut, keep_previous: job.keep_previous })?;
+                journal =
+                    swap.write(Journal { phase: Phase::MovingOut, keep_previous: job.keep_previous })?;
             }
             Phase::MovingOut => {
                 swap.move_out()?;
@@ -130,7 +131,8 @@ impl Swap<'_> {
     }
 
     fn folder(&self, name: &[u8]) -> Result<OwnedFd, SwapError> {
-        beneath::open_folder(self.staging.fd(), name).map_err(|e| SwapError::tree("open", self.named(name), e))
+        beneath::open_folder(self.staging.fd(), name)
+            .map_err(|e| SwapError::tree("open", self.named(name), e))
     }
 
     fn named(&self, name: &[u8]) -> String {
@@ -214,6 +216,9 @@ impl Swap<'_> {
     }
 }
 
+/// Mode of a staging folder whose swap is over; until then it is 0700.
+const OVER: u32 = 0o500;
+
 /// The last steps, when neither journal nor new content is left: the staging folder goes.
 fn finish_cleanup(
     root: BorrowedFd<'_>,
@@ -224,9 +229,15 @@ fn finish_cleanup(
     if exists(staging.fd(), NEW)? || exists(staging.fd(), OLD)? {
         return Err(SwapError::NotWhole { name: staging.name().to_owned() });
     }
-    // The row is what an unpack leaves that came to its end; without it this folder was never more than made.
-    let swapped = exists(staging.fd(), ROOT_ROW)?;
-    let modified = if swapped { Some(staging.read_root()?.modified) } else { None };
+    let failed = |e: Errno| SwapError::tree("mark", staging.name(), e);
+    // The row is what an unpack leaves that came to its end; without it this folder was never more than made,
+    // unless it bears the mark that its swap is over.
+    let has_row = exists(staging.fd(), ROOT_ROW)?;
+    let swapped = has_row || rustix::fs::fstat(staging.fd()).map_err(failed)?.st_mode & 0o777 == OVER;
+    let modified = if has_row { Some(staging.read_root()?.modified) } else { None };
+    if swapped {
+        rustix::fs::fchmod(staging.fd(), Mode::from_raw_mode(OVER)).map_err(failed)?;
+    }
     for name in [&b"journal.tmp"[..], b"root.tmp", ROOT_ROW] {
         steps.at("before own file is removed")?;
         remove_file(staging, name)?;
@@ -234,8 +245,8 @@ fn finish_cleanup(
     steps.at("before staging is removed")?;
     remove::remove_tree(root, staging.name().as_bytes())?;
     if let Some(modified) = modified {
-        // Removing our folder moved the root's time. A crash just here leaves that one time wrong, and
-        // nothing else: there is no place left to note it in.
+        // Removing our folder moved the root's time. A crash since the row is gone leaves that one time wrong,
+        // and nothing else: there is no place left to note it in.
         attributes::apply_times(Subject::Open(root), modified, &mut |_told| ())
             .map_err(|e| SwapError::tree("set times of", ".", e))?;
     }

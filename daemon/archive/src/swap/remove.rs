@@ -90,7 +90,12 @@ fn remove_files(dir: BorrowedFd<'_>) -> rustix::io::Result<Vec<Vec<u8>>> {
     Ok(folders)
 }
 
-fn move_up(from: BorrowedFd<'_>, name: &[u8], top: BorrowedFd<'_>, count: &mut u64) -> rustix::io::Result<()> {
+fn move_up(
+    from: BorrowedFd<'_>,
+    name: &[u8],
+    top: BorrowedFd<'_>,
+    count: &mut u64,
+) -> rustix::io::Result<()> {
     loop {
         let fresh = format!("deep-{count}");
         *count += 1;

@@ -151,7 +151,8 @@ impl Creator<'_> {
 
     /// Links at once when the target is there; otherwise the link waits for it.
     fn hard_link(&self, at: &At<'_>, target: &TreePath) -> Result<(), UnpackError> {
-        let refuse = |why: &str| Err(UnpackError::hostile(at.path, format!("hard link to `{target}`, {why}")));
+        let refuse =
+            |why: &str| Err(UnpackError::hostile(at.path, format!("hard link to `{target}`, {why}")));
         if target >= at.path {
             return refuse("which comes later");
         }

@@ -6,7 +6,7 @@ use std::io;
 
 use rustix::io::Errno;
 
-use crate::channel::{Failed, FailedCause};
+use crate::channel::{Failed, FailedCause, cut_message};
 
 /// Why a tree could not be unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -69,11 +69,11 @@ impl UnpackError {
     }
 
     pub(crate) fn hostile(path: impl ToString, why: impl Into<String>) -> Self {
-        Self::Hostile { path: path.to_string(), why: why.into() }
+        Self::Hostile { path: cut_message(path.to_string()), why: cut_message(why.into()) }
     }
 
     pub(crate) fn tree(deed: &'static str, path: impl ToString, source: impl Into<io::Error>) -> Self {
-        Self::Tree { deed, path: path.to_string(), source: source.into() }
+        Self::Tree { deed, path: cut_message(path.to_string()), source: source.into() }
     }
 }
 

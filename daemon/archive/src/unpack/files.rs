@@ -134,9 +134,8 @@ impl Files {
         }
         self.bytes = self.bytes + file.missing.runs() * RUN_BYTES - runs * RUN_BYTES;
         file.in_flight += 1;
-        let folder = folders
-            .fd(planned.folder)
-            .map_err(|e| UnpackError::tree("open folder of", path(folders), e))?;
+        let folder =
+            folders.fd(planned.folder).map_err(|e| UnpackError::tree("open folder of", path(folders), e))?;
         if file.made.is_none() && file.missing.is_empty() {
             return Ok(Claim::Whole(planned, folder));
         }

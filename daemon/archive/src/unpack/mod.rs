@@ -108,7 +108,10 @@ impl Unpacker {
         for row in Rows::new(payload) {
             self.shared.check()?;
             let entry = row.map_err(|e| {
-                UnpackError::hostile(format!("row {} after `{}`", self.sequence.rows(), self.last), e.to_string())
+                UnpackError::hostile(
+                    format!("row {} after `{}`", self.sequence.rows(), self.last),
+                    e.to_string(),
+                )
             })?;
             self.row(entry)?;
         }
@@ -186,7 +189,9 @@ impl Unpacker {
         let failed = |e| UnpackError::tree("set attributes of", ".", e);
         let mut lost = Vec::new();
         attributes::remove_other_xattrs(self.base.as_fd(), root, &mut |why| lost.push(why))
-            .and_then(|()| attributes::apply(Subject::Open(self.base.as_fd()), root, &mut |why| lost.push(why)))
+            .and_then(|()| {
+                attributes::apply(Subject::Open(self.base.as_fd()), root, &mut |why| lost.push(why))
+            })
             .map_err(failed)?;
         let mut state = self.shared.lock();
         lost.into_iter().for_each(|why| state.notes.add(&TreePath::root(), NoteKind::Attribute, why));
