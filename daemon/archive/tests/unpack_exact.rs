@@ -1,5 +1,12 @@
 //! What a restore gives back is exactly what rows and frames say.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test that cannot go on fails"
+)]
+
 mod support;
 
 use std::fs;

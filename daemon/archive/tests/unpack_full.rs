@@ -1,5 +1,7 @@
 //! A target without room: the restore says so, and what was there before is untouched.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::fs;
@@ -96,8 +98,8 @@ fn a_read_only_target_is_told() {
 }
 
 #[test]
-fn a_full_ext4_with_room_for_no_more_xattrs_is_told_from_a_large_xattr() {
-    // On a file system with room, xattrs beyond what one file may have are told, and the content is whole.
+fn xattrs_beyond_what_a_file_may_have_are_told_and_are_no_full_disk() {
+    // ext4 says "no space" here; other file systems may take them all.
     let mut s = Stream::new();
     let values = (0..40_u8).map(|i| support::stream::xattr(&format!("user.{i:02}"), &[i; 1000])).collect();
     s.file(b"f", b"whole").xattrs = values;

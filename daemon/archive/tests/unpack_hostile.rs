@@ -1,5 +1,8 @@
 //! What no honest backup contains: each case is refused, and nothing outside the target is touched.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test that cannot go on fails")]
+#![allow(clippy::too_many_lines, reason = "tables of attacks")]
+
 mod support;
 
 use std::fs;
@@ -789,7 +792,7 @@ fn senders_who_make_us_hold_too_much() {
 /// restore, nothing is written through the link.
 #[test]
 fn a_race_with_symlinks_hits_nothing_outside() {
-    let mut refused = 0;
+    let mut swaps = 0;
     for _round in 0..20 {
         let dir = tempfile::tempdir().unwrap();
         let canary = Canary::new(dir.path());
@@ -809,28 +812,30 @@ fn a_race_with_symlinks_hits_nothing_outside() {
             let (stop, base) = (Arc::clone(&stop), root.join(".backupd-restore-r1/new"));
             std::thread::spawn(move || race(&base, &stop))
         };
-        let done = feed(&root, &job(Target::Staging, 3), s.records(1, 64), Some(&s.end()));
+        // Refused or done, as luck has it.
+        let _outcome = feed(&root, &job(Target::Staging, 3), s.records(1, 64), Some(&s.end()));
         stop.store(true, Ordering::Relaxed);
-        racer.join().unwrap();
-        refused += u32::from(done.is_err());
+        swaps += racer.join().unwrap();
         canary.check("race");
     }
-    // How often the race is won is luck; that it was on is told by at least one refusal in most runs.
-    assert!(refused <= 20);
+    assert!(swaps > 0, "there was no race");
 }
 
-fn race(base: &Path, stop: &AtomicBool) {
+/// Swaps until it is stopped; tells how often a link stood where a folder had been.
+fn race(base: &Path, stop: &AtomicBool) -> u32 {
+    let mut swaps = 0;
     // Failing is what most of these do; the restore is not there yet, or is over.
     let luck = |done: std::io::Result<()>| done.unwrap_or_default();
     while !stop.load(Ordering::Relaxed) {
         for folder in ["d", "d/e"] {
             let (at, away) = (base.join(folder), base.join(format!("{folder}-away")));
             let (at, away) = (at.as_path(), away.as_path());
-            luck(rustix::fs::rename(at, away).map_err(Into::into));
-            luck(symlink(base.join("../../../canary"), at));
+            let moved = rustix::fs::rename(at, away).is_ok();
+            swaps += u32::from(symlink(base.join("../../../canary"), at).is_ok() && moved);
             luck(fs::set_permissions(base, fs::Permissions::from_mode(0o700)));
             luck(fs::remove_file(at));
             luck(rustix::fs::rename(away, at).map_err(Into::into));
         }
     }
+    swaps
 }

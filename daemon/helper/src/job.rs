@@ -93,10 +93,11 @@ fn unpack(job: &UnpackJob, root: OwnedFd, input: &mut dyn Read, output: &Output)
 fn read_job(input: &mut dyn Read) -> Result<Job, Failed> {
     let broken = |e: io::Error| failed(format!("read job: {e}"), FailedCause::Channel);
     let mut payload = Vec::new();
-    match read_record(&mut &mut *input, &mut payload).map_err(broken)? {
-        RecordKind::Job => parse_json(&payload).map_err(broken),
-        other => Err(failed(format!("`{other:?}` instead of a job"), FailedCause::Channel)),
+    let kind = read_record(&mut &mut *input, &mut payload).map_err(broken)?;
+    if kind != RecordKind::Job {
+        return Err(failed(format!("`{kind:?}` instead of a job"), FailedCause::Channel));
     }
+    parse_json(&payload).map_err(broken)
 }
 
 fn answer<T: Serialize>(done: Result<T, Failed>) -> Result<serde_json::Value, Failed> {

@@ -163,6 +163,7 @@ impl Swap<'_> {
     }
 
     fn undo(&self, old: &OwnedFd, why: SwapError) -> Result<(), SwapError> {
+        self.steps.at("before undo")?;
         moves::move_all(old.as_fd(), self.root, &|_name| true, self.steps)?;
         sync(self.root, ".")?;
         sync(old.as_fd(), &self.named(OLD))?;
