@@ -30,6 +30,10 @@ pub const PROTOCOL: u32 = 1;
 /// No record is larger; checked before memory is taken.
 pub const RECORD_BYTES_MAX: u32 = 32 << 20;
 
+/// No `Frame` payload is larger, so that a helper's queue stays small. A frame with more pieces than fit is
+/// sent twice, each time with some of them.
+pub const FRAME_PAYLOAD_MAX: usize = 4 << 20;
+
 /// Kind and length.
 pub const RECORD_HEADER_BYTES: usize = 5;
 
@@ -192,12 +196,7 @@ impl Notes {
         };
         *count += 1;
         if *count <= Self::NAMED_MAX {
-            let mut path = path.to_string();
-            if path.len() > 4096 {
-                let end = path.floor_char_boundary(4096);
-                path.truncate(end);
-                path.push('…');
-            }
+            let path = printable_path(path);
             self.named.push(Note { path, what, why: why.into() });
         }
     }
@@ -206,6 +205,23 @@ impl Notes {
     pub fn is_partial(&self) -> bool {
         self.unreadable > 0
     }
+}
+
+/// Longer paths and reasons are cut in messages.
+const MESSAGE_PATH_BYTES: usize = 4096;
+
+/// A path for people, cut to what fits into a message.
+pub fn printable_path(path: &crate::path::TreePath) -> String {
+    cut_message(path.to_string())
+}
+
+pub(crate) fn cut_message(mut text: String) -> String {
+    if text.len() > MESSAGE_PATH_BYTES {
+        let end = text.floor_char_boundary(MESSAGE_PATH_BYTES);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// The trailer of a backup: only with it may the snapshot be committed.

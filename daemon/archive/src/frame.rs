@@ -133,7 +133,7 @@ impl Decoder {
         // One frame, not several, and nothing after it.
         let one = zstd::zstd_safe::find_frame_compressed_size(stored).map_err(|_bad| FrameError::Header)?;
         let promised = zstd::zstd_safe::get_frame_content_size(stored).map_err(|_bad| FrameError::Header)?;
-        if one != stored.len() || promised != Some(raw as u64) {
+        if one != stored.len() || promised != Some(raw as u64) || window_log(stored) > WINDOW_LOG_MAX {
             return Err(FrameError::Header);
         }
         let bytes = self.inner.decompress(stored, raw).map_err(|e| FrameError::Decode(e.to_string()))?;
@@ -141,6 +141,18 @@ impl Decoder {
             return Err(FrameError::Header);
         }
         Ok(bytes)
+    }
+}
+
+/// The window that a frame's header asks for; none when the frame is its own window. Decoding in one go does
+/// not need it, so zstd does not check it there, but every other reader would have to pay for it.
+fn window_log(stored: &[u8]) -> u32 {
+    const SINGLE_SEGMENT: u8 = 0x20;
+    match stored {
+        [_, _, _, _, descriptor, window, ..] if descriptor & SINGLE_SEGMENT == 0 => {
+            u32::from(window >> 3) + 10
+        }
+        _ => 0,
     }
 }
 

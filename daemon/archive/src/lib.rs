@@ -10,11 +10,19 @@
 //!   before a byte counts as restored.
 //! * Memory does not grow with the size of the tree.
 
+mod attributes;
+mod beneath;
 pub mod channel;
+mod durable;
 pub mod entry;
 pub mod frame;
 pub mod layout;
+pub mod look;
+pub mod ours;
 pub mod path;
 pub mod row;
 pub mod segment;
+mod staging;
+pub mod swap;
+pub mod unpack;
 pub mod varint;

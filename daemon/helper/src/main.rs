@@ -1,2 +1,53 @@
-//! Placeholder.
-fn main() {}
+//! The program inside the helper container: one job, one folder, one channel.
+//!
+//! ```text
+//! backupd-helper --socket /run/backupd/helper.sock --root /source
+//! backupd-helper --stdio --root /source
+//! ```
+//!
+//! It sees nothing but the folder behind `--root` and the channel, and says how it went with its last record;
+//! the exit status only repeats that. What the records mean is in `archive::channel`.
+
+mod args;
+mod job;
+mod link;
+mod pack;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use rustix::fs::{Mode, OFlags};
+
+use crate::args::Args;
+use crate::link::Link;
+
+/// The command line made no sense.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let args = match Args::parse(std::env::args_os().skip(1)) {
+        Ok(args) => args,
+        Err(why) => return complain(&why, ExitCode::from(EXIT_USAGE)),
+    };
+    match run(&args) {
+        Ok(true) => ExitCode::SUCCESS,
+        // The channel has heard why.
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => complain(&e.to_string(), ExitCode::FAILURE),
+    }
+}
+
+/// Whether the job was done; an error is one that the other side cannot be told.
+fn run(args: &Args) -> io::Result<bool> {
+    // Modes come from rows and nowhere else.
+    rustix::process::umask(Mode::empty());
+    let link = Link::connect(&args.channel)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let root = rustix::fs::open(&args.root, flags, Mode::empty());
+    job::serve(link, root.map_err(io::Error::from))
+}
+
+fn complain(why: &str, code: ExitCode) -> ExitCode {
+    // Nobody is left to hear that complaining failed; the exit status still tells.
+    writeln!(io::stderr(), "backupd-helper: {why}").map_or(code, |()| code)
+}

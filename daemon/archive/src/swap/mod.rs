@@ -1,0 +1,285 @@
+//! Swapping a staged tree in, so that a crash anywhere leaves the old content or the new one, never a mix.
+//!
+//! A folder that is mounted cannot be replaced by one rename, so its entries move one by one, and a journal
+//! says which way. Each phase can be run again from its start:
+//!
+//! ```text
+//! staged      the old content is in place                         discard, or begin
+//! moving_out  root/* → old/    again until the root is empty      finish, or undo if the system refuses
+//! moving_in   new/*  → root/   again until `new` is empty         finish
+//! done        the new content is in place                         clean up
+//! ```
+//!
+//! In between a mix may be *visible*, which is why containers stay down meanwhile; running the swap again, which
+//! whoever finds the journal does before anything else, always ends in the new content.
+//!
+//! **Order on the disk:** the journal names a phase before its first rename, and the renames of a phase are synced
+//! before the journal names the next. Else a power cut could keep "moving in" and forget what was moved out,
+//! and the old content would be taken for new.
+
+mod error;
+mod fixed;
+pub(crate) mod journal;
+mod moves;
+mod remove;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, Mode};
+use rustix::io::Errno;
+
+use crate::attributes::{self, Attributes, Subject};
+use crate::beneath;
+use crate::channel::{SwapJob, Swapped};
+use crate::durable::Step;
+use crate::look::LOST_AND_FOUND;
+use crate::ours::is_ours;
+use crate::staging::{NEW, OLD, ROOT_ROW, RunName, Staging};
+pub use crate::swap::error::SwapError;
+use crate::swap::journal::{JOURNAL, Journal, Phase};
+
+/// Swaps in what was staged for a run, or finishes a swap that was cut off.
+///
+/// Where nothing is staged, nothing is done, and `swapped` is true only if the previous content of the run tells
+/// that it was swapped before. So whoever knows that the run was staged and not discarded may conclude from
+/// `false` that an earlier call finished the swap, and died before it could say so.
+pub fn swap(root: BorrowedFd<'_>, job: &SwapJob) -> Result<Swapped, SwapError> {
+    swap_in_steps(root, job, Steps(&|_step| Ok(())))
+}
+
+/// Removes what was staged for a run, if its swap has not begun.
+pub fn discard(root: BorrowedFd<'_>, run: &str) -> Result<Swapped, SwapError> {
+    let run = RunName::parse(run)?;
+    let Some(staging) = Staging::open(root, &run)? else {
+        return Ok(Swapped { swapped: false, previous: None });
+    };
+    let name = staging.name();
+    if read_journal(&staging)?.is_some_and(|journal| journal.phase.is_begun()) {
+        return Err(SwapError::Begun { name: name.to_owned() });
+    }
+    // First the mark that the tree is whole: a half-removed one must never be swapped in.
+    remove_file(&staging, JOURNAL)?;
+    sync(staging.fd(), name)?;
+    remove::remove_tree(root, name.as_bytes())?;
+    sync(root, ".")?;
+    Ok(Swapped { swapped: false, previous: None })
+}
+
+/// Where tests stop a swap.
+#[derive(Clone, Copy)]
+pub(crate) struct Steps<'a>(Step<'a>);
+
+impl Steps<'_> {
+    fn at(self, name: &str) -> Result<(), SwapError> {
+        (self.0)(name).map_err(|_stop| SwapError::Stopped(name.to_owned()))
+    }
+}
+
+fn swap_in_steps(root: BorrowedFd<'_>, job: &SwapJob, steps: Steps<'_>) -> Result<Swapped, SwapError> {
+    let run = RunName::parse(&job.run)?;
+    let Some(staging) = Staging::open(root, &run)? else {
+        let previous = previous(root, &run)?;
+        return Ok(Swapped { swapped: previous.is_some(), previous });
+    };
+    let Some(mut journal) = read_journal(&staging)? else {
+        return finish_cleanup(root, &run, &staging, steps);
+    };
+    let swap = Swap { root, run: &run, staging: &staging, steps };
+    // Each arm leads to the next phase; a crash enters where it left.
+    loop {
+        match journal.phase {
+            Phase::Staged => {
+                fixed::check(root)?;
+                journal =
+                    swap.write(Journal { phase: Phase::MovingOut, keep_previous: job.keep_previous })?;
+            }
+            Phase::MovingOut => {
+                swap.move_out()?;
+                journal = swap.write(Journal { phase: Phase::MovingIn, ..journal })?;
+            }
+            Phase::MovingIn => {
+                swap.move_in()?;
+                journal = swap.write(Journal { phase: Phase::Done, ..journal })?;
+            }
+            Phase::Done => {
+                swap.put_old_away(journal.keep_previous)?;
+                return finish_cleanup(root, &run, &staging, steps);
+            }
+        }
+    }
+}
+
+struct Swap<'a> {
+    root: BorrowedFd<'a>,
+    run: &'a RunName,
+    staging: &'a Staging,
+    steps: Steps<'a>,
+}
+
+impl Swap<'_> {
+    fn write(&self, journal: Journal) -> Result<Journal, SwapError> {
+        self.steps.at("before journal")?;
+        journal
+            .write(self.staging.fd(), self.steps.0)
+            .map_err(|e| SwapError::tree("write journal of", self.staging.name(), e))?;
+        self.steps.at("after journal")?;
+        Ok(journal)
+    }
+
+    fn folder(&self, name: &[u8]) -> Result<OwnedFd, SwapError> {
+        beneath::open_folder(self.staging.fd(), name)
+            .map_err(|e| SwapError::tree("open", self.named(name), e))
+    }
+
+    fn named(&self, name: &[u8]) -> String {
+        format!("{}/{}", self.staging.name(), String::from_utf8_lossy(name))
+    }
+
+    /// Everything but what is ours leaves the root.
+    fn move_out(&self) -> Result<(), SwapError> {
+        let old = match beneath::make_folder(self.staging.fd(), OLD) {
+            Err(e) if Errno::from_io_error(&e) == Some(Errno::EXIST) => self.folder(OLD)?,
+            made => made.map_err(|e| SwapError::tree("create", self.named(OLD), e))?,
+        };
+        let new = self.folder(NEW)?;
+        // The file system's own folder stays unless the snapshot brings one.
+        let brings_own = exists(new.as_fd(), LOST_AND_FOUND)?;
+        let wanted = |name: &[u8]| !is_ours(name) && (brings_own || name != LOST_AND_FOUND);
+        match moves::move_all(self.root, old.as_fd(), &wanted, self.steps) {
+            Ok(()) => {}
+            Err(stopped @ SwapError::Stopped(_)) => return Err(stopped),
+            // Nothing new is in the root yet, so all can go back to where it was.
+            Err(why) => return self.undo(&old, why),
+        }
+        self.steps.at("before sync of moves")?;
+        // Target before source: a power cut in between may show an entry in both, never in neither.
+        sync(old.as_fd(), &self.named(OLD))?;
+        sync(self.root, ".")?;
+        self.steps.at("after sync of moves")
+    }
+
+    fn undo(&self, old: &OwnedFd, why: SwapError) -> Result<(), SwapError> {
+        self.steps.at("before undo")?;
+        moves::move_all(old.as_fd(), self.root, &|_name| true, self.steps)?;
+        sync(self.root, ".")?;
+        sync(old.as_fd(), &self.named(OLD))?;
+        self.write(Journal { phase: Phase::Staged, keep_previous: false })?;
+        Err(SwapError::Undone(Box::new(why)))
+    }
+
+    /// Everything new enters the root, and the root becomes what its row says.
+    fn move_in(&self) -> Result<(), SwapError> {
+        let new = self.folder(NEW)?;
+        moves::move_all(new.as_fd(), self.root, &|_name| true, self.steps)?;
+        self.steps.at("before root attributes")?;
+        let attributes = self.root_attributes()?;
+        let failed = |e: io::Error| SwapError::tree("set attributes of", ".", e);
+        // What the file system does not take was told by the unpack, which tried them beside the root.
+        attributes::remove_other_xattrs(self.root, &attributes, &mut |_told| ()).map_err(failed)?;
+        attributes::apply(Subject::Open(self.root), &attributes, &mut |_told| ()).map_err(failed)?;
+        self.steps.at("before sync of moves")?;
+        sync(self.root, ".")?;
+        sync(new.as_fd(), &self.named(NEW))?;
+        self.steps.at("after sync of moves")
+    }
+
+    fn root_attributes(&self) -> Result<Attributes, SwapError> {
+        let mut entry = self.staging.read_root()?;
+        Attributes::of(&mut entry)
+            .map_err(|why| SwapError::tree("set attributes of", ".", io::Error::other(why)))
+    }
+
+    /// The old content goes, or stays under a name of its own.
+    fn put_old_away(&self, keep: bool) -> Result<(), SwapError> {
+        self.steps.at("before old is put away")?;
+        if keep {
+            let previous = self.run.previous();
+            match beneath::rename_new(self.staging.fd(), OLD, self.root, previous.as_bytes()) {
+                // An earlier run of this phase renamed it.
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(e) => return Err(SwapError::tree("rename old content to", previous, e)),
+            }
+            sync(self.root, ".")?;
+        } else {
+            remove::remove_tree(self.staging.fd(), OLD)?;
+        }
+        self.steps.at("after old is put away")?;
+        remove::remove_tree(self.staging.fd(), NEW)?;
+        self.steps.at("before journal is removed")?;
+        // Only now: while there is a journal, whoever comes here does all of this again.
+        sync(self.staging.fd(), self.staging.name())?;
+        remove_file(self.staging, JOURNAL)?;
+        self.steps.at("after journal is removed")
+    }
+}
+
+/// Mode of a staging folder whose swap is over; until then it is 0700.
+const OVER: u32 = 0o500;
+
+/// The last steps, when neither journal nor new content is left: the staging folder goes.
+fn finish_cleanup(
+    root: BorrowedFd<'_>,
+    run: &RunName,
+    staging: &Staging,
+    steps: Steps<'_>,
+) -> Result<Swapped, SwapError> {
+    if exists(staging.fd(), NEW)? || exists(staging.fd(), OLD)? {
+        return Err(SwapError::NotWhole { name: staging.name().to_owned() });
+    }
+    let failed = |e: Errno| SwapError::tree("mark", staging.name(), e);
+    // The row is what an unpack leaves that came to its end; without it this folder was never more than made,
+    // unless it bears the mark that its swap is over.
+    let has_row = exists(staging.fd(), ROOT_ROW)?;
+    let swapped = has_row || rustix::fs::fstat(staging.fd()).map_err(failed)?.st_mode & 0o777 == OVER;
+    let modified = if has_row { Some(staging.read_root()?.modified) } else { None };
+    if swapped {
+        rustix::fs::fchmod(staging.fd(), Mode::from_raw_mode(OVER)).map_err(failed)?;
+    }
+    for name in [&b"journal.tmp"[..], b"root.tmp", ROOT_ROW] {
+        steps.at("before own file is removed")?;
+        remove_file(staging, name)?;
+    }
+    steps.at("before staging is removed")?;
+    remove::remove_tree(root, staging.name().as_bytes())?;
+    if let Some(modified) = modified {
+        // Removing our folder moved the root's time. A crash since the row is gone leaves that one time wrong,
+        // and nothing else: there is no place left to note it in.
+        attributes::apply_times(Subject::Open(root), modified, &mut |_told| ())
+            .map_err(|e| SwapError::tree("set times of", ".", e))?;
+    }
+    sync(root, ".")?;
+    steps.at("after staging is removed")?;
+    Ok(Swapped { swapped, previous: previous(root, run)? })
+}
+
+fn previous(root: BorrowedFd<'_>, run: &RunName) -> Result<Option<String>, SwapError> {
+    let name = run.previous();
+    Ok(exists(root, name.as_bytes())?.then_some(name))
+}
+
+fn read_journal(staging: &Staging) -> Result<Option<Journal>, SwapError> {
+    Ok(Journal::read(staging.fd()).map_err(|e| staging.failed("read journal of", e))?)
+}
+
+fn remove_file(staging: &Staging, name: &[u8]) -> Result<(), SwapError> {
+    match rustix::fs::unlinkat(staging.fd(), name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(e) => Err(SwapError::tree("remove file of", staging.name(), e)),
+    }
+}
+
+fn exists(dir: BorrowedFd<'_>, name: &[u8]) -> Result<bool, SwapError> {
+    match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(e) => Err(SwapError::tree("look at", String::from_utf8_lossy(name), e)),
+    }
+}
+
+fn sync(dir: BorrowedFd<'_>, name: &str) -> Result<(), SwapError> {
+    rustix::fs::fsync(dir).map_err(|e| SwapError::tree("sync", name, e))
+}

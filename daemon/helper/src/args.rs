@@ -1,0 +1,72 @@
+//! The command line: where the channel is, and which folder it is about.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// How to reach the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Channel {
+    /// A unix socket on which the engine listens.
+    Socket(PathBuf),
+    /// Standard input and output.
+    Stdio,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Args {
+    pub(crate) channel: Channel,
+    pub(crate) root: PathBuf,
+}
+
+impl Args {
+    /// From the arguments, the program's name apart.
+    pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
+        let mut args = args.into_iter();
+        let (mut channel, mut root) = (None, None);
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().ok_or_else(|| format!("`{}` needs a value", arg.display()));
+            let repeated = match arg.to_str() {
+                Some("--stdio") => channel.replace(Channel::Stdio).is_some(),
+                Some("--socket") => channel.replace(Channel::Socket(value()?.into())).is_some(),
+                Some("--root") => root.replace(PathBuf::from(value()?)).is_some(),
+                _ => return Err(format!("unknown argument `{}`", arg.display())),
+            };
+            if repeated {
+                return Err(format!("`{}` comes on top of another", arg.display()));
+            }
+        }
+        Ok(Self {
+            channel: channel.ok_or("`--socket PATH` or `--stdio` is missing")?,
+            root: root.ok_or("`--root PATH` is missing")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &str, want: Result<Channel, &str>) {
+        let got = Args::parse(line.split_whitespace().map(OsString::from));
+        match (got, want) {
+            (Ok(args), Ok(channel)) => {
+                assert_eq!(args, Args { channel, root: "/source".into() }, "{line}");
+            }
+            (Err(got), Err(want)) => assert!(got.contains(want), "{line}: {got}"),
+            (got, want) => panic!("{line}: {got:?}, not {want:?}"),
+        }
+    }
+
+    #[test]
+    fn one_channel_and_one_root() {
+        check("--socket /run/s --root /source", Ok(Channel::Socket("/run/s".into())));
+        check("--root /source --stdio", Ok(Channel::Stdio));
+        check("--root /source", Err("`--socket PATH` or `--stdio` is missing"));
+        check("--stdio", Err("`--root PATH` is missing"));
+        check("--stdio --socket /s --root /source", Err("comes on top"));
+        check("--root", Err("needs a value"));
+        check("--help", Err("unknown argument `--help`"));
+    }
+}

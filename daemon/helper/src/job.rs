@@ -1,0 +1,109 @@
+//! Serving one job, from `Hello` to the last record.
+//!
+//! Always true: the last record is `Done` or `Failed`, and `Done` is sent only after the job's own success. A
+//! channel that ends before `End` is a failure, however politely it was closed.
+//!
+//! The engine must read while it writes: progress and failures come while it sends rows and frames.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use archive::channel::{
+    End, Failed, FailedCause, Hello, Job, PROTOCOL, RecordKind, UnpackJob, Unpacked, parse_json, read_record,
+};
+use archive::look::look;
+use archive::swap::{discard, swap};
+use archive::unpack::{UnpackError, Unpacker};
+use serde::Serialize;
+
+use crate::link::{Link, Output};
+use crate::pack::{PackError, pack};
+
+/// Serves the one job that comes. True when it was done.
+pub(crate) fn serve(link: Link, root: io::Result<OwnedFd>) -> io::Result<bool> {
+    let Link { mut input, output } = link;
+    let hello = Hello { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned() };
+    output.message(RecordKind::Hello, &hello)?;
+    let done = read_job(&mut input)
+        .and_then(|job| {
+            let root = root.map_err(|e| failed(format!("open root: {e}"), FailedCause::Tree))?;
+            Ok((job, root))
+        })
+        .and_then(|(job, root)| run(job, root, &mut input, &output));
+    match done {
+        Ok(done) => output.message(RecordKind::Done, &done).map(|()| true),
+        Err(failed) => output.message(RecordKind::Failed, &failed).map(|()| false),
+    }
+}
+
+/// Does the job; gives its answer as JSON.
+fn run(job: Job, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result<serde_json::Value, Failed> {
+    match job {
+        Job::Look => answer(look(root.as_fd()).map_err(|e| e.to_failed())),
+        Job::Pack(job) => {
+            // Progress that cannot be sent is no reason to stop: the next bytes tell that the engine is gone.
+            let mut progress = |progress: &_| {
+                if output.is_progress_due() {
+                    output.progress(progress).unwrap_or_default();
+                }
+            };
+            let mut sink = |bytes: Vec<u8>| output.bytes(&bytes);
+            answer(pack(root.as_fd(), &job, &mut sink, &mut progress).map_err(|e| match e {
+                PackError::Source { .. } => failed(e.to_string(), FailedCause::Tree),
+                PackError::Sink(_) => failed(e.to_string(), FailedCause::Channel),
+            }))
+        }
+        Job::Unpack(job) => answer(unpack(&job, root, input, output)),
+        Job::Swap(job) => answer(swap(root.as_fd(), &job).map_err(|e| e.to_failed())),
+        Job::Discard { run } => answer(discard(root.as_fd(), &run).map_err(|e| e.to_failed())),
+    }
+}
+
+/// Reads rows and frames until the end comes, and hands them on as they come.
+fn unpack(job: &UnpackJob, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result<Unpacked, Failed> {
+    let refused = |e: UnpackError| e.to_failed();
+    let mut unpacker = Unpacker::new(root, job).map_err(refused)?;
+    loop {
+        let mut payload = Vec::new();
+        let kind = read_record(&mut &mut *input, &mut payload)
+            .map_err(|e| failed(format!("restore stream broke off: {e}"), FailedCause::Channel))?;
+        match kind {
+            RecordKind::Rows => unpacker.rows(&payload).map_err(refused)?,
+            RecordKind::Frame => unpacker.frame(payload).map_err(refused)?,
+            RecordKind::End => {
+                let end: End =
+                    parse_json(&payload).map_err(|e| failed(e.to_string(), FailedCause::Channel))?;
+                return unpacker.end(&end).map_err(refused);
+            }
+            other @ (RecordKind::Hello
+            | RecordKind::Job
+            | RecordKind::Bytes
+            | RecordKind::Progress
+            | RecordKind::Done
+            | RecordKind::Failed) => {
+                return Err(failed(format!("`{other:?}` inside a restore stream"), FailedCause::Channel));
+            }
+        }
+        if output.is_progress_due() {
+            output.progress(&unpacker.progress()).map_err(|e| failed(e.to_string(), FailedCause::Channel))?;
+        }
+    }
+}
+
+fn read_job(input: &mut dyn Read) -> Result<Job, Failed> {
+    let broken = |e: io::Error| failed(format!("read job: {e}"), FailedCause::Channel);
+    let mut payload = Vec::new();
+    let kind = read_record(&mut &mut *input, &mut payload).map_err(broken)?;
+    if kind != RecordKind::Job {
+        return Err(failed(format!("`{kind:?}` instead of a job"), FailedCause::Channel));
+    }
+    parse_json(&payload).map_err(broken)
+}
+
+fn answer<T: Serialize>(done: Result<T, Failed>) -> Result<serde_json::Value, Failed> {
+    serde_json::to_value(done?).map_err(|e| failed(e.to_string(), FailedCause::Channel))
+}
+
+fn failed(message: String, cause: FailedCause) -> Failed {
+    Failed { message, cause }
+}
