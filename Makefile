@@ -26,10 +26,11 @@ check: ## formatting, lints, documentation, the rules of the house
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	cargo test --workspace --locked --test tidy
 
-bench: tools ## measure against tar, restic and the bare server; writes docs/performance.md
+bench: tools ## measure against tar, restic and the bare server (BENCH="--runs 5 --only small"); writes docs/performance.md
 	@$(SETUP)/packages.sh bench
 	cargo build --release --locked -p backupctl -p integration --bins
-	@$(WITH_TOOLS) $(SETUP)/with-docker.sh "$${CARGO_TARGET_DIR:-target}/release/bench" $(BENCH)
+	@$(WITH_TOOLS) $(SETUP)/with-docker.sh "$${CARGO_TARGET_DIR:-target}/release/bench" \
+	  --write docs/performance.md $(BENCH)
 
 tools: ## S3 servers and Python modules of the tests, pinned, under target/
 	@$(SETUP)/packages.sh tools
