@@ -124,11 +124,11 @@ fn page(noise: &mut Noise, number: u64, id: &mut u64) -> [u8; PAGE_BYTES] {
         let key = noise.number();
         let words = (noise.pick(WORDS), noise.pick(WORDS), noise.pick(WORDS));
         let row = format!(
-            "{id:>10}|2026-11-{:02} 1{}:{:02}:00|{:012x}|{} {} {}|{:>6}.00|                    ",
+            "{id:>10}|2026-11-{:02} 1{}:{:02}:00|{:016x}|{} {} {}|{:>6}.00|    ",
             1 + noise.below(28),
             noise.below(10),
             noise.below(60),
-            key >> 16,
+            key,
             words.0,
             words.1,
             words.2,
