@@ -13,7 +13,7 @@ need() {
   local why=$1 package=$2
   shift 2
   if ! "$@" >/dev/null 2>&1; then
-    echo "setup: $package is missing ($why); it will be installed" >&2
+    echo "setup: $package is missing: $why" >&2
     missing+=("$package")
   fi
 }
@@ -29,28 +29,29 @@ if ! has cargo >/dev/null; then
   exit 1
 fi
 
-need "runs the setup scripts and the reader of tests" python3 has python3
-need "ends what an engine left behind" procps has pgrep
+need "it runs the setup scripts and the reader of tests" python3 has python3
+need "it ends what an engine left behind" procps has pgrep
 if [ "$purpose" != tools ]; then
-  need "builds zstd and SQLite" gcc has cc
+  need "it builds zstd and SQLite" gcc has cc
   # Without a compiler the second question has no answer yet; the package comes along either way.
-  need "static C library of the helper" libc6-dev compiles_c
-  if ! "$(dirname "$0")/engine-answers.py" "${DOCKER_HOST:-unix:///var/run/docker.sock}" 2>/dev/null; then
-    need "no Docker engine answers, so a private one is started" docker.io has dockerd
+  need "the helper is linked to its static library" libc6-dev compiles_c
+  # Asking needs Python; where it has to be installed first, this script starts over afterwards.
+  if has python3 >/dev/null && ! "$(dirname "$0")/engine-answers.py" "${DOCKER_HOST:-unix:///var/run/docker.sock}" 2>/dev/null; then
+    need "no Docker engine answers, so a private one will be started" docker.io has dockerd
   fi
 fi
 if [ "$purpose" != demo ]; then
-  need "holds the S3 servers of tests" python3-venv python3 -c 'import ensurepip, venv'
+  need "it holds the S3 servers of tests" python3-venv python3 -c 'import ensurepip, venv'
 fi
 if [ "$purpose" = test ] || [ "$purpose" = bench ]; then
-  need "the tests of the rules list files with it" git has git
-  need "reads packs without software of ours" zstd has zstd
-  need "checks restored ACLs" acl has getfacl
-  need "checks restored attributes" attr has getfattr
-  need "makes small file systems that fill up" e2fsprogs has mkfs.ext4
+  need "the rules of the house list files with it" git has git
+  need "it reads packs without software of ours" zstd has zstd
+  need "it checks restored ACLs" acl has getfacl
+  need "it checks restored attributes" attr has getfattr
+  need "it makes small file systems that fill up" e2fsprogs has mkfs.ext4
 fi
 if [ "$purpose" = bench ]; then
-  need "is what we measure ourselves against" restic has restic
+  need "it is what we measure ourselves against" restic has restic
 fi
 
 [ ${#missing[@]} -gt 0 ] || exit 0
@@ -65,8 +66,10 @@ if [ "$(id -u)" -ne 0 ]; then
   echo "  sudo sh -c 'apt-get update && $install'" >&2
   exit 1
 fi
+echo "setup: installing ${missing[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -q >&2
 # Word splitting is meant: package names hold no spaces.
 # shellcheck disable=SC2086
 $install >&2
+case " ${missing[*]} " in *" python3 "*) exec "$0" "$purpose" ;; esac
