@@ -12,9 +12,9 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// Whether a person would type its lines into a shell.
+    /// Whether a person would type its lines into a shell; a block without a mark may well be one.
     pub(crate) fn is_shell(&self) -> bool {
-        matches!(self.mark.split_whitespace().next(), Some("sh" | "console"))
+        matches!(self.mark.split_whitespace().next(), None | Some("sh" | "console"))
     }
 
     /// Whether it is to be run as it stands.
@@ -48,8 +48,8 @@ pub(crate) fn blocks(document: &str) -> Vec<Block> {
 
 #[test]
 fn blocks_come_out_with_their_marks() {
-    let found = blocks("a\n```sh run\nx\n```\n\n```\ny\nz\n```\n");
+    let found = blocks("a\n```sh run\nx\n```\n\n```toml\ny\nz\n```\n");
     let seen: Vec<_> = found.iter().map(|b| (b.mark.as_str(), b.line, b.text.as_str())).collect();
-    assert_eq!(seen, [("sh run", 2, "x\n"), ("", 6, "y\nz\n")]);
+    assert_eq!(seen, [("sh run", 2, "x\n"), ("toml", 6, "y\nz\n")]);
     assert!(found[0].is_run() && found[0].is_shell() && !found[1].is_shell());
 }

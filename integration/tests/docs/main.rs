@@ -1,9 +1,9 @@
 //! What the documents tell people to type works.
 //!
 //! A fenced block marked `sh run` is run, as it stands, on a host that was prepared for it: a volume
-//! `shop-data` with files and a store of its own. The blocks of one document run one after the other. In a
-//! block that is only marked `sh`, or `console`, every `backupctl` line must name a verb and flags that the real
-//! program has.
+//! `shop-data` with files and a store of its own. The blocks of one document run one after the other. In
+//! every other block that may be for a shell (marked `sh` or `console`, or not at all) each `backupctl` line
+//! must name a verb and flags that the real program has.
 
 mod blocks;
 mod host;
@@ -68,8 +68,15 @@ fn blocks_that_are_marked_to_run_do() {
             let mut shell = Command::new("bash");
             shell.args(["-euo", "pipefail", "-c", &block.text]);
             let done = host.run(shell).expect("run bash");
-            let said = String::from_utf8_lossy(&done.stderr).into_owned();
-            assert!(done.status.success(), "{name}:{}: {}\n{}\n{said}", block.line, done.status, block.text);
+            let [out, said] =
+                [done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            assert!(
+                done.status.success(),
+                "{name}:{}: {}\n{}{out}{said}",
+                block.line,
+                done.status,
+                block.text
+            );
             ran += 1;
         }
     }
