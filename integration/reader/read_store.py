@@ -33,6 +33,7 @@ FRAME_ROW_BYTES = 48
 FRAMES_PER_LIST = 2048
 BLOCK_BYTES_MAX = 32 << 20
 SEGMENT_BYTES_MAX = (512 << 10) + (16 << 20) + 64
+MANIFEST_BYTES_MAX = 16 << 20
 SKIPPABLE_MAGIC = 0x184D2A5B
 SIGNED_TEXT = b"backupd manifest v1\n"
 ZSTD_MAGIC = bytes.fromhex("28b52ffd")
@@ -283,11 +284,15 @@ class Snapshot:
     """A manifest whose signature holds, and the packs that it names."""
 
     def __init__(self, folder, name, key):
-        data = open(os.path.join(folder, name), "rb").read()
+        with open(os.path.join(folder, name), "rb") as file:
+            data = file.read(MANIFEST_BYTES_MAX + 1)
+        want(len(data) <= MANIFEST_BYTES_MAX, "a manifest is over 16 MiB")
         lines = data.split(b"\n")
         want(len(lines) == 3 and not lines[2], "a manifest is two lines")
         signature = json.loads(lines[1])
         self.signed_by = signature["signed_by"]
+        spelling = '{"signed_by":"%s","signature":"%s"}' % (self.signed_by, signature["signature"])
+        want(lines[1] == spelling.lower().encode() and len(lines[1]) == 223, "a signature is spelled otherwise")
         want(key is None or self.signed_by == key.lower(), f"signed by {self.signed_by}, not by the given key")
         try:
             public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.signed_by))

@@ -132,7 +132,8 @@ def write(store, rows=None, change=None):
     line = json.dumps(body).encode()
     signature = KEY.sign(b"backupd manifest v1\n" + line).hex()
     with open(os.path.join(folder, "00000001.manifest"), "wb") as out:
-        out.write(line + b"\n" + json.dumps({"signed_by": PUBLIC, "signature": signature}).encode() + b"\n")
+        seal = {"signed_by": PUBLIC, "signature": signature}
+        out.write(line + b"\n" + json.dumps(seal, separators=(",", ":")).encode() + b"\n")
     return os.path.join(folder, name), os.path.join(folder, "00000001.manifest")
 
 
@@ -203,6 +204,12 @@ def refused(here):
             out.seek(-1, os.SEEK_CUR)
             out.write(bytes([byte[0] ^ 1]))
 
+    def respell(place):
+        with open(place, "rb") as file:
+            data = file.read()
+        with open(place, "wb") as out:
+            out.write(data.replace(b'","signature"', b'", "signature"'))
+
     def at(path, tag=b"d", tail=b""):
         rows = copy.copy(ROWS)
         rows[-1] = (path, tag, tail, {})
@@ -213,6 +220,7 @@ def refused(here):
 
     check("not by the given key", "--check", "--key", "00" * 32)
     check("signature does not fit", spoil=lambda pack, manifest: flip(manifest, 40))
+    check("spelled otherwise", spoil=lambda pack, manifest: respell(manifest))
     check("is damaged", spoil=lambda pack, manifest: flip(pack, 1000))
     check("is damaged", *into("never"), spoil=lambda pack, manifest: flip(pack, 1000))
     check("tail of", spoil=lambda pack, manifest: flip(pack, -1))
