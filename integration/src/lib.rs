@@ -1,4 +1,9 @@
-//! What the tests against the outside world need: real servers, and one of ours that fails on purpose.
+//! What tests and benchmarks of the whole share: the programs as they were built, the Docker engine as an
+//! outsider sees it, real S3 servers, and one of ours that fails on purpose. Nothing here is part of the
+//! product.
 
+pub mod bench;
+pub mod docker;
+pub mod programs;
 pub mod scripted_s3;
 pub mod servers;

@@ -1,0 +1,40 @@
+# Every target says what it installs before it does. What is needed first: Rust, make, and Debian or Ubuntu
+# as root (elsewhere: the printed packages, and a Docker engine that answers).
+
+TOOLS := target/tools/venv
+SETUP := integration/setup
+# The order of PATH makes `weed`, `rclone` and the reader's Python those of the pinned environment.
+WITH_TOOLS := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH"
+
+.PHONY: help demo test check bench tools clean-tools
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: ## a tour: back up a volume on your Docker, destroy it, restore it, compare
+	@$(SETUP)/packages.sh demo
+	cargo build --locked -p backupctl
+	@$(SETUP)/with-docker.sh "$${CARGO_TARGET_DIR:-target}/debug/backupctl" demo
+
+test: tools ## all tests: real Docker, real S3 servers
+	@$(SETUP)/packages.sh test
+	@$(WITH_TOOLS) $(SETUP)/with-docker.sh cargo test --workspace --locked --no-fail-fast
+
+check: ## formatting, lints, documentation, the rules of the house
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	cargo test --workspace --locked --test tidy
+
+bench: tools ## measure against tar, restic and the bare server (BENCH="--runs 5 --only small"); writes docs/performance.md
+	@$(SETUP)/packages.sh bench
+	cargo build --release --locked -p backupctl -p integration --bins
+	@$(WITH_TOOLS) $(SETUP)/with-docker.sh "$${CARGO_TARGET_DIR:-target}/release/bench" \
+	  --write docs/performance.md $(BENCH)
+
+tools: ## S3 servers and Python modules of the tests, pinned, under target/
+	@$(SETUP)/packages.sh tools
+	@$(SETUP)/tools.sh $(TOOLS)
+
+clean-tools: ## removes them
+	rm -rf target/tools

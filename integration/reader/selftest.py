@@ -1,0 +1,248 @@
+#!/usr/bin/env python3
+"""Proves the reader on stores that this file writes itself, byte by byte, and then damages.
+
+    selftest.py        ends with 0 and one line, or with what was not as it should be
+"""
+import copy
+import json
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+
+import blake3
+import zstandard
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+FRAME = 1 << 20
+READER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "read_store.py")
+KEY = Ed25519PrivateKey.generate()
+PUBLIC = KEY.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw).hex()
+RUN = "00112233445566aa"
+ROOT = os.geteuid() == 0
+OWNER = (1234, 4321) if ROOT else (os.geteuid(), os.getegid())
+BEFORE_1970 = -1_500_000_000 * 10**9 + 999_999_999
+
+
+def number(value):
+    out = b""
+    while value >= 0x80:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
+def signed(value):
+    return number(value * 2 if value >= 0 else -value * 2 - 1)
+
+
+def text(value):
+    return number(len(value)) + value
+
+
+def block(tag, body):
+    return (0x184D2A5B).to_bytes(4, "little") + (len(body) + 4).to_bytes(4, "little") + tag + body
+
+
+def compress(raw):
+    return zstandard.ZstdCompressor(level=3, write_content_size=True).compress(raw)
+
+
+def row(before, path, tag, tail=b"", mode=0o644, modified=10**18 + 7, xattrs=()):
+    """One row as FORMAT.md says; owners are numbers that no passwd file knows."""
+    shared = len(os.path.commonprefix([before, path]))
+    out = number(shared) + text(path[shared:]) + tag + number(mode) + number(OWNER[0]) + number(OWNER[1])
+    out += signed(modified // 10**9) + number(modified % 10**9)
+    out += number(77) + signed(5) + number(6) + number(0)
+    out += number(len(xattrs)) + b"".join(text(name) + text(value) for name, value in xattrs)
+    return text(out + tail)
+
+
+def file(size, *extents):
+    out = number(size) + number(len(extents))
+    for pack, length, position in extents:
+        out += number(pack) + number(length) + (number(position) if pack else b"")
+    return out
+
+
+CONTENT = b"".join(i.to_bytes(4, "little") for i in range(3 * FRAME // 4)) + b"the end"
+ROWS = [
+    (b"", b"d", b"", {"mode": 0o2750}),
+    (b"a", b"d", b"", {"mode": 0o555, "modified": BEFORE_1970}),
+    (b"a/link", b"l", text(b"../../outside"), {"mode": 0o777}),
+    (b"a/\xff\n", b"f", file(10, (4, 10, FRAME - 5)), {"xattrs": [(b"user.origin", b"\x00\x01")]}),
+    (b"a\x01", b"p", b"", {"mode": 0o600}),
+    (b"big", b"f", file(len(CONTENT), (4, len(CONTENT), 0)), {"mode": 0o4755}),
+    (b"name", b"h", text(b"big"), {}),
+    (b"nothing", b"f", file(0), {}),
+    (b"socket", b"s", b"", {}),
+    (b"sparse", b"f", file(FRAME * 5 + 7, (0, FRAME * 4, 0), (4, 7, FRAME * 3), (0, FRAME, 0)), {}),
+]
+if ROOT:
+    ROWS.insert(6, (b"device", b"c", number(1) + number(3), {}))
+
+
+def write(store, rows=None, change=None):
+    """A store with one snapshot; `change` may spoil the manifest before it is signed."""
+    folder = os.path.join(store, "vm-1", "web=3A=2Fsrv")
+    os.makedirs(folder)
+    pack, frame_list = b"", b""
+    for start in range(0, len(CONTENT), FRAME):
+        raw = CONTENT[start : start + FRAME]
+        stored = compress(raw)
+        frame_list += len(pack).to_bytes(8, "little") + len(stored).to_bytes(4, "little")
+        frame_list += len(raw).to_bytes(4, "little") + blake3.blake3(raw).digest()
+        pack += stored
+
+    def put(tag, body):
+        nonlocal pack
+        data = block(tag, body)
+        ref = {"offset": len(pack), "length": len(data), "hash": blake3.blake3(data).hexdigest()}
+        pack += data
+        return ref
+
+    def binary(ref):
+        return number(ref["offset"]) + number(ref["length"]) + bytes.fromhex(ref["hash"])
+
+    rows, segments = rows or ROWS, b""
+    halves = [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
+    for half in halves:
+        before, raw = b"", b""
+        for path, tag, tail, more in half:
+            raw += row(before, path, tag, tail, **more)
+            before = path
+        ref = put(b"BKSG", compress(raw))
+        segments += number(4) + binary(ref) + number(len(raw)) + number(len(half)) + text(before)
+    root = put(b"BKRT", number(2) + segments)
+    footer = put(b"BKFT", number(len(CONTENT)) + number(1) + binary(put(b"BKFL", frame_list)))
+    tail = (1).to_bytes(4, "little") + footer["offset"].to_bytes(8, "little")
+    pack += block(b"BKTL", tail + footer["length"].to_bytes(4, "little") + bytes.fromhex(footer["hash"]))
+    name = f"00000001-20261121T020000Z-{RUN}.tar.zst"
+    with open(os.path.join(folder, name), "wb") as out:
+        out.write(pack)
+    listed = {"id": 4, "name": name, "length": len(pack), "hash": blake3.blake3(pack).hexdigest()}
+    listed.update(raw_bytes=len(CONTENT), footer=footer)
+    body = {"format": 1, "host": "vm-1", "source": "web:/srv", "number": 1, "packs": [listed]}
+    body["entries"] = [{"pack": 4, "block": root, "segments": 2, "rows": len(rows)}]
+    body["totals"] = {"entries": len(rows)}
+    if change:
+        change(body)
+    line = json.dumps(body).encode()
+    signature = KEY.sign(b"backupd manifest v1\n" + line).hex()
+    with open(os.path.join(folder, "00000001.manifest"), "wb") as out:
+        seal = {"signed_by": PUBLIC, "signature": signature}
+        out.write(line + b"\n" + json.dumps(seal, separators=(",", ":")).encode() + b"\n")
+    return os.path.join(folder, name), os.path.join(folder, "00000001.manifest")
+
+
+def read(store, *more):
+    command = [sys.executable, READER, "--store", store, "--host", "vm-1", "--source", "web:/srv", *more]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def whole(here):
+    """Everything comes back as it was written."""
+    write(os.path.join(here, "whole"))
+    done = read(os.path.join(here, "whole"), "--check", "--key", PUBLIC)
+    assert done.returncode == 0 and "is whole" in done.stdout, done
+    listed = read(os.path.join(here, "whole"), "--list").stdout.splitlines()
+    assert len(listed) == len(ROWS) and "\\udcff\\n" in listed[3], listed
+    into = os.path.join(here, "into").encode()
+    done = read(os.path.join(here, "whole"), "--into", os.fsdecode(into))
+    assert done.returncode == 0 and "1 sockets left out" in done.stdout, done
+
+    def at(name):
+        return os.path.join(into, name)
+
+    assert open(at(b"big"), "rb").read() == CONTENT
+    assert open(at(b"a/\xff\n"), "rb").read() == CONTENT[FRAME - 5 :][:10]
+    assert os.getxattr(at(b"a/\xff\n"), "user.origin") == b"\x00\x01"
+    assert os.readlink(at(b"a/link")) == b"../../outside"
+    assert os.stat(at(b"name")).st_ino == os.stat(at(b"big")).st_ino
+    sparse = open(at(b"sparse"), "rb").read()
+    assert sparse == bytes(4 * FRAME) + CONTENT[3 * FRAME :][:7] + bytes(FRAME)
+    assert os.stat(at(b"sparse")).st_blocks * 512 < FRAME
+    for path, _, _, more in ROWS:
+        if path == b"socket":
+            assert not os.path.lexists(at(path))
+        elif path != b"name":
+            seen = os.lstat(os.path.join(into, path) if path else into)
+            assert (seen.st_uid, seen.st_gid) == OWNER, path
+            assert stat.S_IMODE(seen.st_mode) == more.get("mode", 0o644), path
+            assert seen.st_mtime_ns == more.get("modified", 10**18 + 7), path
+
+
+def without_the_module(here):
+    """The program zstd stands in for the module."""
+    hide = "import runpy, sys; sys.modules['zstandard'] = None; sys.argv = sys.argv[1:]; "
+    run = [sys.executable, "-c", hide + "runpy.run_path(sys.argv[0], run_name='__main__')", READER]
+    place = ["--store", os.path.join(here, "whole"), "--host", "vm-1", "--source", "web:/srv", "--check"]
+    done = subprocess.run(run + place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "is whole" in done.stdout, done
+
+
+def refused(here):
+    """Each kind of damage ends the reading and is named."""
+    count = 0
+
+    def check(why, *more, rows=None, change=None, spoil=None):
+        nonlocal count
+        count += 1
+        store = os.path.join(here, f"bad{count}")
+        places = write(store, rows, change)
+        if spoil:
+            spoil(*places)
+        done = read(store, *(more or ["--check"]))
+        assert done.returncode == 1 and why in done.stderr, (why, done)
+
+    def flip(place, offset):
+        with open(place, "r+b") as out:
+            out.seek(offset, os.SEEK_SET if offset >= 0 else os.SEEK_END)
+            byte = out.read(1)
+            out.seek(-1, os.SEEK_CUR)
+            out.write(bytes([byte[0] ^ 1]))
+
+    def respell(place):
+        with open(place, "rb") as file:
+            data = file.read()
+        with open(place, "wb") as out:
+            out.write(data.replace(b'","signature"', b'", "signature"'))
+
+    def at(path, tag=b"d", tail=b""):
+        rows = copy.copy(ROWS)
+        rows[-1] = (path, tag, tail, {})
+        return rows
+
+    def into(name):
+        return ["--into", os.path.join(here, name)]
+
+    check("not by the given key", "--check", "--key", "00" * 32)
+    check("signature does not fit", spoil=lambda pack, manifest: flip(manifest, 40))
+    check("spelled otherwise", spoil=lambda pack, manifest: respell(manifest))
+    check("is damaged", spoil=lambda pack, manifest: flip(pack, 1000))
+    check("is damaged", *into("never"), spoil=lambda pack, manifest: flip(pack, 1000))
+    check("tail of", spoil=lambda pack, manifest: flip(pack, -1))
+    check("another length", spoil=lambda pack, manifest: os.truncate(pack, os.path.getsize(pack) - 1))
+    check("No such file", spoil=lambda pack, manifest: os.remove(pack))
+    check("format version 2", change=lambda body: body.update(format=2))
+    check("another snapshot", change=lambda body: body.update(host="vm-2"))
+    check("another number of entries", change=lambda body: body["totals"].update(entries=3))
+    check("leaves its root", rows=at(b"../x"))
+    check("no folder to lie in", *into("never either"), rows=at(b"zlink/x"))
+    check("out of order", rows=at(b"b"))
+    check("outside", rows=at(b"z", b"f", file(9, (4, 9, len(CONTENT)))))
+    check("not listed", rows=at(b"z", b"f", file(9, (8, 9, 0))))
+    check("do not add up", rows=at(b"z", b"f", file(9, (4, 8, 0))))
+
+
+def main():
+    with tempfile.TemporaryDirectory() as here:
+        whole(here)
+        without_the_module(here)
+        refused(here)
+    print("the reader reads what is whole and refuses what is not")
+
+
+main()

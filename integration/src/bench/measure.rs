@@ -1,0 +1,159 @@
+//! What a command costs: wall time, and the most memory that its processes held.
+//!
+//! Memory is the sum, over all processes that the command started and all helper containers that ran
+//! meanwhile, of the most that each held at any time (`VmHWM`). The kernel keeps that figure, so looking now
+//! and then misses nothing but processes that live for less than a look.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::docker::Docker;
+
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A whole command takes no longer, or something is wrong with it.
+const PATIENCE: Duration = Duration::from_secs(1800);
+
+/// What one command cost.
+#[derive(Debug, Clone)]
+pub struct Cost {
+    /// From its start to its end.
+    pub wall: Duration,
+    /// The sum of peaks.
+    pub peak_bytes: u64,
+    /// Its standard output.
+    pub out: String,
+}
+
+/// Runs a command to its end; an exit status other than zero is an error with what it said.
+pub fn run(command: &mut Command, docker: Option<&Docker>) -> io::Result<Cost> {
+    let shown = format!("{command:?}");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let began = Instant::now();
+    let child = command.spawn()?;
+    let pid = child.id();
+    // Its output is read aside, so that a full pipe never stops it.
+    let ended = thread::spawn(move || finish(child));
+    let mut peaks = Peaks::default();
+    while !ended.is_finished() {
+        peaks.look(pid, docker);
+        if began.elapsed() > PATIENCE {
+            return Err(io::Error::other(format!("{shown}: still not done after half an hour")));
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    let (output, wall) =
+        ended.join().map_err(|_panic| io::Error::other("BUG: waiting for a command panicked"))??;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(io::Error::other(format!("{shown}: {}: {}", output.status, said.trim())));
+    }
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(Cost { wall, peak_bytes: peaks.sum(), out })
+}
+
+fn finish(child: Child) -> io::Result<(Output, Duration)> {
+    let began = Instant::now();
+    let output = child.wait_with_output()?;
+    Ok((output, began.elapsed()))
+}
+
+/// The most that each process held, by its id.
+#[derive(Debug, Default)]
+struct Peaks {
+    bytes: BTreeMap<u32, u64>,
+    looks: u32,
+}
+
+impl Peaks {
+    fn look(&mut self, root: u32, docker: Option<&Docker>) {
+        let mut pids = descendants(root);
+        // Asking the engine costs more than reading /proc.
+        if self.looks.is_multiple_of(5) {
+            // An engine that is too busy to answer now is asked again soon.
+            pids.extend(docker.and_then(|d| d.processes_with_label("backupd.run").ok()).unwrap_or_default());
+        }
+        pids.extend(self.bytes.keys().copied());
+        for pid in pids {
+            if let Some(peak) = peak_of(pid) {
+                let known = self.bytes.entry(pid).or_default();
+                *known = peak.max(*known);
+            }
+        }
+        self.looks += 1;
+    }
+
+    fn sum(&self) -> u64 {
+        self.bytes.values().sum()
+    }
+}
+
+/// A process and all that it started, directly or not.
+fn descendants(root: u32) -> BTreeSet<u32> {
+    let mut parents = BTreeMap::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // A process that ended since it was listed has nothing to tell.
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        if let Some(parent) = parent_in(&stat) {
+            parents.insert(pid, parent);
+        }
+    }
+    let mut found = BTreeSet::from([root]);
+    loop {
+        let more: Vec<u32> = parents
+            .iter()
+            .filter(|(pid, parent)| found.contains(parent) && !found.contains(pid))
+            .map(|(pid, _)| *pid)
+            .collect();
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more);
+    }
+}
+
+/// The parent's id: the second field after the name, which stands in brackets and may hold anything.
+fn parent_in(stat: &str) -> Option<u32> {
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn peak_of(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_and_memory_of_a_whole_tree_are_seen() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo out; head -c 50m /dev/zero | tail -c 50m | sleep 0.3"]);
+        let cost = run(&mut command, None).unwrap();
+        assert_eq!(cost.out, "out\n");
+        assert!(cost.wall >= Duration::from_millis(300), "{cost:?}");
+        assert!(cost.peak_bytes > 40 << 20, "`tail` holds fifty million bytes: {}", cost.peak_bytes);
+    }
+
+    #[test]
+    fn a_command_that_fails_is_an_error_with_its_words() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo no >&2; exit 3"]);
+        let why = run(&mut command, None).unwrap_err().to_string();
+        assert!(why.contains("exit status: 3: no"), "{why}");
+    }
+
+    #[test]
+    fn a_name_with_brackets_does_not_hide_the_parent() {
+        assert_eq!(parent_in("12 (a) b) S 34 5 6"), Some(34));
+    }
+}

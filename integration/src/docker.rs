@@ -1,0 +1,96 @@
+//! The Docker engine as an outsider sees it: a few requests over its socket, with none of our adapters in
+//! between, so that what a test prepares and finds does not depend on what it tests.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// An engine on this machine.
+#[derive(Debug, Clone)]
+pub struct Docker {
+    socket: PathBuf,
+}
+
+impl Docker {
+    /// At `DOCKER_HOST`, or where engines usually are. Only an engine whose files we can reach will do.
+    pub fn of_environment() -> io::Result<Self> {
+        let host = std::env::var_os("DOCKER_HOST").unwrap_or_default();
+        let host = host.to_string_lossy();
+        let socket = match host.strip_prefix("unix://") {
+            Some(path) => path,
+            None if host.is_empty() => "/var/run/docker.sock",
+            None => return Err(io::Error::other(format!("`DOCKER_HOST={host}` is not on this machine"))),
+        };
+        Ok(Self { socket: socket.into() })
+    }
+
+    /// Makes an empty volume and says where its files are.
+    pub fn create_volume(&self, name: &str) -> io::Result<PathBuf> {
+        let made = self.ask("POST", "/volumes/create", Some(&json!({ "Name": name })))?;
+        let place = made["Mountpoint"].as_str().unwrap_or_default();
+        if place.is_empty() {
+            Err(io::Error::other("volume without a mount point"))
+        } else {
+            Ok(place.into())
+        }
+    }
+
+    /// Where the files of a volume are; `None` if there is no such volume.
+    pub fn volume(&self, name: &str) -> io::Result<Option<PathBuf>> {
+        match self.ask("GET", &format!("/volumes/{name}"), None) {
+            Ok(found) => Ok(found["Mountpoint"].as_str().map(PathBuf::from)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Removes a volume; it may be gone already.
+    pub fn remove_volume(&self, name: &str) -> io::Result<()> {
+        match self.ask("DELETE", &format!("/volumes/{name}?force=true"), None) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Process ids of the running containers that carry a label.
+    pub fn processes_with_label(&self, label: &str) -> io::Result<Vec<u32>> {
+        // Braces, brackets and quotes have to be escaped in a URL.
+        let filter = format!("%7B%22label%22%3A%5B%22{label}%22%5D%7D");
+        let listed = self.ask("GET", &format!("/containers/json?filters={filter}"), None)?;
+        let ids = listed.as_array().into_iter().flatten().filter_map(|container| container["Id"].as_str());
+        let mut found = Vec::new();
+        for id in ids {
+            // It may have ended since it was listed.
+            let Ok(container) = self.ask("GET", &format!("/containers/{id}/json"), None) else { continue };
+            let pid = container["State"]["Pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+            found.extend(pid.filter(|pid| *pid > 0));
+        }
+        Ok(found)
+    }
+
+    /// One request of HTTP/1.0, so that the answer ends where the connection does.
+    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> io::Result<Value> {
+        let mut stream = UnixStream::connect(&self.socket)?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.0\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(body.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        let status = head.split(' ').nth(1).unwrap_or_default();
+        match status.chars().next() {
+            Some('2') if body.is_empty() => Ok(Value::Null),
+            Some('2') => serde_json::from_str(body).map_err(io::Error::other),
+            _ if status == "404" => Err(io::Error::new(io::ErrorKind::NotFound, body.trim().to_owned())),
+            _ => Err(io::Error::other(format!("{method} {path}: {status} {}", body.trim()))),
+        }
+    }
+}

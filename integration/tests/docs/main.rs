@@ -1,0 +1,84 @@
+//! What the documents tell people to type works.
+//!
+//! A fenced block marked `sh run` is run, as it stands, on a host that was prepared for it: a volume
+//! `shop-data` with files and a store of its own. The blocks of one document run one after the other. In
+//! every other block that may be for a shell (marked `sh` or `console`, or not at all) each `backupctl` line
+//! must name a verb and flags that the real program has.
+
+mod blocks;
+mod host;
+mod lines;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use blocks::{Block, blocks};
+use integration::programs::built;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("integration lies in the workspace").to_path_buf()
+}
+
+/// The front door and everything in docs/.
+fn documents() -> BTreeMap<String, Vec<Block>> {
+    let mut paths = vec![root().join("README.md")];
+    for entry in std::fs::read_dir(root().join("docs")).expect("docs is a folder") {
+        paths.push(entry.expect("docs can be listed").path());
+    }
+    let documents = paths.into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "md"));
+    documents
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).expect("a document is text");
+            let name = path.strip_prefix(root()).unwrap_or(&path).display().to_string();
+            (name, blocks(&text))
+        })
+        .collect()
+}
+
+#[test]
+fn every_line_names_a_verb_and_flags_that_exist() {
+    let program = built("backupctl").unwrap();
+    let mut broken = Vec::new();
+    let mut seen = 0;
+    for (name, blocks) in documents() {
+        for block in blocks.iter().filter(|block| block.is_shell()) {
+            for line in lines::commands(&block.text) {
+                seen += 1;
+                if let Err(why) = lines::check(&program, &line) {
+                    broken.push(format!("{name}:{}: `{}`: {why}", block.line, line.join(" ")));
+                }
+            }
+        }
+    }
+    assert!(seen > 10, "the documents hold {seen} commands: are their blocks still marked `sh`?");
+    assert!(broken.is_empty(), "mend the document or the program:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn blocks_that_are_marked_to_run_do() {
+    let mut ran = 0;
+    for (name, blocks) in documents() {
+        let run: Vec<_> = blocks.iter().filter(|block| block.is_run()).collect();
+        if run.is_empty() {
+            continue;
+        }
+        let host = host::Prepared::new().expect("prepare a host: a Docker engine on this machine, and root");
+        for block in run {
+            let mut shell = Command::new("bash");
+            shell.args(["-euo", "pipefail", "-c", &block.text]);
+            let done = host.run(shell).expect("run bash");
+            let [out, said] =
+                [done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            assert!(
+                done.status.success(),
+                "{name}:{}: {}\n{}{out}{said}",
+                block.line,
+                done.status,
+                block.text
+            );
+            ran += 1;
+        }
+    }
+    assert!(ran > 0, "no document has a block marked `sh run`");
+}
