@@ -49,6 +49,22 @@ pub struct SettingsFile {
     pub helper_memory_bytes: Option<u64>,
 }
 
+impl SettingsFile {
+    /// What `self` says, and what `other` says where `self` says nothing.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            store: self.store.or(other.store),
+            host: self.host.or(other.host),
+            state: self.state.or(other.state),
+            docker: self.docker.or(other.docker),
+            level: self.level.or(other.level),
+            workers: self.workers.or(other.workers),
+            helper_memory_bytes: self.helper_memory_bytes.or(other.helper_memory_bytes),
+        }
+    }
+}
+
 const TOP: [&str; 5] = ["store", "host", "state", "docker", "effort"];
 const EFFORT: [&str; 3] = ["level", "workers", "helper_memory"];
 

@@ -49,7 +49,8 @@ pub struct RestorePlan {
     pub stops: Vec<PlannedStop>,
     pub warnings: Vec<String>,
     #[serde(skip)]
-    _private: (),
+    #[expect(dead_code, reason = "types only; replaced by the use case")]
+    steps: Vec<String>,
 }
 
 pub async fn plan_restore(_host: &Host, _request: &RestoreRequest) -> Result<RestorePlan, Failure> {
