@@ -21,8 +21,8 @@ use crate::session::{Ending, Session};
 
 /// Take a tour on your own Docker: back up, destroy, restore, compare
 ///
-/// Makes a small volume and a store in a temporary folder, and removes both in the end, also when it is
-/// interrupted. Nothing else is touched: your own volumes, store and settings stay out of it.
+/// Makes a small volume and a store in a temporary folder, and removes both in the end, also after a
+/// failure or Ctrl-C. Nothing else is touched: your own volumes, store and settings stay out of it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 

@@ -31,7 +31,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "from_host")]
     all_hosts: bool,
 
-    /// Of this host
+    /// Of HOST instead of this one
     #[arg(long, value_name = "HOST")]
     from_host: Option<HostName>,
 

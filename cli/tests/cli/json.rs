@@ -8,7 +8,8 @@ use crate::place::Place;
 fn a_command_that_fails_prints_one_error_event_on_stdout() {
     let place = Place::new();
     for verb in [&["snapshots"][..], &["backup", "db"], &["ls", "db@1"], &["runs"]] {
-        let args: Vec<&str> = ["--json", "--config", "/nowhere/b.toml"].into_iter().chain(verb.iter().copied()).collect();
+        let args: Vec<&str> =
+            ["--json", "--config", "/nowhere/b.toml"].into_iter().chain(verb.iter().copied()).collect();
         let gave = place.run(&args);
         assert_eq!(gave.code, 10, "{verb:?}");
         let event: Value = serde_json::from_str(&gave.stdout).unwrap();

@@ -4,6 +4,8 @@
 //! not there. Snapshots of outputs lie in `snapshots/`; `INSTA_UPDATE=always cargo test -p backupctl`
 //! writes them anew after a change that is meant.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod help;
 mod json;
 mod pages;

@@ -27,7 +27,11 @@ fn a_flag_comes_before_the_environment() {
     let place = Place::new();
     let gave = place.run(&["--host", "not a name", "snapshots"]);
     assert_eq!(gave.code, 2);
-    assert!(gave.stderr.starts_with("error: name of this host: `not a name` is not a host name"), "{}", gave.stderr);
+    assert!(
+        gave.stderr.starts_with("error: name of this host: `not a name` is not a host name"),
+        "{}",
+        gave.stderr
+    );
     let output = place.backupctl().args(["snapshots"]).env("BACKUPD_HOST", "a/b").output().unwrap();
     let gave = place.gave(output);
     assert!(gave.stderr.starts_with("error: name of this host: `a/b` is not a host name"), "{}", gave.stderr);
