@@ -155,9 +155,8 @@ impl Screen {
         if self.stdout_is_content.load(Ordering::Relaxed) {
             self.stderr(&text);
         } else {
-            let mut out = io::stdout();
             // Whoever read the events went away; the exit code still tells how it ended.
-            drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+            drop(put(io::stdout(), &text));
         }
     }
 
@@ -178,7 +177,10 @@ impl Screen {
         };
         let teller = Teller::new(manner, self.paint_of(2), self.manners.quiet, self.clock.elapsed());
         let to_stdout = self.manners.json && !self.stdout_is_content.load(Ordering::Relaxed);
-        Telling::begin(teller, manner, to_stdout, Arc::clone(&self.clock), cancel)
+        let write = move |text: &str| {
+            if to_stdout { put(io::stdout(), text) } else { put(io::stderr(), text) }.is_ok()
+        };
+        Telling::begin(teller, manner, write, Arc::clone(&self.clock), cancel)
     }
 
     /// From now on stdout carries a file's or a list's bytes, so no event may stand between them.
@@ -192,8 +194,7 @@ impl Screen {
     }
 
     fn content(&self, text: &str) -> Result<(), Failure> {
-        let mut out = io::stdout();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        match put(io::stdout(), text) {
             // Whoever read the result went away; what was done is done, and the exit code tells it.
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             written => written.map_err(|e| Failure::failed("write to stdout").because(e)),
@@ -210,8 +211,12 @@ impl Screen {
 
     fn stderr(&self, text: &str) {
         // Nobody listens on stderr; the exit code still tells how it ended.
-        drop(io::stderr().write_all(text.as_bytes()));
+        drop(put(io::stderr(), text));
     }
+}
+
+fn put(mut stream: impl Write, text: &str) -> io::Result<()> {
+    stream.write_all(text.as_bytes()).and_then(|()| stream.flush())
 }
 
 /// `error: what: cause`, then `  hint: next command`.

@@ -2,7 +2,6 @@
 //! a stopped pager must never hold up a backup.
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -79,11 +78,11 @@ impl Voice {
 }
 
 impl Telling {
-    /// Starts to write to stdout (events) or stderr (all else).
+    /// Starts to write through `write`, which says whether anybody still reads.
     pub(crate) fn begin(
         teller: Teller,
         manner: Manner,
-        to_stdout: bool,
+        write: impl FnMut(&str) -> bool + Send + 'static,
         clock: Arc<dyn Clock>,
         cancel: Arc<Cancel>,
     ) -> Self {
@@ -91,7 +90,7 @@ impl Telling {
         let theirs = Arc::clone(&shared);
         let spawned = std::thread::Builder::new()
             .name("progress".to_owned())
-            .spawn(move || write_all(&theirs, teller, manner, to_stdout, &*clock));
+            .spawn(move || write_all(&theirs, teller, manner, write, &*clock));
         // Without the thread the deed itself goes on; it is only silent.
         Self { shared, cancel, writer: spawned.ok() }
     }
@@ -131,7 +130,13 @@ impl Watch for Telling {
     }
 }
 
-fn write_all(shared: &Shared, mut teller: Teller, manner: Manner, to_stdout: bool, clock: &dyn Clock) {
+fn write_all(
+    shared: &Shared,
+    mut teller: Teller,
+    manner: Manner,
+    mut write: impl FnMut(&str) -> bool,
+    clock: &dyn Clock,
+) {
     let pause = manner.pause().min(Duration::from_millis(200));
     let mut open = true;
     loop {
@@ -162,7 +167,7 @@ fn write_all(shared: &Shared, mut teller: Teller, manner: Manner, to_stdout: boo
         }
         if open && !text.is_empty() {
             // Whoever read this went away; the deed goes on, and its exit code still tells.
-            open = if to_stdout { put(io::stdout(), &text) } else { put(io::stderr(), &text) };
+            open = write(&text);
         }
         if ended {
             return;
@@ -170,6 +175,82 @@ fn write_all(shared: &Shared, mut teller: Teller, manner: Manner, to_stdout: boo
     }
 }
 
-fn put(mut stream: impl io::Write, text: &str) -> bool {
-    stream.write_all(text.as_bytes()).and_then(|()| stream.flush()).is_ok()
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use engine::adapter::clock::SystemClock;
+    use engine::usecase::watch::Progress;
+
+    use super::*;
+    use crate::screen::paint::Paint;
+
+    fn begin(manner: Manner, write: impl FnMut(&str) -> bool + Send + 'static) -> Telling {
+        let clock = Arc::new(SystemClock::start());
+        let teller = Teller::new(manner, Paint::OFF, false, clock.elapsed());
+        Telling::begin(teller, manner, write, clock, Arc::default())
+    }
+
+    /// All that was written, and the warnings that were heard.
+    fn told(manner: Manner, all: Vec<Told>) -> (String, Vec<String>) {
+        let written = Arc::new(Mutex::new(String::new()));
+        let theirs = Arc::clone(&written);
+        let telling = begin(manner, move |text| {
+            theirs.lock().unwrap().push_str(text);
+            true
+        });
+        all.into_iter().for_each(|one| telling.tell(one));
+        let warned = telling.end();
+        let written = written.lock().unwrap().clone();
+        (written, warned)
+    }
+
+    #[test]
+    fn everything_is_written_in_order_before_the_end() {
+        let all = vec![Told::Step("one".into()), Told::Warning("oh".into()), Told::Step("two".into())];
+        let (written, warned) = told(Manner::Lines, all.clone());
+        assert_eq!((written.as_str(), warned), ("one\nwarning: oh\ntwo\n", vec!["oh".to_owned()]));
+        let (written, _warned) = told(Manner::Terminal { width: 40 }, all);
+        assert!(written.ends_with("\r\x1b[2Ktwo\r\x1b[2K"), "{written:?}");
+    }
+
+    #[test]
+    fn a_stream_that_takes_nothing_holds_nobody_up_and_little_memory() {
+        let (go_on, wait) = mpsc::channel::<()>();
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let theirs = Arc::clone(&written);
+        let telling = begin(Manner::Lines, move |text| {
+            // Stands still, as a stopped pager does, until the test lets it go on.
+            drop(wait.recv());
+            theirs.lock().unwrap().push(text.to_owned());
+            true
+        });
+        for n in 0..5 * WAITING_MAX {
+            telling.tell(Told::Warning(format!("{n}")));
+            telling.tell(Told::Progress(Progress::default()));
+        }
+        assert!(telling.shared.heard().waiting.len() <= WAITING_MAX);
+        drop(go_on);
+        let warned = telling.end();
+        assert!(warned.len() <= WAITING_MAX);
+        let all = written.lock().unwrap().concat();
+        assert!(all.starts_with("warning: 0\n"), "{}", &all[..40]);
+        assert!(
+            all.ends_with("warning: more was said than could be written here\n"),
+            "what is left out is said"
+        );
+    }
+
+    #[test]
+    fn a_voice_speaks_while_somebody_writes_and_is_silent_afterwards() {
+        let voice = Voice::default();
+        voice.say("nobody is there");
+        let (send, written) = mpsc::channel();
+        let telling = begin(Manner::Lines, move |text| send.send(text.to_owned()).is_ok());
+        telling.lend(&voice);
+        voice.say("stopping");
+        telling.end();
+        voice.say("nobody is there any more");
+        assert_eq!(written.iter().collect::<String>(), "stopping\n");
+    }
 }
