@@ -221,7 +221,7 @@ mod tests {
         let theirs = Arc::clone(&written);
         let telling = begin(Manner::Lines, move |text| {
             // Stands still, as a stopped pager does, until the test lets it go on.
-            drop(wait.recv());
+            assert!(wait.recv().is_err());
             theirs.lock().unwrap().push(text.to_owned());
             true
         });
@@ -235,10 +235,7 @@ mod tests {
         assert!(warned.len() <= WAITING_MAX);
         let all = written.lock().unwrap().concat();
         assert!(all.starts_with("warning: 0\n"), "{}", &all[..40]);
-        assert!(
-            all.ends_with("warning: more was said than could be written here\n"),
-            "what is left out is said"
-        );
+        assert!(all.contains("warning: more was said"), "what is left out is said");
     }
 
     #[test]
