@@ -10,3 +10,4 @@
 
 pub mod complaint;
 pub mod settings;
+mod values;

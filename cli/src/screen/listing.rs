@@ -37,7 +37,12 @@ impl<'a> Listing<'a> {
             format!("{}\n", text())
         };
         self.printed += 1;
-        self.screen.noted(self.out.write_all(line.as_bytes()))
+        let mut written = self.out.write_all(line.as_bytes());
+        if self.screen.stdout_is_terminal() {
+            // Somebody watches, and the next match may be far away.
+            written = written.and_then(|()| self.out.flush());
+        }
+        self.screen.noted(written)
     }
 
     /// Ends the list; only after all of it was found.

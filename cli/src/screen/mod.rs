@@ -169,18 +169,22 @@ impl Screen {
 
     /// Listens to a use case.
     pub(crate) fn listen(&self, cancel: Arc<Cancel>) -> Telling {
-        let drawn = self.around.terminals[2] && self.around.term.as_deref() != Some("dumb");
-        let manner = match self.around.width {
-            _ if self.manners.json => Manner::Json,
-            Some(width) if drawn => Manner::Terminal { width },
-            _ => Manner::Lines,
-        };
+        let manner = self.manner();
         let teller = Teller::new(manner, self.paint_of(2), self.manners.quiet, self.clock.elapsed());
         let to_stdout = self.manners.json && !self.stdout_is_content.load(Ordering::Relaxed);
         let write = move |text: &str| {
             if to_stdout { put(io::stdout(), text) } else { put(io::stderr(), text) }.is_ok()
         };
         Telling::begin(teller, manner, write, Arc::clone(&self.clock), cancel)
+    }
+
+    fn manner(&self) -> Manner {
+        let drawn = self.around.terminals[2] && self.around.term.as_deref() != Some("dumb");
+        match self.around.width {
+            _ if self.manners.json => Manner::Json,
+            Some(width) if drawn => Manner::Terminal { width },
+            Some(_) | None => Manner::Lines,
+        }
     }
 
     /// From now on stdout carries a file's or a list's bytes, so no event may stand between them.
@@ -243,7 +247,42 @@ fn merge(into: &mut Value, from: Value) {
 mod tests {
     use engine::failure::Class;
 
+    use engine::adapter::clock::SystemClock;
+
     use super::*;
+
+    fn screen(terminals: [bool; 3], term: &str, json: bool) -> Screen {
+        let around = Surroundings {
+            terminals,
+            width: Some(80),
+            no_color: None,
+            term: Some(term.into()),
+            zone: TimeZone::UTC,
+        };
+        Screen::new(around, Manners { json, quiet: false }, Arc::new(SystemClock::start()))
+    }
+
+    #[test]
+    fn a_line_is_drawn_only_where_stderr_is_a_terminal_that_can() {
+        for (terminals, term, json, want) in [
+            ([true; 3], "xterm", false, Manner::Terminal { width: 80 }),
+            ([false, false, true], "xterm", false, Manner::Terminal { width: 80 }),
+            ([true, true, false], "xterm", false, Manner::Lines),
+            ([true; 3], "dumb", false, Manner::Lines),
+            ([true; 3], "xterm", true, Manner::Json),
+            ([false; 3], "xterm", true, Manner::Json),
+        ] {
+            assert_eq!(screen(terminals, term, json).manner(), want, "{terminals:?} {term} {json}");
+        }
+    }
+
+    #[test]
+    fn tables_are_cut_and_coloured_only_where_stdout_is_a_terminal() {
+        let to_pipe = screen([true, false, true], "xterm", false);
+        assert_eq!((to_pipe.width(), to_pipe.paint()), (None, Paint::OFF));
+        let to_terminal = screen([false, true, false], "xterm", false);
+        assert_eq!((to_terminal.width(), to_terminal.paint()), (Some(80), Paint::ON));
+    }
 
     #[test]
     fn an_error_says_what_and_the_next_command_on_two_lines() {

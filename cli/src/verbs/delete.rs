@@ -49,14 +49,16 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
         screen.event("plan", fields(&plan)?);
     } else if args.dry_run {
         screen.result(&text)?;
-    } else if args.yes {
-        screen.say(&text);
-    } else {
-        screen.show(&text);
     }
     refuse_newest(&plan, args.even_newest)?;
     if args.dry_run {
         return Ok(Ending::Done);
+    }
+    // Also with `-q` and `--json`, unless agreed beforehand: nobody agrees to what they have not seen.
+    if args.yes {
+        screen.say(&text);
+    } else {
+        screen.show(&text);
     }
     let snapshot = plan.snapshot.clone();
     let shown = plain::line(&snapshot).into_owned();

@@ -171,7 +171,7 @@ impl Tour<'_> {
             accept_partial: false,
         };
         let plan = plan_restore(&self.host, &request).await?;
-        self.shows(&super::restore::plan_text(&plan, self.session.screen.zone()))?;
+        self.shows(&super::restore::plan_text(&plan, None, self.session.screen.zone()))?;
         let telling = self.session.attend()?;
         let result = restore(&self.host, plan, &telling).await;
         telling.end();

@@ -76,17 +76,20 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     let request = request(args, session)?;
     let host = if args.dry_run { session.open().await? } else { session.open_to_write().await? };
     let plan = plan_restore(&host, &request).await?;
-    let text = plan_text(&plan, screen.zone());
+    let text = plan_text(&plan, args.from_host.as_ref(), screen.zone());
     if screen.is_json() {
         screen.event("plan", fields(&plan)?);
     } else if args.dry_run {
         screen.result(&text)?;
-    } else {
-        // Also with `-q`, unless agreed beforehand: nobody should agree to what they have not seen.
-        if args.yes { screen.say(&text) } else { screen.show(&text) }
     }
     if args.dry_run {
         return Ok(Ending::Done);
+    }
+    // Also with `-q` and `--json`, unless agreed beforehand: nobody agrees to what they have not seen.
+    if args.yes {
+        screen.say(&text);
+    } else {
+        screen.show(&text);
     }
     screen.confirm(&question(&plan), &format!("restore `{}`", plan.target), args.yes)?;
     let telling = session.attend()?;
@@ -161,8 +164,8 @@ fn question(plan: &RestorePlan) -> String {
 }
 
 /// The plan as people read it.
-pub(crate) fn plan_text(plan: &RestorePlan, zone: &TimeZone) -> String {
-    PlanText::of(plan).text(zone)
+pub(crate) fn plan_text(plan: &RestorePlan, from_host: Option<&HostName>, zone: &TimeZone) -> String {
+    PlanText::of(plan, from_host).text(zone)
 }
 
 /// What was done.

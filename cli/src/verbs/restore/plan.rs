@@ -2,6 +2,7 @@
 
 use engine::format::manifest::Consistency;
 use engine::usecase::restore::{PlannedStop, RestorePlan};
+use engine::words::HostName;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -12,6 +13,7 @@ use crate::verbs::snapshots::consistency;
 #[derive(Debug, Clone)]
 pub(super) struct PlanText<'a> {
     snapshot: &'a str,
+    from_host: Option<&'a HostName>,
     taken_at: Timestamp,
     age_seconds: i64,
     why: &'a str,
@@ -32,10 +34,11 @@ pub(super) struct PlanText<'a> {
 }
 
 impl<'a> PlanText<'a> {
-    /// Of the plan that will be executed.
-    pub(super) fn of(plan: &'a RestorePlan) -> Self {
+    /// Of the plan that will be executed; `from_host` is the other host that was asked for.
+    pub(super) fn of(plan: &'a RestorePlan, from_host: Option<&'a HostName>) -> Self {
         Self {
             snapshot: &plan.snapshot,
+            from_host,
             taken_at: plan.taken_at,
             age_seconds: plan.age_seconds,
             why: &plan.why,
@@ -60,6 +63,9 @@ impl<'a> PlanText<'a> {
     pub(super) fn text(&self, zone: &TimeZone) -> String {
         let mut out = format!("restore {} into {}\n", plain::line(self.snapshot), plain::line(self.target));
         let mut line = |name: &str, text: String| out += &format!("  {name:<9} {text}\n");
+        if let Some(host) = self.from_host {
+            line("host", format!("{host}, another one than this"));
+        }
         let proven = match self.proven_at {
             Some(at) => format!("proven {}", units::moment_with_zone(at, zone)),
             None => "not proven yet".to_owned(),
@@ -124,6 +130,7 @@ mod tests {
     fn plan<'a>(stops: &'a [PlannedStop], warnings: &'a [String]) -> PlanText<'a> {
         PlanText {
             snapshot: "db-data@42",
+            from_host: None,
             taken_at: "2026-11-20T13:00:05Z".parse().unwrap(),
             age_seconds: 75_600,
             why: "the newest at or before 2026-11-20 14:00",
@@ -170,7 +177,9 @@ restore db-data@42 into db-data
 
     #[test]
     fn a_plan_into_a_new_volume_replaces_nothing() {
+        let old_vm: HostName = "old-vm".parse().unwrap();
         let new = PlanText {
+            from_host: Some(&old_vm),
             target: "look",
             target_exists: false,
             creates_volume: true,
@@ -182,6 +191,7 @@ restore db-data@42 into db-data
         };
         let want = "\
 restore db-data@42 into look
+  host      old-vm, another one than this
   taken     2026-11-20 13:00:05 +00:00 (21 h ago), idle, proven 2026-11-21 02:00:00 +00:00
   chosen    the newest at or before 2026-11-20 14:00
   target    look does not exist and is created
