@@ -173,3 +173,35 @@ fn log_to_stderr(with_time: bool) {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false);
     if with_time { log.init() } else { log.without_time().init() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+
+    #[test]
+    fn the_supervisor_hears_each_change_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let heard = || {
+            let mut bytes = [0; 200];
+            let length = socket.recv(&mut bytes).ok()?;
+            Some(String::from_utf8_lossy(&bytes[..length]).into_owned())
+        };
+        let supervisor = Supervisor::at(Some(path.into()));
+        let away = Failure::failed("ask docker\nREADY=0");
+        let mut known = None;
+        for (failed, want) in [
+            (Some(&away), Some("READY=1\nSTATUS=cannot look: ask docker\\nREADY=0")),
+            (Some(&away), None),
+            (None, Some("READY=1\nSTATUS=nothing is left of dead runs")),
+            (None, None),
+        ] {
+            tell_change(failed, &mut known, &supervisor);
+            assert_eq!(heard().as_deref(), want);
+        }
+    }
+}

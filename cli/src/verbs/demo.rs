@@ -59,7 +59,9 @@ async fn visit(place: &Place, session: &Session) -> Result<serde_json::Value, Fa
     let removed = match uproot(&tour.host, tour.volume).await {
         Err(failure) if failure.class == Class::NotFound => Ok(()),
         Err(failure) if toured.is_err() => {
-            session.screen.warn(&format!("remove it by hand: `docker volume rm {}`: {failure}", tour.volume));
+            session
+                .screen
+                .warn(&format!("if `{0}` is there, `docker volume rm {0}`: {failure}", tour.volume));
             Ok(())
         }
         other => other,
