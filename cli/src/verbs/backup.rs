@@ -1,0 +1,174 @@
+//! `backupctl backup`.
+
+use engine::failure::{Class, Failure};
+use engine::usecase::backup::{BackupReport, BackupRequest, backup};
+use engine::usecase::host::Host;
+use engine::words::SourceName;
+use serde_json::json;
+
+use crate::screen::{fields, plain, units};
+use crate::session::{Ending, Session};
+
+/// Back sources up now, one after another
+///
+/// What did not change since the last snapshot is neither read nor sent again. Containers go on running;
+/// the snapshot says whether any of them could write meanwhile.
+///
+/// Ends with the worst exit code of all sources: 3 when a snapshot was made but lacks files that could not
+/// be read.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  backupctl backup db-data
+  backupctl backup db-data web:/var/lib/app")]
+pub(crate) struct Args {
+    /// A volume, or `CONTAINER:/MOUNT/POINT`
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<SourceName>,
+}
+
+pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
+    let host = session.open_to_write().await?;
+    let mut classes = Vec::new();
+    for source in &args.sources {
+        match one(&host, source, session).await {
+            Ok(Ending::Done) => {}
+            Ok(Ending::With(class)) => classes.push(class),
+            Err(failure) => {
+                session.screen.failure(&failure, json!({ "source": source }));
+                classes.push(failure.class);
+                if failure.class == Class::Interrupted {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(worst(&classes).map_or(Ending::Done, Ending::With))
+}
+
+async fn one(host: &Host, source: &SourceName, session: &Session) -> Result<Ending, Failure> {
+    session.still_wanted()?;
+    let telling = session.attend()?;
+    let request = BackupRequest { source: source.clone(), by_hand: true };
+    let result = backup(host, &request, &telling).await;
+    let heard = telling.end();
+    let report = result?;
+    for warning in report.warnings.iter().filter(|warning| !heard.contains(warning)) {
+        session.screen.warn(warning);
+    }
+    if report.partial {
+        session.screen.warn(&format!(
+            "`{0}` is partial: some of it could not be read; `backupctl show {0}` says what",
+            report.snapshot
+        ));
+    }
+    if session.screen.is_json() {
+        session.screen.event("done", fields(&report)?);
+    } else {
+        session.screen.result(&text(&report))?;
+    }
+    Ok(if report.partial { Ending::With(Class::Partial) } else { Ending::Done })
+}
+
+/// An interruption ends everything; different failures together are a failure; partial is the least.
+fn worst(classes: &[Class]) -> Option<Class> {
+    if classes.contains(&Class::Interrupted) {
+        return Some(Class::Interrupted);
+    }
+    let mut failures = classes.iter().filter(|class| **class != Class::Partial);
+    match failures.next() {
+        Some(first) if failures.all(|other| other == first) => Some(*first),
+        Some(_) => Some(Class::Failed),
+        None => classes.first().copied(),
+    }
+}
+
+/// One line that says what was done.
+pub(crate) fn text(report: &BackupReport) -> String {
+    let kind = match report.kind {
+        engine::format::manifest::SnapshotKind::Full => "full",
+        engine::format::manifest::SnapshotKind::Incremental => "incremental",
+    };
+    let frozen = if report.freeze_seconds > 0.0 {
+        format!(", frozen for {}", units::seconds(report.freeze_seconds))
+    } else {
+        String::new()
+    };
+    format!(
+        "{}  {kind}{}, {}, {}, sent {} in {}{frozen}\n",
+        plain::line(&report.snapshot),
+        if report.partial { ", partial" } else { "" },
+        units::counted(report.files, "file", "files"),
+        units::bytes(report.bytes),
+        units::bytes(report.sent_bytes),
+        units::seconds(report.seconds),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::format::manifest::SnapshotKind;
+
+    use super::*;
+
+    fn report() -> BackupReport {
+        BackupReport {
+            snapshot: "db-data@42".into(),
+            source: "db-data".into(),
+            kind: SnapshotKind::Incremental,
+            files: 1234,
+            bytes: 5 << 30,
+            sent_bytes: 3 << 20,
+            freeze_seconds: 0.0,
+            seconds: 8.25,
+            warnings: vec!["`x` vanished".into()],
+            partial: false,
+            entries: 1300,
+            run: "00112233445566aa".into(),
+        }
+    }
+
+    #[test]
+    fn one_line_says_what_was_done() {
+        assert_eq!(text(&report()), "db-data@42  incremental, 1,234 files, 5.0 GiB, sent 3.0 MiB in 8.2 s\n");
+        let frozen =
+            BackupReport { freeze_seconds: 1.5, partial: true, kind: SnapshotKind::Full, ..report() };
+        assert_eq!(
+            text(&frozen),
+            "db-data@42  full, partial, 1,234 files, 5.0 GiB, sent 3.0 MiB in 8.2 s, frozen for 1.5 s\n"
+        );
+    }
+
+    #[test]
+    fn the_done_event_carries_the_fixed_fields() {
+        let value = fields(&report()).unwrap();
+        for (field, want) in [
+            ("snapshot", json!("db-data@42")),
+            ("source", json!("db-data")),
+            ("kind", json!("incremental")),
+            ("files", json!(1234)),
+            ("bytes", json!(5_368_709_120_u64)),
+            ("sent_bytes", json!(3_145_728)),
+            ("freeze_seconds", json!(0.0)),
+            ("seconds", json!(8.25)),
+            ("warnings", json!(["`x` vanished"])),
+            ("partial", json!(false)),
+        ] {
+            assert_eq!(value[field], want, "{field}");
+        }
+    }
+
+    #[test]
+    fn the_worst_exit_code_wins() {
+        use Class::{Busy, Failed, Interrupted, NotFound, Partial};
+        for (classes, want) in [
+            (&[][..], None),
+            (&[Partial], Some(Partial)),
+            (&[Partial, Busy], Some(Busy)),
+            (&[Busy, Busy], Some(Busy)),
+            (&[Busy, NotFound], Some(Failed)),
+            (&[Failed, Interrupted], Some(Interrupted)),
+        ] {
+            assert_eq!(worst(classes), want, "{classes:?}");
+        }
+    }
+}

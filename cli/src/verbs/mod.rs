@@ -1,0 +1,79 @@
+//! What people can ask for, one verb a file: the arguments first, then what is done with them.
+
+mod backup;
+mod cancel;
+mod cat;
+mod catalog;
+mod completions;
+mod delete;
+mod demo;
+mod diff;
+mod doctor;
+mod entry;
+mod export;
+mod find;
+mod ls;
+mod man;
+mod restore;
+mod runs;
+mod show;
+mod snapshots;
+mod undelete;
+mod values;
+mod verify;
+
+use clap::Subcommand;
+use engine::failure::Failure;
+
+use crate::session::{Ending, Session};
+
+/// The verbs, in the order in which people meet them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Demo(demo::Args),
+    Doctor(doctor::Args),
+    Backup(backup::Args),
+    Snapshots(snapshots::Args),
+    Restore(restore::Args),
+    Show(show::Args),
+    Ls(ls::Args),
+    Cat(cat::Args),
+    Find(find::Args),
+    Diff(diff::Args),
+    Export(export::Args),
+    Verify(verify::Args),
+    Delete(delete::Args),
+    Undelete(undelete::Args),
+    Runs(runs::Args),
+    Cancel(cancel::Args),
+    Catalog(catalog::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+impl Verb {
+    /// Does it.
+    pub(crate) async fn run(&self, session: &Session) -> Result<Ending, Failure> {
+        match self {
+            Self::Demo(args) => Box::pin(demo::run(args, session)).await,
+            Self::Doctor(args) => Box::pin(doctor::run(args, session)).await,
+            Self::Backup(args) => Box::pin(backup::run(args, session)).await,
+            Self::Snapshots(args) => Box::pin(snapshots::run(args, session)).await,
+            Self::Restore(args) => Box::pin(restore::run(args, session)).await,
+            Self::Show(args) => Box::pin(show::run(args, session)).await,
+            Self::Ls(args) => Box::pin(ls::run(args, session)).await,
+            Self::Cat(args) => Box::pin(cat::run(args, session)).await,
+            Self::Find(args) => Box::pin(find::run(args, session)).await,
+            Self::Diff(args) => Box::pin(diff::run(args, session)).await,
+            Self::Export(args) => Box::pin(export::run(args, session)).await,
+            Self::Verify(args) => Box::pin(verify::run(args, session)).await,
+            Self::Delete(args) => Box::pin(delete::run(args, session)).await,
+            Self::Undelete(args) => Box::pin(undelete::run(args, session)).await,
+            Self::Runs(args) => Box::pin(runs::run(args, session)).await,
+            Self::Cancel(args) => Box::pin(cancel::run(args, session)).await,
+            Self::Catalog(args) => Box::pin(catalog::run(args, session)).await,
+            Self::Completions(args) => completions::run(args, session),
+            Self::Man(args) => man::run(args, session),
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! `backupctl restore`: plan, print the plan, ask, do exactly what was printed.
+
+use archive::path::TreePath;
+use engine::failure::{Class, Failure};
+use engine::usecase::restore::{RestorePlan, RestoreReport, RestoreRequest, plan_restore, restore};
+use engine::words::{HostName, Number, SourceName};
+use jiff::tz::TimeZone;
+
+use super::values::tree_path;
+use crate::screen::{fields, plain, units};
+use crate::session::{Ending, Session};
+use crate::when;
+
+mod plan;
+
+use plan::PlanText;
+
+/// Bring a source back, whole or in part
+///
+/// Without `--at` or `--snapshot` the newest snapshot is taken. The plan is printed first: which snapshot,
+/// what it replaces, which containers stop and start again. Nothing changes before you agree.
+///
+/// In place, the new content is unpacked and checked beside the old one and then put in its place at once:
+/// an interrupted restore leaves the old content or the new, never a mix. A volume that is gone is made
+/// again with its driver, options and labels.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  backupctl restore db-data --dry-run
+  backupctl restore db-data --at yesterday
+  backupctl restore db-data --at \"2026-11-20 14:00\" --into db-data-look
+  backupctl restore db-data --snapshot 42 --path etc/app.conf --yes
+  backupctl restore db-data --from-host old-vm")]
+pub(crate) struct Args {
+    /// A volume, or `CONTAINER:/MOUNT/POINT`
+    source: SourceName,
+
+    /// The newest snapshot taken at or before T: `2026-11-20T14:00`, `2026-11-20`, `yesterday`, `2h ago`, `3d`
+    #[arg(long, value_name = "T", conflicts_with = "snapshot")]
+    at: Option<String>,
+
+    /// This snapshot: `42`, `SOURCE@42` or `latest`
+    #[arg(long, value_name = "ID")]
+    snapshot: Option<String>,
+
+    /// Into a new volume of this name, leaving the source alone
+    #[arg(long, value_name = "NEW")]
+    into: Option<String>,
+
+    /// Only this file or folder; may be given several times
+    #[arg(long = "path", value_name = "P", value_parser = tree_path())]
+    paths: Vec<TreePath>,
+
+    /// From the snapshots of another host
+    #[arg(long, value_name = "HOST")]
+    from_host: Option<HostName>,
+
+    /// Print the plan and end
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Agree to the plan beforehand
+    #[arg(long)]
+    yes: bool,
+
+    /// Keep the content that is replaced, in a folder beside the new one
+    #[arg(long)]
+    keep_previous: bool,
+
+    /// Restore a snapshot that lacks files which could not be read
+    #[arg(long)]
+    accept_partial: bool,
+}
+
+pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
+    let screen = &session.screen;
+    let request = request(args, session)?;
+    let host = if args.dry_run { session.open().await? } else { session.open_to_write().await? };
+    let plan = plan_restore(&host, &request).await?;
+    let text = plan_text(&plan, args.from_host.as_ref(), screen.zone());
+    if screen.is_json() {
+        screen.event("plan", fields(&plan)?);
+    } else if args.dry_run {
+        screen.result(&text)?;
+    }
+    if args.dry_run {
+        return Ok(Ending::Done);
+    }
+    // Also with `-q` and `--json`, unless agreed beforehand: nobody agrees to what they have not seen.
+    if args.yes {
+        screen.say(&text);
+    } else {
+        screen.show(&text);
+    }
+    screen.confirm(&question(&plan), &format!("restore `{}`", plan.target), args.yes)?;
+    let telling = session.attend()?;
+    let result = restore(&host, plan, &telling).await;
+    let heard = telling.end();
+    let report = result?;
+    for warning in report.warnings.iter().filter(|warning| !heard.contains(warning)) {
+        screen.warn(warning);
+    }
+    if screen.is_json() {
+        screen.event("done", fields(&report)?);
+    } else {
+        screen.result(&done(&report))?;
+    }
+    Ok(Ending::Done)
+}
+
+fn request(args: &Args, session: &Session) -> Result<RestoreRequest, Failure> {
+    let usage = |e: &dyn std::fmt::Display| Failure::new(Class::Usage, e.to_string());
+    let at = match &args.at {
+        None => None,
+        Some(text) => {
+            let moment = when::parse(text, session.screen.now(), session.screen.zone());
+            Some(moment.map_err(|e| usage(&format!("--at: {e}")))?)
+        }
+    };
+    let number = match &args.snapshot {
+        None => None,
+        Some(text) => number(&args.source, text).map_err(|why| usage(&format!("--snapshot: {why}")))?,
+    };
+    Ok(RestoreRequest {
+        source: args.source.clone(),
+        host: args.from_host.clone(),
+        number,
+        at,
+        into: args.into.clone(),
+        paths: args.paths.clone(),
+        keep_previous: args.keep_previous,
+        accept_partial: args.accept_partial,
+    })
+}
+
+/// `42`, `@42`, `SOURCE@42`, `latest`: `None` is the newest.
+fn number(source: &SourceName, text: &str) -> Result<Option<Number>, String> {
+    let which = match text.rsplit_once('@') {
+        None | Some(("", _)) => text.trim_start_matches('@'),
+        Some((named, which)) if named == source.to_string() => which,
+        Some((named, _)) => {
+            return Err(format!(
+                "`{}` is a snapshot of `{}`, not of `{source}`",
+                text.escape_debug(),
+                named.escape_debug()
+            ));
+        }
+    };
+    if which == "latest" {
+        return Ok(None);
+    }
+    let number = which.parse().ok().and_then(Number::new);
+    number
+        .map(Some)
+        .ok_or_else(|| format!("`{}` is no snapshot; write `42` or `latest`", text.escape_debug()))
+}
+
+fn question(plan: &RestorePlan) -> String {
+    let (snapshot, target) = (plain::line(&plan.snapshot), plain::line(&plan.target));
+    if plan.in_place && plan.target_exists {
+        format!("Replace what is in `{target}` by `{snapshot}`?")
+    } else {
+        format!("Restore `{snapshot}` into `{target}`?")
+    }
+}
+
+/// The plan as people read it.
+pub(crate) fn plan_text(plan: &RestorePlan, from_host: Option<&HostName>, zone: &TimeZone) -> String {
+    PlanText::of(plan, from_host).text(zone)
+}
+
+/// What was done.
+pub(crate) fn done(report: &RestoreReport) -> String {
+    let mut out = format!(
+        "{} is in {}: {}, {}, {}, fetched {} in {}\n",
+        plain::line(&report.snapshot),
+        plain::line(&report.target),
+        units::counted(report.files, "file", "files"),
+        units::bytes(report.bytes),
+        if report.verified { "every byte checked" } else { "not checked" },
+        units::bytes(report.fetched_bytes),
+        units::seconds(report.seconds),
+    );
+    if !report.started.is_empty() {
+        out += &format!("started again: {}\n", plain::line(&report.started.join(", ")));
+    }
+    if let Some(previous) = &report.previous {
+        out += &format!("what was there before is kept in {}\n", plain::line(previous));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn report() -> RestoreReport {
+        RestoreReport {
+            snapshot: "db-data@42".into(),
+            target: "db-data".into(),
+            files: 1234,
+            bytes: 5 << 30,
+            fetched_bytes: 1 << 30,
+            verified: true,
+            seconds: 75.0,
+            entries: 1300,
+            run: "00112233445566aa".into(),
+            warnings: Vec::new(),
+            previous: Some(".backupd-previous".into()),
+            started: vec!["db".into(), "web\x1b[1m".into()],
+        }
+    }
+
+    #[test]
+    fn the_end_says_what_runs_again_and_what_was_kept() {
+        let want = "\
+db-data@42 is in db-data: 1,234 files, 5.0 GiB, every byte checked, fetched 1.0 GiB in 1 min 15 s
+started again: db, web\\u{1b}[1m
+what was there before is kept in .backupd-previous
+";
+        assert_eq!(done(&report()), want);
+        let bare = RestoreReport { previous: None, started: Vec::new(), ..report() };
+        assert_eq!(done(&bare).lines().count(), 1);
+    }
+
+    #[test]
+    fn the_done_event_carries_the_fixed_fields() {
+        let value = fields(&report()).unwrap();
+        for (field, want) in [
+            ("snapshot", json!("db-data@42")),
+            ("target", json!("db-data")),
+            ("files", json!(1234)),
+            ("bytes", json!(5_368_709_120_u64)),
+            ("fetched_bytes", json!(1_073_741_824)),
+            ("verified", json!(true)),
+            ("seconds", json!(75.0)),
+        ] {
+            assert_eq!(value[field], want, "{field}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_named_by_number_or_in_full() {
+        let source: SourceName = "db-data".parse().unwrap();
+        for (text, want) in [
+            ("42", Ok(Number::new(42))),
+            ("@42", Ok(Number::new(42))),
+            ("db-data@42", Ok(Number::new(42))),
+            ("latest", Ok(None)),
+            ("db-data@latest", Ok(None)),
+            ("0", Err("`0` is no snapshot; write `42` or `latest`")),
+            ("x@42", Err("`x@42` is a snapshot of `x`, not of `db-data`")),
+            ("yesterday", Err("`yesterday` is no snapshot; write `42` or `latest`")),
+        ] {
+            assert_eq!(number(&source, text), want.map_err(str::to_owned), "{text}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! A restore's plan as people read it before they agree.
+
+use engine::format::manifest::Consistency;
+use engine::usecase::restore::{PlannedStop, RestorePlan};
+use engine::words::HostName;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::screen::{plain, units};
+use crate::verbs::snapshots::consistency;
+
+/// What of a plan is printed.
+#[derive(Debug, Clone)]
+pub(super) struct PlanText<'a> {
+    snapshot: &'a str,
+    from_host: Option<&'a HostName>,
+    taken_at: Timestamp,
+    age_seconds: i64,
+    why: &'a str,
+    consistency: Consistency,
+    proven_at: Option<Timestamp>,
+    target: &'a str,
+    target_exists: bool,
+    creates_volume: bool,
+    in_place: bool,
+    replaces_entries: u64,
+    files: u64,
+    entries: u64,
+    bytes: u64,
+    fetch_bytes: u64,
+    free_bytes: Option<u64>,
+    stops: &'a [PlannedStop],
+    warnings: &'a [String],
+}
+
+impl<'a> PlanText<'a> {
+    /// Of the plan that will be executed; `from_host` is the other host that was asked for.
+    pub(super) fn of(plan: &'a RestorePlan, from_host: Option<&'a HostName>) -> Self {
+        Self {
+            snapshot: &plan.snapshot,
+            from_host,
+            taken_at: plan.taken_at,
+            age_seconds: plan.age_seconds,
+            why: &plan.why,
+            consistency: plan.consistency,
+            proven_at: plan.proven_at,
+            target: &plan.target,
+            target_exists: plan.target_exists,
+            creates_volume: plan.creates_volume,
+            in_place: plan.in_place,
+            replaces_entries: plan.replaces_entries,
+            files: plan.files,
+            entries: plan.entries,
+            bytes: plan.bytes,
+            fetch_bytes: plan.fetch_bytes,
+            free_bytes: plan.free_bytes,
+            stops: &plan.stops,
+            warnings: &plan.warnings,
+        }
+    }
+
+    /// Lines that answer, in this order: from when, why that one, into what, how much, who stops.
+    pub(super) fn text(&self, zone: &TimeZone) -> String {
+        let mut out = format!("restore {} into {}\n", plain::line(self.snapshot), plain::line(self.target));
+        let mut line = |name: &str, text: String| out += &format!("  {name:<9} {text}\n");
+        if let Some(host) = self.from_host {
+            line("host", format!("{host}, another one than this"));
+        }
+        let proven = match self.proven_at {
+            Some(at) => format!("proven {}", units::moment_with_zone(at, zone)),
+            None => "not proven yet".to_owned(),
+        };
+        line(
+            "taken",
+            format!(
+                "{} ({}), {}, {proven}",
+                units::moment_with_zone(self.taken_at, zone),
+                units::age(self.age_seconds),
+                consistency(self.consistency),
+            ),
+        );
+        line("chosen", plain::line(self.why).into_owned());
+        line("target", self.target());
+        line(
+            "content",
+            format!(
+                "{} and {} in all, {}; {} to fetch",
+                units::counted(self.files, "file", "files"),
+                units::counted(self.entries, "entry", "entries"),
+                units::bytes(self.bytes),
+                units::bytes(self.fetch_bytes),
+            ),
+        );
+        if let Some(free) = self.free_bytes {
+            line("space", format!("{} free", units::bytes(free)));
+        }
+        for stop in self.stops {
+            let what = format!("{} (image {})", plain::line(&stop.container), plain::line(&stop.image));
+            if stop.running {
+                line("stops", format!("{what}, and starts it again"));
+            } else {
+                line("leaves", format!("{what} stopped, as it is"));
+            }
+        }
+        for warning in self.warnings {
+            line("warning", plain::line(warning).into_owned());
+        }
+        out
+    }
+
+    fn target(&self) -> String {
+        let target = plain::line(self.target);
+        let replaced = units::counted(self.replaces_entries, "entry", "entries");
+        if self.creates_volume {
+            format!("{target} does not exist and is created")
+        } else if !self.target_exists {
+            format!("{target} does not exist")
+        } else if self.in_place && self.replaces_entries > 0 {
+            format!("{target} exists; {replaced} in it are replaced")
+        } else {
+            format!("{target} exists and is empty")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan<'a>(stops: &'a [PlannedStop], warnings: &'a [String]) -> PlanText<'a> {
+        PlanText {
+            snapshot: "db-data@42",
+            from_host: None,
+            taken_at: "2026-11-20T13:00:05Z".parse().unwrap(),
+            age_seconds: 75_600,
+            why: "the newest at or before 2026-11-20 14:00",
+            consistency: Consistency::Idle,
+            proven_at: None,
+            target: "db-data",
+            target_exists: true,
+            creates_volume: false,
+            in_place: true,
+            replaces_entries: 1300,
+            files: 1234,
+            entries: 1300,
+            bytes: 5 << 30,
+            fetch_bytes: 1 << 30,
+            free_bytes: Some(80 << 30),
+            stops,
+            warnings,
+        }
+    }
+
+    #[test]
+    fn a_plan_in_place_names_what_is_lost_and_who_stops() {
+        let stop = |container: &str, running| PlannedStop {
+            container: container.into(),
+            image: "postgres:17".into(),
+            running,
+        };
+        let stops = [stop("db", true), stop("old\x1b[2J", false)];
+        let zone = TimeZone::fixed(jiff::tz::offset(1));
+        let want = "\
+restore db-data@42 into db-data
+  taken     2026-11-20 14:00:05 +01:00 (21 h ago), idle, not proven yet
+  chosen    the newest at or before 2026-11-20 14:00
+  target    db-data exists; 1,300 entries in it are replaced
+  content   1,234 files and 1,300 entries in all, 5.0 GiB; 1.0 GiB to fetch
+  space     80 GiB free
+  stops     db (image postgres:17), and starts it again
+  leaves    old\\u{1b}[2J (image postgres:17) stopped, as it is
+  warning   the data is of PostgreSQL 16, and `db` runs 17
+";
+        let warnings = ["the data is of PostgreSQL 16, and `db` runs 17".to_owned()];
+        assert_eq!(plan(&stops, &warnings).text(&zone), want);
+    }
+
+    #[test]
+    fn a_plan_into_a_new_volume_replaces_nothing() {
+        let old_vm: HostName = "old-vm".parse().unwrap();
+        let new = PlanText {
+            from_host: Some(&old_vm),
+            target: "look",
+            target_exists: false,
+            creates_volume: true,
+            in_place: false,
+            replaces_entries: 0,
+            free_bytes: None,
+            proven_at: Some("2026-11-21T02:00:00Z".parse().unwrap()),
+            ..plan(&[], &[])
+        };
+        let want = "\
+restore db-data@42 into look
+  host      old-vm, another one than this
+  taken     2026-11-20 13:00:05 +00:00 (21 h ago), idle, proven 2026-11-21 02:00:00 +00:00
+  chosen    the newest at or before 2026-11-20 14:00
+  target    look does not exist and is created
+  content   1,234 files and 1,300 entries in all, 5.0 GiB; 1.0 GiB to fetch
+";
+        assert_eq!(new.text(&TimeZone::UTC), want);
+    }
+}

@@ -1,0 +1,223 @@
+//! `backupctl show`.
+
+use archive::channel::{NoteKind, Notes};
+use engine::failure::Failure;
+use engine::format::manifest::Manifest;
+use engine::usecase::snapshots::{Shown, Trust, show};
+use engine::words::SnapshotName;
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+use super::snapshots::{consistency, kind};
+use crate::screen::{fields, plain, units};
+use crate::session::{Ending, Session};
+
+/// Show what a snapshot is: its manifest, in words
+///
+/// Says where it lies in the store, what could not be read when it was taken, and who used the source.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  backupctl show db-data@42
+  backupctl show db-data@latest --json")]
+pub(crate) struct Args {
+    /// `SOURCE@42` or `SOURCE@latest`, with `HOST/` in front for another host
+    #[arg(value_name = "SNAP")]
+    name: SnapshotName,
+}
+
+pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
+    let host = session.open().await?;
+    let shown = show(&host, &args.name).await?;
+    let signed_by = signer(&shown);
+    if session.screen.is_json() {
+        let mut value = fields(&shown.line)?;
+        value["signed_by"] = json!(signed_by);
+        value["manifest"] = fields(&shown.manifest)?;
+        session.screen.value(&value)?;
+    } else {
+        session.screen.result(&text(&shown.line.id, &shown.manifest, signed_by, session.screen.zone()))?;
+    }
+    Ok(Ending::Done)
+}
+
+fn signer(shown: &Shown) -> &str {
+    match &shown.trusted {
+        Trust::Signed { by } => by,
+    }
+}
+
+fn text(id: &str, manifest: &Manifest, signed_by: &str, zone: &TimeZone) -> String {
+    let mut out = format!("{}\n", plain::line(id));
+    let mut line = |name: &str, text: &str| out += &format!("  {name:<12} {}\n", plain::line(text));
+    let moment = |at| units::moment_with_zone(at, zone);
+    line("host", manifest.host.as_str());
+    line("taken", &format!("{} to {}", moment(manifest.taken_at), moment(manifest.finished_at)));
+    let by_hand = if manifest.by_hand { ", by hand" } else { "" };
+    line("kind", &format!("{}, {}{by_hand}", kind(manifest.kind), consistency(manifest.consistency)));
+    let totals = &manifest.totals;
+    line(
+        "content",
+        &format!(
+            "{}, {} in all, {}, {} of it not holes",
+            units::counted(totals.files, "file", "files"),
+            units::counted(totals.entries, "entry", "entries"),
+            units::bytes(totals.bytes),
+            units::bytes(totals.data_bytes)
+        ),
+    );
+    line("sent", &units::bytes(manifest.sent_bytes()));
+    line("run", manifest.run.as_str());
+    line("signed by", signed_by);
+    match &manifest.parent {
+        Some(parent) => line("parent", &format!("@{}", parent.number)),
+        None => line("parent", "none; the first of its lineage"),
+    }
+    for pack in &manifest.packs {
+        line("pack", &format!("{}  {}", pack.name, units::bytes(pack.length)));
+    }
+    let volume = &manifest.volume;
+    let driver = if volume.driver.is_empty() { "bind mount" } else { &volume.driver };
+    line("volume", &format!("{} ({driver})", volume.name));
+    for (name, value) in &volume.options {
+        line("  option", &format!("{name}={value}"));
+    }
+    for (name, value) in &volume.labels {
+        line("  label", &format!("{name}={value}"));
+    }
+    for user in &manifest.users {
+        let ran = if user.running { "running" } else { "stopped" };
+        line(
+            "used by",
+            &format!("{} at {}, {ran}, image {} ({})", user.container, user.at, user.image, user.image_id),
+        );
+    }
+    for (what, version) in &manifest.made_by {
+        line("made by", &format!("{what} {version}"));
+    }
+    notes(&mut line, &manifest.notes);
+    out
+}
+
+fn notes(line: &mut impl FnMut(&str, &str), notes: &Notes) {
+    let counts = [
+        (notes.unreadable, NoteKind::Unreadable),
+        (notes.vanished, NoteKind::Vanished),
+        (notes.changed, NoteKind::Changed),
+        (notes.other_mounts, NoteKind::OtherMount),
+        (notes.sockets, NoteKind::Socket),
+        (notes.attributes, NoteKind::Attribute),
+    ];
+    for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
+        line("notes", &format!("{} {}", units::count(count), meaning(what)));
+        let named = notes.named.iter().filter(|note| note.what == what);
+        let mut told = 0;
+        for note in named {
+            told += 1;
+            let why = if note.why.is_empty() { String::new() } else { format!(": {}", note.why) };
+            line("", &format!("{}{why}", note.path));
+        }
+        if told < count {
+            line("", &format!("and {} more", units::count(count - told)));
+        }
+    }
+}
+
+fn meaning(what: NoteKind) -> &'static str {
+    match what {
+        NoteKind::Unreadable => "could not be read and are missing: this snapshot is partial",
+        NoteKind::Vanished => "were gone before they could be read",
+        NoteKind::Changed => "changed while they were read",
+        NoteKind::OtherMount => "are mount points; what is mounted there is not in this snapshot",
+        NoteKind::Socket => "are sockets, which programs make again",
+        NoteKind::Attribute => "lack an attribute that could not be read",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use archive::channel::Totals;
+    use archive::layout::{BlockRef, FORMAT};
+    use archive::path::TreePath;
+    use engine::format::manifest::{Consistency, PackRef, SnapshotKind, UserOfSource, VolumeShape};
+    use engine::words::Number;
+
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let mut notes = Notes::default();
+        let path = |text: &str| TreePath::parse(text.as_bytes().to_vec()).unwrap();
+        notes.add(&path("secret\x1b[2J"), NoteKind::Unreadable, "permission denied");
+        for n in 0..60 {
+            notes.add(&path(&format!("run/{n}")), NoteKind::Socket, "");
+        }
+        notes.named.truncate(3);
+        let pairs = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        Manifest {
+            format: FORMAT,
+            host: "vm-1".parse().unwrap(),
+            source: "db-data".parse().unwrap(),
+            number: Number::new(42).unwrap(),
+            run: "00112233445566aa".parse().unwrap(),
+            taken_at: "2026-11-20T13:00:05Z".parse().unwrap(),
+            finished_at: "2026-11-20T13:00:13Z".parse().unwrap(),
+            kind: SnapshotKind::Full,
+            consistency: Consistency::Idle,
+            by_hand: true,
+            totals: Totals { entries: 1300, files: 1234, bytes: 5 << 30, data_bytes: 4 << 30 },
+            packs: vec![PackRef {
+                id: 168,
+                name: "00000042-20261120T130005Z-00112233445566aa.tar.zst".into(),
+                length: 1 << 30,
+                hash: [0; 32],
+                raw_bytes: 5 << 30,
+                footer: BlockRef { offset: 0, length: 1, hash: [0; 32] },
+            }],
+            entries: Vec::new(),
+            notes,
+            volume: VolumeShape {
+                name: "db-data".into(),
+                driver: "local".into(),
+                options: BTreeMap::new(),
+                labels: pairs("com.docker.compose.project", "shop\x1b]0;x\x07"),
+            },
+            users: vec![UserOfSource {
+                container: "db".into(),
+                image: "postgres:17".into(),
+                image_id: "sha256:12".into(),
+                at: "/var/lib/postgresql/data".into(),
+                running: false,
+            }],
+            made_by: pairs("backupd", "0.1.0"),
+            parent: None,
+        }
+    }
+
+    #[test]
+    fn a_manifest_is_told_in_words_with_notes_and_packs() {
+        let want = "\
+db-data@42
+  host         vm-1
+  taken        2026-11-20 13:00:05 +00:00 to 2026-11-20 13:00:13 +00:00
+  kind         full, idle, by hand
+  content      1,234 files, 1,300 entries in all, 5.0 GiB, 4.0 GiB of it not holes
+  sent         1.0 GiB
+  run          00112233445566aa
+  signed by    key 12
+  parent       none; the first of its lineage
+  pack         00000042-20261120T130005Z-00112233445566aa.tar.zst  1.0 GiB
+  volume       db-data (local)
+    label      com.docker.compose.project=shop\\u{1b}]0;x\\u{7}
+  used by      db at /var/lib/postgresql/data, stopped, image postgres:17 (sha256:12)
+  made by      backupd 0.1.0
+  notes        1 could not be read and are missing: this snapshot is partial
+               secret\\u{1b}[2J: permission denied
+  notes        60 are sockets, which programs make again
+               run/0
+               run/1
+               and 58 more
+";
+        assert_eq!(text("db-data@42", &manifest(), "key 12", &TimeZone::UTC), want);
+    }
+}

@@ -1,0 +1,227 @@
+//! `backupctl snapshots`.
+
+use engine::failure::Failure;
+use engine::format::manifest::{Consistency, SnapshotKind};
+use engine::usecase::snapshots::{SnapshotLine, snapshots};
+use engine::words::HostName;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::values::{Lineage, wanted};
+use crate::screen::paint::{Paint, Style};
+use crate::screen::table::{Cell, Side, Table};
+use crate::screen::units;
+use crate::session::{Ending, Session};
+
+/// List snapshots
+///
+/// Asks the store, so that what other hosts and programs added is there as well.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  backupctl snapshots
+  backupctl snapshots db-data
+  backupctl snapshots --all-hosts --json")]
+pub(crate) struct Args {
+    /// Only of this source; `HOST/SOURCE` for another host's
+    source: Option<Lineage>,
+
+    /// Of every host that writes to the store
+    #[arg(long, conflicts_with = "from_host")]
+    all_hosts: bool,
+
+    /// Of HOST instead of this one
+    #[arg(long, value_name = "HOST")]
+    from_host: Option<HostName>,
+
+    /// Also those that were deleted and can be undeleted
+    #[arg(long)]
+    deleted: bool,
+}
+
+pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
+    let host = session.open().await?;
+    let wanted = wanted(args.source.as_ref(), args.from_host.as_ref(), args.all_hosts, args.deleted);
+    let lines = snapshots(&host, &wanted).await?;
+    let screen = &session.screen;
+    if screen.is_json() {
+        screen.value(&lines)?;
+    } else if lines.is_empty() {
+        screen.say("no snapshots; `backupctl backup SOURCE` makes one\n");
+    } else {
+        screen.result(&text(&lines, screen.now(), screen.zone(), screen.width(), screen.paint()))?;
+    }
+    Ok(Ending::Done)
+}
+
+/// A table; hosts are named only where there is more than one.
+pub(crate) fn text(
+    lines: &[SnapshotLine],
+    now: Timestamp,
+    zone: &TimeZone,
+    width: Option<usize>,
+    paint: Paint,
+) -> String {
+    let hosts = lines.iter().any(|line| line.host != lines[0].host);
+    let mut columns = vec![
+        ("SNAPSHOT", Side::Left),
+        ("TAKEN", Side::Left),
+        ("AGE", Side::Right),
+        ("KIND", Side::Left),
+        ("FILES", Side::Right),
+        ("SIZE", Side::Right),
+        ("SENT", Side::Right),
+        ("NOTES", Side::Left),
+    ];
+    if hosts {
+        columns.insert(0, ("HOST", Side::Left));
+    }
+    let mut table = Table::new(&columns, columns.len() - 1);
+    for line in lines {
+        let (notes, style) = notes(line, now);
+        let mut row: Vec<Cell> = vec![
+            line.id.as_str().into(),
+            units::moment(line.taken_at, zone).into(),
+            Cell::styled(&units::since(line.taken_at, now), Style::Faint),
+            kind(line.kind).into(),
+            units::count(line.files).into(),
+            units::bytes(line.bytes).into(),
+            units::bytes(line.sent_bytes).into(),
+            Cell::styled(&notes, style),
+        ];
+        if hosts {
+            row.insert(0, line.host.as_str().into());
+        }
+        table.row(row);
+    }
+    table.render(width, paint)
+}
+
+pub(crate) fn kind(kind: SnapshotKind) -> &'static str {
+    match kind {
+        SnapshotKind::Full => "full",
+        SnapshotKind::Incremental => "incr",
+    }
+}
+
+pub(crate) fn consistency(consistency: Consistency) -> &'static str {
+    match consistency {
+        Consistency::Live => "live",
+        Consistency::Idle => "idle",
+    }
+}
+
+/// What matters first comes first: on a narrow terminal the end is cut.
+fn notes(line: &SnapshotLine, now: Timestamp) -> (String, Style) {
+    let mut notes = Vec::new();
+    if let Some(at) = line.deleted_at {
+        notes.push(format!("deleted {}", units::since(at, now)));
+    }
+    if line.partial {
+        notes.push("partial".to_owned());
+    }
+    notes.push(consistency(line.consistency).to_owned());
+    if line.pinned {
+        notes.push("pinned".to_owned());
+    }
+    if let Some(at) = line.proven_at {
+        notes.push(format!("proven {}", units::since(at, now)));
+    }
+    if let Some(set) = &line.set {
+        notes.push(format!("set {set}"));
+    }
+    let worrying = line.partial || line.deleted_at.is_some();
+    (notes.join(", "), if worrying { Style::Warning } else { Style::Plain })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn line() -> SnapshotLine {
+        SnapshotLine {
+            id: "db-data@42".into(),
+            source: "db-data".parse().unwrap(),
+            host: "vm-1".parse().unwrap(),
+            number: 42,
+            taken_at: "2026-11-20T13:00:05Z".parse().unwrap(),
+            kind: SnapshotKind::Incremental,
+            consistency: Consistency::Idle,
+            files: 1234,
+            bytes: 5 << 30,
+            sent_bytes: 3 << 20,
+            proven_at: None,
+            pinned: false,
+            set: None,
+            partial: false,
+            deleted_at: None,
+            by_hand: true,
+        }
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-21T10:00:00Z".parse().unwrap()
+    }
+
+    fn rows() -> Vec<SnapshotLine> {
+        vec![
+            SnapshotLine {
+                id: "web:/var/lib/app@7".into(),
+                kind: SnapshotKind::Full,
+                consistency: Consistency::Live,
+                partial: true,
+                ..line()
+            },
+            SnapshotLine { proven_at: Some(now()), pinned: true, set: Some("shop\x1b]0;x".into()), ..line() },
+            SnapshotLine { deleted_at: Some(now()), ..line() },
+        ]
+    }
+
+    fn shown(lines: &[SnapshotLine], width: Option<usize>) -> String {
+        text(lines, now(), &TimeZone::UTC, width, Paint::OFF)
+    }
+
+    #[test]
+    fn the_table_at_120_columns_shows_everything() {
+        let want = "\
+SNAPSHOT            TAKEN                     AGE  KIND  FILES     SIZE     SENT  NOTES
+web:/var/lib/app@7  2026-11-20 13:00:05  20 h ago  full  1,234  5.0 GiB  3.0 MiB  partial, live
+db-data@42          2026-11-20 13:00:05  20 h ago  incr  1,234  5.0 GiB  3.0 MiB  idle, pinned, proven just now, set sh…
+db-data@42          2026-11-20 13:00:05  20 h ago  incr  1,234  5.0 GiB  3.0 MiB  deleted just now, idle
+";
+        assert_eq!(shown(&rows(), Some(120)), want);
+        assert_eq!(want.lines().map(|line| line.chars().count()).max(), Some(120));
+        let whole = shown(&rows(), None);
+        assert!(whole.contains("set shop\\u{1b}]0;x\n"), "nothing is cut without a terminal: {whole}");
+    }
+
+    #[test]
+    fn the_table_at_80_columns_cuts_the_notes() {
+        let want = "\
+SNAPSHOT            TAKEN                     AGE  KIND  FILES     SIZE     SENT  NOTES
+web:/var/lib/app@7  2026-11-20 13:00:05  20 h ago  full  1,234  5.0 GiB  3.0 MiB  partial…
+db-data@42          2026-11-20 13:00:05  20 h ago  incr  1,234  5.0 GiB  3.0 MiB  idle, p…
+db-data@42          2026-11-20 13:00:05  20 h ago  incr  1,234  5.0 GiB  3.0 MiB  deleted…
+";
+        assert_eq!(shown(&rows(), Some(80)), want);
+    }
+
+    #[test]
+    fn hosts_are_named_where_there_is_more_than_one() {
+        let far = SnapshotLine { host: "far".parse().unwrap(), ..line() };
+        assert!(shown(&[line(), far], None).starts_with("HOST  SNAPSHOT"));
+        assert!(shown(&[line()], None).starts_with("SNAPSHOT"));
+    }
+
+    #[test]
+    fn json_lines_carry_the_fixed_fields() {
+        let value = serde_json::to_value(line()).unwrap();
+        let want = serde_json::json!({
+            "id": "db-data@42", "source": "db-data", "host": "vm-1", "taken_at": "2026-11-20T13:00:05Z",
+            "kind": "incremental", "consistency": "idle", "files": 1234, "bytes": 5_368_709_120_u64,
+            "sent_bytes": 3_145_728, "proven_at": null, "pinned": false, "set": null,
+        });
+        for (field, want) in want.as_object().unwrap() {
+            assert_eq!(&value[field], want, "{field}");
+        }
+    }
+}

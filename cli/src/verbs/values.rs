@@ -1,0 +1,85 @@
+//! Values of arguments that are more than one word of the engine.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+
+use archive::path::{PathError, TreePath};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use engine::usecase::snapshots::{Wanted, WantedHost};
+use engine::words::{HostName, SourceName, parse_lineage};
+
+/// `SOURCE` or `HOST/SOURCE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lineage {
+    pub(crate) host: Option<HostName>,
+    pub(crate) source: SourceName,
+}
+
+impl std::str::FromStr for Lineage {
+    type Err = engine::words::BadName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (host, source) = parse_lineage(text)?;
+        Ok(Self { host, source })
+    }
+}
+
+/// Which snapshots: those of this host, unless another is named.
+pub(crate) fn wanted(
+    lineage: Option<&Lineage>,
+    from_host: Option<&HostName>,
+    all_hosts: bool,
+    deleted: bool,
+) -> Wanted {
+    let named = from_host.or(lineage.and_then(|lineage| lineage.host.as_ref()));
+    let host = match named {
+        Some(host) => WantedHost::Named(host.clone()),
+        None if all_hosts => WantedHost::All,
+        None => WantedHost::This,
+    };
+    Wanted { host, source: lineage.map(|lineage| lineage.source.clone()), deleted }
+}
+
+/// Paths inside a source, bytes as they are: `base/1`, `/base/1/`, `./base/1` and `.` are all understood.
+pub(crate) fn tree_path() -> impl TypedValueParser<Value = TreePath> {
+    OsStringValueParser::new().try_map(parse_path)
+}
+
+fn parse_path(text: OsString) -> Result<TreePath, PathError> {
+    let bytes = text.into_vec();
+    let parts: Vec<&[u8]> =
+        bytes.split(|b| *b == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
+    TreePath::parse(parts.join(&b'/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_may_be_typed_in_several_ways_and_never_leaves_the_source() {
+        for (typed, want) in [
+            ("base/1", Some("base/1")),
+            ("/base/1/", Some("base/1")),
+            ("./base//1", Some("base/1")),
+            (".", Some(".")),
+            ("/", Some(".")),
+            ("a/../b", None),
+            ("..", None),
+        ] {
+            let got = parse_path(typed.into()).map(|path| path.to_string());
+            assert_eq!(got.ok().as_deref(), want, "{typed}");
+        }
+        assert_eq!(parse_path(OsString::from_vec(b"\xff\n".to_vec())).unwrap().as_bytes(), b"\xff\n");
+    }
+
+    #[test]
+    fn a_named_host_wins_over_all_hosts() {
+        let far: Lineage = "far/db".parse().unwrap();
+        assert!(
+            matches!(wanted(Some(&far), None, true, false).host, WantedHost::Named(h) if h.as_str() == "far")
+        );
+        assert!(matches!(wanted(None, None, true, false).host, WantedHost::All));
+        assert!(matches!(wanted(None, None, false, false).host, WantedHost::This));
+    }
+}

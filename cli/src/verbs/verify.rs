@@ -1,0 +1,135 @@
+//! `backupctl verify`.
+
+use engine::failure::{Class, Failure};
+use engine::usecase::verify::{VerifyReport, VerifyRequest, verify};
+use engine::words::SnapshotName;
+
+use crate::screen::{fields, plain, units};
+use crate::session::{Ending, Session};
+
+/// Read snapshots back and check every byte
+///
+/// Names what is damaged: snapshot, object, frame, files. Exit code 1 when anything is.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  backupctl verify db-data@latest
+  backupctl verify --all --quick")]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["names", "all"]))]
+pub(crate) struct Args {
+    /// `SOURCE@42` or `SOURCE@latest`, with `HOST/` in front for another host
+    #[arg(value_name = "SNAP")]
+    names: Vec<SnapshotName>,
+
+    /// All snapshots of this host
+    #[arg(long)]
+    all: bool,
+
+    /// Manifests, tables and lengths only; no content is fetched
+    #[arg(long)]
+    quick: bool,
+}
+
+pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
+    let host = session.open().await?;
+    let telling = session.attend()?;
+    let request = VerifyRequest { names: args.names.clone(), quick: args.quick };
+    let result = verify(&host, &request, &telling).await;
+    telling.end();
+    let report = result?;
+    if session.screen.is_json() {
+        session.screen.event("done", fields(&report)?);
+    } else {
+        session.screen.result(&text(&report, args.quick))?;
+    }
+    Ok(if report.damaged.is_empty() { Ending::Done } else { Ending::With(Class::Failed) })
+}
+
+fn text(report: &VerifyReport, quick: bool) -> String {
+    let mut out = String::new();
+    for damage in &report.damaged {
+        let frame = damage.frame.map(|frame| format!(", frame {frame}")).unwrap_or_default();
+        out += &format!(
+            "damaged: {}: {}{frame}: {}\n",
+            plain::line(&damage.snapshot),
+            plain::line(&damage.object),
+            plain::line(&damage.what)
+        );
+        for file in &damage.files {
+            out += &format!("  file {}\n", plain::line(file));
+        }
+    }
+    let damages = report.damaged.len() as u64;
+    let verdict = match (damages, quick) {
+        (0, false) => "all whole".to_owned(),
+        (0, true) => "nothing wrong found; content was not read".to_owned(),
+        _ => units::counted(damages, "damage", "damages"),
+    };
+    out + &format!(
+        "{}, {}, {} in {}: {verdict}\n",
+        units::counted(report.snapshots, "snapshot", "snapshots"),
+        units::counted(report.frames, "frame", "frames"),
+        units::bytes(report.bytes),
+        units::seconds(report.seconds),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::usecase::verify::Damage;
+
+    use super::*;
+
+    fn report(damaged: Vec<Damage>) -> VerifyReport {
+        VerifyReport { snapshots: 2, frames: 5120, bytes: 5 << 30, damaged, seconds: 9.0 }
+    }
+
+    fn damage() -> Damage {
+        Damage {
+            snapshot: "db-data@42".into(),
+            object: "vm-1/db-data/00000042-x.tar.zst".into(),
+            frame: Some(17),
+            files: vec!["base/1".into(), "base/\u{1b}[2J".into()],
+            what: "hash does not match".into(),
+        }
+    }
+
+    #[test]
+    fn damage_is_named_down_to_the_files() {
+        let want = "\
+damaged: db-data@42: vm-1/db-data/00000042-x.tar.zst, frame 17: hash does not match
+  file base/1
+  file base/\\u{1b}[2J
+damaged: db-data@42: vm-1/db-data/00000042.manifest: hash does not match
+2 snapshots, 5,120 frames, 5.0 GiB in 9.0 s: 2 damages
+";
+        let manifest = Damage {
+            object: "vm-1/db-data/00000042.manifest".into(),
+            frame: None,
+            files: Vec::new(),
+            ..damage()
+        };
+        assert_eq!(text(&report(vec![damage(), manifest]), false), want);
+    }
+
+    #[test]
+    fn only_a_full_reading_says_that_all_is_whole() {
+        assert_eq!(
+            text(&report(Vec::new()), false),
+            "2 snapshots, 5,120 frames, 5.0 GiB in 9.0 s: all whole\n"
+        );
+        assert!(text(&report(Vec::new()), true).ends_with(": nothing wrong found; content was not read\n"));
+    }
+
+    #[test]
+    fn the_done_event_carries_the_fixed_fields() {
+        let value = fields(&report(vec![damage()])).unwrap();
+        assert_eq!(
+            (&value["snapshots"], &value["frames"], &value["bytes"]),
+            (&2.into(), &5120.into(), &(5_u64 << 30).into())
+        );
+        let damaged = &value["damaged"][0];
+        for field in ["snapshot", "object", "frame", "files", "what"] {
+            assert!(!damaged[field].is_null(), "{field}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The settings file, `/etc/backupd/backupd.toml`: where things are on this host, and how much of it a run
+//! may take. Every key may be left out; flags and environment come before the file, defaults after it.
+//!
+//! ```toml
+//! store = "s3://bucket/prefix?region=eu-west-1"   # or file:///dir
+//! host = "vm-1"                                   # this host's folder in the store
+//! state = "/var/lib/backupd"                      # catalog and signing key
+//! docker = "unix:///var/run/docker.sock"
+//!
+//! [effort]
+//! level = 3                  # zstd, 1 to 19
+//! workers = 0                # threads; 0 is one for each core
+//! helper_memory = "192MiB"   # limit of a helper container
+//! ```
+
+use std::path::PathBuf;
+
+use toml::de::DeTable;
+
+use crate::complaint::{Complaints, Judge, unknown_key};
+use crate::values::{docker_fine, host_fine, memory, state_fine, store_fine, text_of, whole, wrong_type};
+
+/// Where the file is, unless somebody says otherwise.
+pub const DEFAULT_FILE: &str = "/etc/backupd/backupd.toml";
+
+/// The store that needs no one else.
+pub const DEFAULT_STORE: &str = "file:///var/lib/backupd/store";
+
+/// The state folder, unless somebody says otherwise.
+pub const DEFAULT_STATE: &str = "/var/lib/backupd";
+
+/// What a settings file says; `None` where it says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SettingsFile {
+    /// `file:///dir` or `s3://bucket/prefix?…`.
+    pub store: Option<String>,
+    /// This host's name in the store.
+    pub host: Option<String>,
+    /// The state folder, absolute.
+    pub state: Option<PathBuf>,
+    /// As `DOCKER_HOST`.
+    pub docker: Option<String>,
+    /// zstd level, 1 to 19.
+    pub level: Option<i32>,
+    /// Threads, 0 to 1024; 0 is one for each core.
+    pub workers: Option<u32>,
+    /// Memory limit of a helper, 32 MiB to 1 TiB.
+    pub helper_memory_bytes: Option<u64>,
+}
+
+impl SettingsFile {
+    /// What `self` says, and what `other` says where `self` says nothing.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            store: self.store.or(other.store),
+            host: self.host.or(other.host),
+            state: self.state.or(other.state),
+            docker: self.docker.or(other.docker),
+            level: self.level.or(other.level),
+            workers: self.workers.or(other.workers),
+            helper_memory_bytes: self.helper_memory_bytes.or(other.helper_memory_bytes),
+        }
+    }
+}
+
+const TOP: [&str; 5] = ["store", "host", "state", "docker", "effort"];
+const EFFORT: [&str; 3] = ["level", "workers", "helper_memory"];
+
+/// Reads the text of a settings file; `file` is only named in complaints.
+pub fn parse(file: &str, text: &str) -> Result<SettingsFile, Complaints> {
+    let mut judge = Judge::new(text);
+    let (table, broken) = DeTable::parse_recoverable(text);
+    if !broken.is_empty() {
+        // What a parser made of a broken file says nothing about its keys: only the breaks are told.
+        for error in &broken {
+            judge.blame(&error.span().unwrap_or_default(), error.message());
+        }
+        return judge.verdict(file, SettingsFile::default());
+    }
+    let mut settings = SettingsFile::default();
+    for (key, value) in table.get_ref() {
+        let span = value.span();
+        match key.get_ref().as_ref() {
+            "store" => settings.store = text_of(&mut judge, "store", value, store_fine),
+            "host" => settings.host = text_of(&mut judge, "host", value, host_fine),
+            "state" => {
+                settings.state = text_of(&mut judge, "state", value, state_fine).map(PathBuf::from);
+            }
+            "docker" => settings.docker = text_of(&mut judge, "docker", value, docker_fine),
+            "effort" => match value.get_ref().as_table() {
+                Some(table) => effort(&mut judge, table, &mut settings),
+                None => wrong_type(&mut judge, "effort", &span, "a table", value),
+            },
+            other => judge.blame(&key.span(), unknown_key(other, &TOP)),
+        }
+    }
+    judge.verdict(file, settings)
+}
+
+fn effort(judge: &mut Judge<'_>, table: &DeTable<'_>, settings: &mut SettingsFile) {
+    for (key, value) in table {
+        match key.get_ref().as_ref() {
+            "level" => settings.level = whole(judge, "level", value, 1..20),
+            "workers" => settings.workers = whole(judge, "workers", value, 0..1025),
+            "helper_memory" => settings.helper_memory_bytes = memory(judge, value),
+            other => judge.blame(&key.span(), unknown_key(other, &EFFORT)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, want: &[&str]) {
+        let got = match parse("b.toml", text) {
+            Ok(_) => Vec::new(),
+            Err(complaints) => complaints.to_string().lines().map(str::to_owned).collect(),
+        };
+        assert_eq!(got, want, "{text}");
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let text = r#"
+            store = "s3://bucket/pre?region=eu"
+            host = "vm-1.example"
+            state = "/srv/state"
+            docker = "tcp://127.0.0.1:2375"
+            [effort]
+            level = 19
+            workers = 0x10
+            helper_memory = "1 GiB"
+        "#;
+        let want = SettingsFile {
+            store: Some("s3://bucket/pre?region=eu".into()),
+            host: Some("vm-1.example".into()),
+            state: Some("/srv/state".into()),
+            docker: Some("tcp://127.0.0.1:2375".into()),
+            level: Some(19),
+            workers: Some(16),
+            helper_memory_bytes: Some(1 << 30),
+        };
+        assert_eq!(parse("b.toml", text), Ok(want));
+        assert_eq!(parse("b.toml", "# nothing\n"), Ok(SettingsFile::default()));
+    }
+
+    #[test]
+    fn unknown_keys_are_errors_with_a_place_and_the_nearest_key() {
+        check("stroe = \"file:///x\"", &["b.toml:1:1: unknown key `stroe`; did you mean `store`?"]);
+        check(
+            "[effort]\nlevel = 3\n  worker = 2\n",
+            &["b.toml:3:3: unknown key `worker`; did you mean `workers`?"],
+        );
+        check(
+            "[retention]\n",
+            &[
+                "b.toml:1:2: unknown key `retention`; known here: `store`, `host`, `state`, `docker`, `effort`",
+            ],
+        );
+    }
+
+    #[test]
+    fn bad_values_are_errors_with_a_place() {
+        let store = "`store` must be `file:///dir` or `s3://bucket/prefix`";
+        for bad in ["/var/x", "s3://", "s3:///x", "file://x", "http://x"] {
+            check(&format!("store = \"{bad}\""), &[&format!("b.toml:1:9: {store}")]);
+        }
+        check("store = 3", &["b.toml:1:9: `store` must be a text in quotes, not an integer"]);
+        check("state = \"x\"", &["b.toml:1:9: `state` must be an absolute path"]);
+        check(
+            "host = \"a/b\"",
+            &["b.toml:1:8: `host` must be letters, digits, `.`, `-` and `_`, at most 128 of them"],
+        );
+        check(
+            "docker = \"/x\"",
+            &["b.toml:1:10: `docker` must be as in `DOCKER_HOST`: `unix:///var/run/docker.sock`"],
+        );
+        check("effort = 3", &["b.toml:1:10: `effort` must be a table, not an integer"]);
+        check("effort.level = 20", &["b.toml:1:16: `level` must be between 1 and 19"]);
+        check("effort.workers = -1", &["b.toml:1:18: `workers` must be between 0 and 1024"]);
+        check("effort.level = 1.5", &["b.toml:1:16: `level` must be a whole number, not a float"]);
+        check(
+            "effort.helper_memory = \"1MiB\"",
+            &["b.toml:1:24: `helper_memory` must be between 32MiB and 1TiB"],
+        );
+        for bad in ["\"192\"", "\"1.5GiB\"", "\"MiB\"", "\"99999999999999TiB\"", "201326592"] {
+            check(
+                &format!("effort.helper_memory = {bad}"),
+                &["b.toml:1:24: `helper_memory` must be a size in quotes: \"192MiB\", \"1GiB\""],
+            );
+        }
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once_in_the_order_of_the_file() {
+        check(
+            "state = 1\nhots = \"x\"\n[effort]\nlevel = 0\n",
+            &[
+                "b.toml:1:9: `state` must be a text in quotes, not an integer",
+                "b.toml:2:1: unknown key `hots`; did you mean `host`?",
+                "b.toml:4:9: `level` must be between 1 and 19",
+            ],
+        );
+    }
+
+    #[test]
+    fn broken_toml_is_told_with_its_place() {
+        let complaints = parse("b.toml", "store = \"x\nhost = \"y\"\n").unwrap_err();
+        assert_eq!((complaints.all[0].line, complaints.all[0].column), (1, 11), "{complaints}");
+        let twice = parse("b.toml", "host = \"a\"\nhost = \"b\"\n").unwrap_err();
+        assert_eq!(twice.all[0].line, 2, "{twice}");
+    }
+}

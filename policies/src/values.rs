@@ -1,0 +1,118 @@
+//! Values of keys: each reader takes what the file says, or blames it and gives nothing.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use crate::complaint::Judge;
+
+pub(crate) fn wrong_type(
+    judge: &mut Judge<'_>,
+    key: &str,
+    span: &Range<usize>,
+    want: &str,
+    got: &Spanned<DeValue<'_>>,
+) {
+    judge.blame(span, format!("`{key}` must be {want}, not {}", article(got.get_ref().type_str())));
+}
+
+fn article(kind: &str) -> String {
+    let an = kind.starts_with(['a', 'i', 'o']);
+    format!("{} {kind}", if an { "an" } else { "a" })
+}
+
+/// A text that `fine` has nothing against.
+pub(crate) fn text_of(
+    judge: &mut Judge<'_>,
+    key: &str,
+    value: &Spanned<DeValue<'_>>,
+    fine: fn(&str) -> Result<(), &'static str>,
+) -> Option<String> {
+    let Some(text) = value.get_ref().as_str() else {
+        wrong_type(judge, key, &value.span(), "a text in quotes", value);
+        return None;
+    };
+    match fine(text) {
+        Ok(()) => Some(text.to_owned()),
+        Err(why) => {
+            judge.blame(&value.span(), format!("`{key}` {why}"));
+            None
+        }
+    }
+}
+
+pub(crate) fn store_fine(text: &str) -> Result<(), &'static str> {
+    let fine =
+        text.strip_prefix("s3://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?']))
+            || text.starts_with("file:///");
+    if fine { Ok(()) } else { Err("must be `file:///dir` or `s3://bucket/prefix`") }
+}
+
+/// The rule of a host's folder in the store, told here so that the complaint can name line and column.
+pub(crate) fn host_fine(text: &str) -> Result<(), &'static str> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let first = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    if first && text.len() <= 128 && text.chars().all(fine) {
+        Ok(())
+    } else {
+        Err("must be letters, digits, `.`, `-` and `_`, at most 128 of them")
+    }
+}
+
+pub(crate) fn state_fine(text: &str) -> Result<(), &'static str> {
+    if text.starts_with('/') { Ok(()) } else { Err("must be an absolute path") }
+}
+
+pub(crate) fn docker_fine(text: &str) -> Result<(), &'static str> {
+    if text.contains("://") {
+        Ok(())
+    } else {
+        Err("must be as in `DOCKER_HOST`: `unix:///var/run/docker.sock`")
+    }
+}
+
+/// An integer within bounds.
+pub(crate) fn whole<T: TryFrom<i64>>(
+    judge: &mut Judge<'_>,
+    key: &str,
+    value: &Spanned<DeValue<'_>>,
+    bounds: Range<i64>,
+) -> Option<T> {
+    let Some(number) = value.get_ref().as_integer() else {
+        wrong_type(judge, key, &value.span(), "a whole number", value);
+        return None;
+    };
+    let parsed = i64::from_str_radix(number.as_str(), number.radix()).ok();
+    let inside = parsed.filter(|n| bounds.contains(n)).and_then(|n| T::try_from(n).ok());
+    if inside.is_none() {
+        judge
+            .blame(&value.span(), format!("`{key}` must be between {} and {}", bounds.start, bounds.end - 1));
+    }
+    inside
+}
+
+pub(crate) fn memory(judge: &mut Judge<'_>, value: &Spanned<DeValue<'_>>) -> Option<u64> {
+    const LEAST: u64 = 32 << 20;
+    const MOST: u64 = 1 << 40;
+    let bytes = value.get_ref().as_str().and_then(parse_bytes);
+    match bytes {
+        Some(bytes @ LEAST..=MOST) => return Some(bytes),
+        Some(_) => judge.blame(&value.span(), "`helper_memory` must be between 32MiB and 1TiB"),
+        None => {
+            judge.blame(&value.span(), "`helper_memory` must be a size in quotes: \"192MiB\", \"1GiB\"");
+        }
+    }
+    None
+}
+
+/// `192MiB`, `1GiB`, `1.5GiB` is not one: whole numbers of KiB, MiB, GiB or TiB.
+fn parse_bytes(text: &str) -> Option<u64> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+    let (digits, shift) = units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)))?;
+    let digits = digits.trim_end();
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
