@@ -92,6 +92,13 @@ impl Failure {
         self
     }
 
+    /// Says in front what it was a part of.
+    #[must_use]
+    pub fn within(mut self, what: &str) -> Self {
+        self.what = format!("{what}: {}", self.what);
+        self
+    }
+
     /// Adds the cause, printed after a colon.
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {

@@ -144,7 +144,7 @@ pub(crate) async fn manifest(
         Err(e) => return Err(blame::store(format!("read manifest `{key}`"), e)),
     };
     check(&bytes, lineage, number, trusted)
-        .map_err(|failure| Failure { what: format!("read manifest `{key}`: {}", failure.what), ..failure })
+        .map_err(|failure| failure.within(&format!("read manifest `{key}`")))
 }
 
 /// Checks the bytes of a manifest: signature, version, place.
