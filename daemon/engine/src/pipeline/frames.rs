@@ -17,10 +17,10 @@ const GAP_BYTES_MAX: u64 = 256 << 10;
 pub const REQUEST_BYTES_MAX: u64 = 8 << 20;
 
 /// Frames gathered before they are ordered and fetched; more would join more, and hold more pieces.
-const FRAMES_GATHERED_MAX: usize = 256;
+const FRAMES_GATHERED_MAX: usize = 64;
 
 /// Pieces gathered before they are sent on: a million small files must not wait in memory.
-const PIECES_GATHERED_MAX: usize = 65_536;
+const PIECES_GATHERED_MAX: usize = 16_384;
 
 /// Frames in store order, with where their bytes go.
 pub type Gathered = Vec<(FrameId, Vec<Piece>)>;

@@ -4,20 +4,20 @@
 
 /// A parsed pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Glob {
+pub(crate) struct Glob {
     pattern: Vec<u8>,
     whole_path: bool,
 }
 
 impl Glob {
     /// Every text is a pattern.
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let pattern = text.strip_prefix('/').unwrap_or(text).as_bytes().to_vec();
         Self { pattern, whole_path: text.contains('/') || text.contains("**") }
     }
 
     /// Whether a path, relative and without a slash in front, matches.
-    pub fn matches(&self, path: &[u8]) -> bool {
+    pub(crate) fn matches(&self, path: &[u8]) -> bool {
         let subject = match path.iter().rposition(|b| *b == b'/') {
             Some(slash) if !self.whole_path => &path[slash + 1..],
             _ => path,
