@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses another part")]
 #![allow(unreachable_pub, reason = "shared between test binaries by `mod`")]
 
+pub mod attack;
 pub mod canary;
 pub mod raw;
 pub mod stream;
