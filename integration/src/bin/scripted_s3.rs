@@ -16,7 +16,9 @@ async fn main() -> std::io::Result<()> {
             "--addr" => setup.addr = Some(value.parse().map_err(std::io::Error::other)?),
             "--dir" => setup.dir = Some(value.into()),
             _ => {
-                return Err(std::io::Error::other(format!("unknown `{arg}`; known are `--addr` and `--dir`")));
+                return Err(std::io::Error::other(format!(
+                    "unknown `{arg}`; known are `--addr` and `--dir`"
+                )));
             }
         }
     }

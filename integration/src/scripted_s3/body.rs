@@ -24,6 +24,8 @@ pub(super) enum Fate {
     Stall(u64),
     /// The connection breaks after so many bytes.
     Cut(u64),
+    /// The connection breaks now.
+    Broken,
     /// So many bytes a second.
     Slow(u64),
     /// A space every so often, for ever.
@@ -66,7 +68,13 @@ impl Reply {
         match self.fate {
             Fate::Whole => Poll::Ready(self.some(u64::MAX)),
             Fate::Stall(after) if self.sent >= after => Poll::Pending,
-            Fate::Cut(after) if self.sent >= after => Poll::Ready(Err(io::Error::other("cut by the script"))),
+            // What came before must be on its way first: hyper throws away what it has not flushed.
+            Fate::Cut(after) if self.sent >= after => {
+                self.fate = Fate::Broken;
+                self.wait = Some(Box::pin(sleep(SLOW_STEP)));
+                Poll::Ready(Ok(Some(Bytes::new())))
+            }
+            Fate::Broken => Poll::Ready(Err(io::Error::other("cut by the script"))),
             Fate::Stall(after) | Fate::Cut(after) => Poll::Ready(self.some(after - self.sent)),
             Fate::Slow(rate) => {
                 self.wait = Some(Box::pin(sleep(SLOW_STEP)));

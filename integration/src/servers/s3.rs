@@ -166,8 +166,8 @@ fn start_rclone(dir: TempDir) -> S3Server {
     std::fs::create_dir(&data).unwrap_or_else(|error| panic!("make {}: {error}", data.display()));
     let mut command = Command::new(find("rclone", "BACKUPD_TEST_RCLONE"));
     command.args(["serve", "s3", "--addr", &format!("127.0.0.1:{port}")]).arg(&data);
-    // Settings come from the environment alone, so that the key is in no process list.
-    command.env("RCLONE_AUTH_KEY", format!("{KEY_ID},{SECRET}")).env("RCLONE_CONFIG", "/dev/null");
+    // From the environment, so that the key is in no process list; quoted, because it is read as a list of pairs.
+    command.env("RCLONE_AUTH_KEY", format!("\"{KEY_ID},{SECRET}\"")).env("RCLONE_CONFIG", "/dev/null");
     S3Server { server: spawn(command, dir.path()), dir, port, filer: None, litter: Vec::new() }
 }
 

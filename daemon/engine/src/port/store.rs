@@ -151,7 +151,7 @@ pub enum Conditions {
 /// * `list` gives every key that starts with `prefix`, in byte order, each once, foreign ones among them;
 ///   keys that were put before the call are in it, keys that were deleted before are not.
 /// * `folders` gives the distinct next components under `prefix` (which ends in `/` or is empty), sorted. A
-///   folder is there as long as an object is below it.
+///   folder is there as long as an object is below it; some servers still show it for a while afterwards.
 #[async_trait]
 pub trait ReadStore: Send + Sync + fmt::Debug {
     /// For people, without secrets: `s3://bucket/prefix` or `file:///dir`.

