@@ -50,7 +50,16 @@ fn build(out: &Path) -> Result<PathBuf, String> {
     let target = target_folder(out).join("helper");
     let built = Command::new(variable("CARGO")?)
         .current_dir(&workspace)
-        .args(["build", "--locked", "--package", "backupd-helper", "--profile", "helper", "--target", &triple])
+        .args([
+            "build",
+            "--locked",
+            "--package",
+            "backupd-helper",
+            "--profile",
+            "helper",
+            "--target",
+            &triple,
+        ])
         // `--target` keeps the flags from build scripts, which cannot all be static.
         .env("RUSTFLAGS", "-Ctarget-feature=+crt-static")
         .env("CARGO_TARGET_DIR", &target)

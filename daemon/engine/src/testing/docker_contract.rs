@@ -85,7 +85,10 @@ pub async fn volumes_are_made_once_and_by_name(docker: &dyn Docker, prefix: &str
     let made = docker.create_volume(&new).await.expect("create");
     assert_eq!((made.driver.as_str(), &made.labels, made.anonymous), ("local", &new.labels, false));
     fails(docker.create_volume(&new).await, Kind::Conflict);
-    fails(docker.create_volume(&NewVolume { name: name.clone(), ..Default::default() }).await, Kind::Conflict);
+    fails(
+        docker.create_volume(&NewVolume { name: name.clone(), ..Default::default() }).await,
+        Kind::Conflict,
+    );
     assert_eq!(docker.volume(&name).await.expect("ask").as_ref(), Some(&made));
     assert!(docker.volumes().await.expect("list").contains(&made));
 

@@ -16,9 +16,7 @@ use super::doorway::{Doorway, SOCKET};
 use super::image::HelperImage;
 use super::life::Life;
 use super::{containers, volumes};
-use crate::port::docker::{
-    Access, DockerError, DockerErrorKind, Helper, HelperMount, HelperSpec, RUN_LABEL,
-};
+use crate::port::docker::{Access, DockerError, DockerErrorKind, Helper, HelperMount, HelperSpec, RUN_LABEL};
 
 /// A helper connects in a tenth of a second; on a host that is out of breath it takes its time.
 const CONNECT: Duration = Duration::from_secs(60);

@@ -29,11 +29,8 @@ pub(super) async fn one(engine: &Engine, name: &str) -> Result<Option<Volume>, D
 
 pub(super) async fn create(engine: &Engine, new: &NewVolume) -> Result<Volume, DockerError> {
     let deed = format!("create volume `{}`", new.name);
-    let taken = |why: &str| DockerError {
-        kind: DockerErrorKind::Conflict,
-        deed: deed.clone(),
-        why: why.to_owned(),
-    };
+    let taken =
+        |why: &str| DockerError { kind: DockerErrorKind::Conflict, deed: deed.clone(), why: why.to_owned() };
     // Docker answers "created" for a volume that exists already.
     if one(engine, &new.name).await?.is_some() {
         return Err(taken("a volume of that name exists"));
