@@ -4,8 +4,6 @@
 //! other's lock), which all profiles of the workspace share. `BACKUPD_HELPER` names a finished binary to be
 //! used instead: for packagers who build it themselves, and for quick checks.
 
-#![expect(clippy::print_stdout, reason = "cargo reads instructions there")]
-
 use std::env;
 use std::ffi::OsString;
 use std::fs;

@@ -41,9 +41,9 @@ fn words<T>(result: io::Result<T>) -> Result<(), String> {
 
 fn network() -> Vec<Outcome> {
     let abroad = "1.1.1.1:53".parse();
-    let connect = abroad.map_err(io::Error::other).and_then(|to| {
-        TcpStream::connect_timeout(&to, Duration::from_secs(1))
-    });
+    let connect = abroad
+        .map_err(io::Error::other)
+        .and_then(|to| TcpStream::connect_timeout(&to, Duration::from_secs(1)));
     vec![
         ("connect to the world", words(connect)),
         ("udp", words(UdpSocket::bind("127.0.0.1:0"))),
@@ -57,8 +57,8 @@ fn files() -> Vec<Outcome> {
         ("write to /", words(File::create("/x"))),
         ("write beside the binary", words(OpenOptions::new().append(true).open("/backupd-helper"))),
         ("write to the source", words(File::create("/source/x"))),
-        ("remove from the source", words(fs::remove_file("/source/keep"))),
         ("chmod in the source", words(fs::set_permissions("/source/keep", permissions()))),
+        ("remove from the source", words(fs::remove_file("/source/keep"))),
         ("write to the socket's folder", words(File::create("/run/backupd/x"))),
         ("sysrq", append("/proc/sysrq-trigger")),
         ("core pattern", append("/proc/sys/kernel/core_pattern")),
@@ -147,6 +147,7 @@ fn mounts_and_namespaces() -> Vec<Outcome> {
         attempt!("pivot_root", pivot_root, root, root),
         attempt!("chroot", chroot, source),
         attempt!("mknod a disk", mknodat, AT_FDCWD, c"/dev/x".as_ptr(), DEVICE, 0x800),
+        ("open a disk that was made", words(File::open("/dev/x"))),
         attempt!("unshare user", unshare, NEW_USER),
         attempt!("unshare mount", unshare, NEW_NS),
         attempt!("setns", setns, own, 0),
@@ -211,7 +212,8 @@ fn identity() -> Vec<Outcome> {
 fn endless_threads() -> Result<(), String> {
     const FAR_TOO_MANY: usize = 2000;
     for n in 0..FAR_TOO_MANY {
-        let thread = thread::Builder::new().stack_size(16 << 10).spawn(|| thread::sleep(Duration::from_secs(60)));
+        let thread =
+            thread::Builder::new().stack_size(16 << 10).spawn(|| thread::sleep(Duration::from_secs(60)));
         if let Err(e) = thread {
             return Err(format!("after {n}: {e}"));
         }

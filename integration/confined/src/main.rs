@@ -1,12 +1,14 @@
 //! A helper that was taken over. It is put in the real helper's place, in a container made just the same, and
 //! tries to get out; each attempt is one line of its answer, `denied NAME: why` or `allowed NAME`.
 //!
-//! Its first arguments are the real helper's. One more says what to do: nothing (the battery), or the words
-//! `sleep`, `fail`, `memory`: ways for a container to be, which other tests need.
+//! Its arguments are the real helper's. The first byte that it is sent says what to do: the
+//! battery, or what other tests need. With the argument `sleep` it is any container that runs.
 
 mod battery;
 
+use std::fs::File;
 use std::io::{self, Read as _, Write};
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::thread;
@@ -23,7 +25,11 @@ fn main() -> ExitCode {
             let mut orders = peer.try_clone()?;
             obey(&mut orders, &mut peer)
         }),
-        ["--stdio", "--root", _root] => obey(&mut io::stdin(), &mut io::stdout()),
+        // Not `io::stdout()`, which keeps what follows the last line break.
+        ["--stdio", "--root", _root] => {
+            let out = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+            out.and_then(|mut out| obey(&mut io::stdin(), &mut out))
+        }
         _ => Err(io::Error::other(format!("what is {words:?}?"))),
     };
     match done {
@@ -50,7 +56,8 @@ fn obey(orders: &mut impl io::Read, answer: &mut impl Write) -> io::Result<()> {
             let mut count = [0; 8];
             orders.read_exact(&mut count)?;
             let bytes = u64::from_le_bytes(count);
-            io::copy(&mut io::repeat(7).take(bytes), &mut io::BufWriter::with_capacity(1 << 20, answer)).map(drop)
+            io::copy(&mut io::repeat(7).take(bytes), &mut io::BufWriter::with_capacity(1 << 20, answer))
+                .map(drop)
         }
         other => Err(io::Error::other(format!("no such order: {other}"))),
     }

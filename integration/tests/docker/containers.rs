@@ -28,7 +28,8 @@ async fn containers_of_others_stop_and_start() {
     helper.life.kill().await.unwrap();
     let image = rig.docker.helper_image_id();
     let mount = format!("{volume}:/data:ro");
-    let id = docker_cli(&["run", "-d", "--network=none", "-v", &mount, "--name", &rig.prefix, &image, "sleep"]);
+    let id =
+        docker_cli(&["run", "-d", "--network=none", "-v", &mount, "--name", &rig.prefix, &image, "sleep"]);
     let seen = rig.docker.container(&rig.prefix).await.unwrap().unwrap();
     assert_eq!((seen.id.as_str(), seen.name.as_str()), (id.as_str(), rig.prefix.as_str()));
     assert_eq!((seen.mounts.len(), seen.mounts[0].at.as_str(), seen.mounts[0].writable), (1, "/data", false));

@@ -1,0 +1,261 @@
+//! A twin of the container engine: volumes are folders on disk, containers are data, and a helper is a thread
+//! that runs the real job loop on the volume's folder.
+//!
+//! Each call of the port asks a [`Script`] before and after it takes effect, so a test can fail any call on
+//! either side, or make everything stand still from some call on, as if we had died there.
+
+mod helper;
+mod script;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+pub use self::helper::{Cut, JobRunner};
+pub use self::script::{Calls, Moment, Script, Verdict};
+use crate::port::docker::{
+    About, Container, ContainerState, Docker, DockerError, DockerErrorKind, Helper, HelperMount, HelperSpec,
+    Leftover, MountOf, NewVolume, Volume,
+};
+
+/// What the engine knows.
+#[derive(Debug, Default)]
+struct World {
+    volumes: BTreeMap<String, Volume>,
+    containers: BTreeMap<String, Container>,
+    /// What each helper holds, by its leftover's id.
+    helpers: BTreeMap<String, (Leftover, HelperMount)>,
+    /// How each coming helper dies, the next one first.
+    cuts: Vec<Cut>,
+    made: u64,
+}
+
+/// The twin.
+pub struct FakeDocker {
+    world: Arc<Mutex<World>>,
+    folder: PathBuf,
+    runner: JobRunner,
+    script: Script,
+}
+
+impl FakeDocker {
+    /// Volumes live under `folder`; `runner` does the helpers' jobs; `script` is asked before and after each
+    /// call.
+    pub fn new(folder: PathBuf, runner: JobRunner, script: Script) -> Self {
+        Self { world: Arc::default(), folder, runner, script }
+    }
+
+    /// The same engine with another script: the world after our death, seen by our next start.
+    #[must_use]
+    pub fn reopened(&self, script: Script) -> Self {
+        let (world, runner) = (Arc::clone(&self.world), Arc::clone(&self.runner));
+        Self { world, folder: self.folder.clone(), runner, script }
+    }
+
+    /// Where a volume's content is.
+    pub fn volume_folder(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Adds a container, or replaces the one of that id: what other people do.
+    pub fn put_container(&self, container: Container) {
+        lock(&self.world).containers.insert(container.id.clone(), container);
+    }
+
+    /// Removes a container behind our back.
+    pub fn drop_container(&self, id: &str) {
+        lock(&self.world).containers.remove(id);
+    }
+
+    /// How the next helper that has no such order yet will die.
+    pub fn cut_next_helper(&self, cut: Cut) {
+        lock(&self.world).cuts.push(cut);
+    }
+
+    /// One call of the port: its script, its effect, its script again.
+    fn call<T>(
+        &self,
+        deed: String,
+        effect: impl FnOnce(&mut World) -> Result<T, Trouble>,
+    ) -> Result<T, DockerError> {
+        script::ask(&self.script, Moment::Before, &deed)?;
+        let done = effect(&mut lock(&self.world));
+        script::ask(&self.script, Moment::After, &deed)?;
+        done.map_err(|(kind, why)| DockerError { kind, deed, why })
+    }
+}
+
+type Trouble = (DockerErrorKind, String);
+
+fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
+    world.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn missing(what: &str) -> Trouble {
+    (DockerErrorKind::NotFound, format!("no such {what}"))
+}
+
+impl World {
+    /// By id or by name, as the engine takes either.
+    fn container(&mut self, id: &str) -> Result<&mut Container, Trouble> {
+        self.containers.values_mut().find(|c| c.id == id || c.name == id).ok_or_else(|| missing("container"))
+    }
+
+    fn is_held(&self, volume: &str) -> bool {
+        let by_container = self.containers.values().flat_map(|c| &c.mounts);
+        let mut by_container =
+            by_container.filter(|m| matches!(&m.of, MountOf::Volume { name } if name == volume));
+        let mut by_helper = self.helpers.values();
+        by_container.next().is_some()
+            || by_helper.any(|(_, mount)| matches!(mount, HelperMount::Volume(name) if name == volume))
+    }
+
+    /// A time that grows with each use, whatever the clock says.
+    fn now(&mut self) -> Timestamp {
+        self.made += 1;
+        let seconds = i64::try_from(self.made).unwrap_or(i64::MAX);
+        Timestamp::from_second(1_767_225_600 + seconds).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+}
+
+#[async_trait]
+impl Docker for FakeDocker {
+    async fn about(&self) -> Result<About, DockerError> {
+        self.call("about".to_owned(), |_| {
+            Ok(About { version: "20.10.24".to_owned(), api: "1.41".to_owned(), local: true, data_root: None })
+        })
+    }
+
+    fn helper_image_id(&self) -> String {
+        format!("sha256:{:064}", 0)
+    }
+
+    async fn volumes(&self) -> Result<Vec<Volume>, DockerError> {
+        self.call("volumes".to_owned(), |world| Ok(world.volumes.values().cloned().collect()))
+    }
+
+    async fn volume(&self, name: &str) -> Result<Option<Volume>, DockerError> {
+        self.call(format!("volume {name}"), |world| Ok(world.volumes.get(name).cloned()))
+    }
+
+    async fn create_volume(&self, new: &NewVolume) -> Result<Volume, DockerError> {
+        let folder = self.volume_folder(&new.name);
+        self.call(format!("create_volume {}", new.name), |world| {
+            if world.volumes.contains_key(&new.name) {
+                return Err((DockerErrorKind::Conflict, "a volume of that name exists".to_owned()));
+            }
+            fs::create_dir(&folder).map_err(|e| (DockerErrorKind::Other, e.to_string()))?;
+            let volume = Volume {
+                name: new.name.clone(),
+                driver: if new.driver.is_empty() { "local".to_owned() } else { new.driver.clone() },
+                options: new.options.clone(),
+                labels: new.labels.clone(),
+                mountpoint: Some(folder.display().to_string()),
+                created_at: Some(world.now()),
+                anonymous: new.name.len() == 64 && new.name.bytes().all(|b| b.is_ascii_hexdigit()),
+            };
+            world.volumes.insert(new.name.clone(), volume.clone());
+            Ok(volume)
+        })
+    }
+
+    async fn remove_volume(&self, name: &str) -> Result<(), DockerError> {
+        let folder = self.volume_folder(name);
+        self.call(format!("remove_volume {name}"), |world| {
+            if !world.volumes.contains_key(name) {
+                return Err(missing("volume"));
+            }
+            if world.is_held(name) {
+                return Err((DockerErrorKind::Conflict, "volume is in use".to_owned()));
+            }
+            fs::remove_dir_all(&folder).map_err(|e| (DockerErrorKind::Other, e.to_string()))?;
+            world.volumes.remove(name);
+            Ok(())
+        })
+    }
+
+    async fn containers(&self) -> Result<Vec<Container>, DockerError> {
+        self.call("containers".to_owned(), |world| Ok(world.containers.values().cloned().collect()))
+    }
+
+    async fn container(&self, id: &str) -> Result<Option<Container>, DockerError> {
+        self.call(format!("container {id}"), |world| Ok(world.container(id).ok().cloned()))
+    }
+
+    async fn stop(&self, id: &str, _grace: Duration) -> Result<(), DockerError> {
+        self.call(format!("stop {id}"), |world| {
+            let container = world.container(id)?;
+            container.state = ContainerState::Down;
+            if container.auto_remove {
+                let id = container.id.clone();
+                world.containers.remove(&id);
+            }
+            Ok(())
+        })
+    }
+
+    async fn start(&self, id: &str) -> Result<(), DockerError> {
+        self.call(format!("start {id}"), |world| {
+            let now = world.now();
+            let container = world.container(id)?;
+            if container.state == ContainerState::Down {
+                container.state = ContainerState::Running;
+                container.started_at = Some(now);
+            }
+            Ok(())
+        })
+    }
+
+    async fn set_restart_policy(&self, id: &str, policy: &str) -> Result<(), DockerError> {
+        self.call(format!("set_restart_policy {id} {policy}"), |world| {
+            let known = matches!(policy, "no" | "always" | "unless-stopped" | "on-failure");
+            let counted = policy.strip_prefix("on-failure:").is_some_and(|n| n.parse::<u32>().is_ok());
+            let container = world.container(id)?;
+            if !known && !counted {
+                return Err((DockerErrorKind::Other, "no such restart policy".to_owned()));
+            }
+            policy.clone_into(&mut container.restart_policy);
+            Ok(())
+        })
+    }
+
+    async fn open_helper(&self, spec: &HelperSpec) -> Result<Helper, DockerError> {
+        let (runner, script, world) = (&self.runner, &self.script, &self.world);
+        let helper = self.call(format!("open_helper {}", spec.run), |now| {
+            let folder = match &spec.mount {
+                HelperMount::Volume(name) if now.volumes.contains_key(name) => self.volume_folder(name),
+                HelperMount::Volume(_) => return Err(missing("volume")),
+                HelperMount::Folder(path) => PathBuf::from(path),
+            };
+            let cut = if now.cuts.is_empty() { Cut::Never } else { now.cuts.remove(0) };
+            now.made += 1;
+            let id = format!("helper-{}", now.made);
+            let helper =
+                helper::start(&folder, cut, runner, id.clone(), Arc::clone(world), Arc::clone(script))?;
+            let leftover = Leftover { id: id.clone(), run: spec.run.clone(), owner: spec.owner.clone() };
+            now.helpers.insert(id, (leftover, spec.mount.clone()));
+            Ok(helper)
+        })?;
+        Ok(helper)
+    }
+
+    async fn leftovers(&self) -> Result<Vec<Leftover>, DockerError> {
+        let all = |world: &mut World| Ok(world.helpers.values().map(|(left, _)| left.clone()).collect());
+        self.call("leftovers".to_owned(), all)
+    }
+
+    async fn remove_leftover(&self, leftover: &Leftover) -> Result<(), DockerError> {
+        self.call(format!("remove_leftover {}", leftover.run), |world| {
+            world.helpers.remove(&leftover.id);
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

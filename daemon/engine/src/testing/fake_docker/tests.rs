@@ -1,0 +1,111 @@
+//! The twin keeps the contract of the real engine, and breaks it only where the script says so.
+
+use archive::channel::{Hello, Looked, PROTOCOL, RecordKind, read_record, write_json};
+use rustix::fs::fstatvfs;
+use tokio::io::AsyncReadExt as _;
+
+use super::*;
+use crate::port::docker::{Access, Health};
+use crate::testing::docker_contract::{self as contract, spec};
+
+/// Answers a job as the helper does; the real loop lives in the helper's own crate.
+fn runner() -> JobRunner {
+    Arc::new(|mut input, mut output, root| {
+        let hello = Hello { protocol: PROTOCOL, version: "test".to_owned() };
+        let served = write_json(&mut output, RecordKind::Hello, &hello)
+            .and_then(|()| read_record(&mut input, &mut Vec::new()))
+            .and_then(|_job| {
+                let free_bytes = fstatvfs(&root)?.f_bavail;
+                let looked = Looked {
+                    top_entries: 0,
+                    free_bytes,
+                    free_inodes: None,
+                    read_only: false,
+                    staged: vec![],
+                };
+                write_json(&mut output, RecordKind::Done, &looked)
+            });
+        // As in a helper: whoever closed the channel knows why.
+        served.ok();
+    })
+}
+
+fn fake(script: Script) -> (FakeDocker, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (FakeDocker::new(folder.path().to_owned(), runner(), script), folder)
+}
+
+fn running(id: &str) -> Container {
+    Container {
+        id: id.to_owned(),
+        name: format!("name-of-{id}"),
+        image: "db:1".to_owned(),
+        image_id: "sha256:1".to_owned(),
+        state: ContainerState::Running,
+        health: Health::None,
+        started_at: Some(Timestamp::UNIX_EPOCH),
+        restart_policy: "no".to_owned(),
+        labels: BTreeMap::new(),
+        mounts: Vec::new(),
+        auto_remove: false,
+    }
+}
+
+#[tokio::test]
+async fn the_twin_keeps_the_contract() {
+    let (docker, _folder) = fake(Calls::new().script());
+    contract::volumes_are_made_once_and_by_name(&docker, "t").await;
+    contract::a_helper_never_makes_its_source(&docker, "t").await;
+    contract::a_helper_lives_by_its_labels_and_leaves_nothing(&docker, "t").await;
+    contract::helpers_that_do_not_end_are_removed(&docker, "t").await;
+    docker.put_container(running("c1"));
+    contract::containers_stop_and_start(&docker, "c1").await;
+}
+
+#[tokio::test]
+async fn a_call_fails_before_or_after_its_effect() {
+    for (moment, state) in [(Moment::Before, ContainerState::Running), (Moment::After, ContainerState::Down)]
+    {
+        let calls = Calls::new();
+        let (docker, _folder) = fake(calls.script());
+        docker.put_container(running("c1"));
+        docker.put_container(running("c2"));
+        calls.fail("stop", 2, moment, DockerErrorKind::Other);
+        docker.stop("c1", Duration::ZERO).await.unwrap();
+        assert_eq!(docker.stop("c2", Duration::ZERO).await.unwrap_err().kind, DockerErrorKind::Other);
+        assert_eq!(docker.container("c2").await.unwrap().unwrap().state, state);
+        docker.stop("c2", Duration::ZERO).await.unwrap();
+        assert_eq!(calls.log(), ["stop c1", "stop c2", "container c2", "stop c2"]);
+    }
+}
+
+#[tokio::test]
+async fn after_a_crash_nothing_happens_until_the_next_start() {
+    let calls = Calls::new();
+    let (docker, _folder) = fake(calls.script());
+    docker.put_container(running("c1"));
+    calls.crash(2, Moment::After);
+    docker.set_restart_policy("c1", "always").await.unwrap();
+    docker.stop("c1", Duration::ZERO).await.unwrap_err();
+    docker.start("c1").await.unwrap_err();
+    let next = docker.reopened(Calls::new().script());
+    let seen = next.container("c1").await.unwrap().unwrap();
+    assert_eq!((seen.state, seen.restart_policy.as_str()), (ContainerState::Down, "always"));
+    assert_eq!(calls.log(), ["set_restart_policy c1 always", "stop c1"]);
+}
+
+#[tokio::test]
+async fn a_helper_dies_at_the_byte_that_was_named() {
+    for (cut, fine) in [(Cut::Silently { after: 7 }, true), (Cut::Dying { after: 7 }, false)] {
+        let (docker, _folder) = fake(Calls::new().script());
+        docker.create_volume(&NewVolume { name: "v".to_owned(), ..Default::default() }).await.unwrap();
+        docker.cut_next_helper(cut);
+        let mut helper = docker.open_helper(&spec("v", Access::Read)).await.unwrap();
+        let mut got = Vec::new();
+        helper.from.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got.len(), 7);
+        let end = helper.life.finish(Duration::from_secs(5)).await;
+        assert_eq!(end.is_ok(), fine, "{end:?}");
+        assert_eq!(docker.leftovers().await.unwrap(), []);
+    }
+}
