@@ -348,60 +348,105 @@ class Snapshot:
 # --- what one can do with a snapshot -------------------------------------------------------------
 
 
+class Folders:
+    """The folders from the root of a restore to where the next entry lies, each held open.
+
+    Entries come in path order, so whatever is left is left for good, and then gets its attributes. No path
+    is ever resolved as a whole: links cannot lead out, and paths may be longer than the system takes.
+    """
+
+    def __init__(self, root):
+        self.root, self.open = os.open(root, os.O_RDONLY | os.O_DIRECTORY), []
+
+    def parent_of(self, path):
+        """The open folder in which the entry at `path` lies."""
+        parent = path.rpartition(b"/")[0]
+        while self.open and self.open[-1][0].path != parent:
+            self.leave()
+        want(self.open, "an entry has no folder to lie in")
+        return self.open[-1][1]
+
+    def enter(self, entry):
+        if not entry.path:
+            self.open.append((entry, self.root))
+            return
+        parent, name = self.parent_of(entry.path), entry.path.rpartition(b"/")[2]
+        os.mkdir(name, 0o700, dir_fd=parent)
+        self.open.append((entry, self.descend(parent, name)))
+
+    def leave(self):
+        entry, folder = self.open.pop()
+        dress(entry, folder)
+        if folder != self.root:
+            os.close(folder)
+
+    def leave_all(self):
+        while self.open:
+            self.leave()
+
+    @staticmethod
+    def descend(folder, name):
+        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+
+    def link(self, target, folder, name):
+        """A further name in `folder` for what lies at `target`."""
+        *above, last = parts(target)
+        at = os.dup(self.root)
+        for part in above:
+            at, left = self.descend(at, part), at
+            os.close(left)
+        os.link(last, name, src_dir_fd=at, dst_dir_fd=folder, follow_symlinks=False)
+        os.close(at)
+
+
 def restore(snapshot, into):
-    """Creates everything below `into`, which must be empty or not there."""
-    into = os.fsencode(into)
+    """Creates everything below `into`, which must be empty or not there; says how many sockets it left out."""
     os.makedirs(into, exist_ok=True)
-    want(not os.listdir(into), f"{os.fsdecode(into)} is not empty")
-    folders, skipped = {}, 0
+    want(not os.listdir(into), f"{into} is not empty")
+    folders, skipped = Folders(into), 0
     for entry in snapshot.entries():
-        place = os.path.join(into, entry.path) if entry.path else into
-        # A parent that is a folder of this snapshot cannot be a link out of it.
-        want(not entry.path or os.path.dirname(entry.path) in folders, "an entry has no folder to lie in")
         if entry.tag == "d":
-            if entry.path:
-                os.mkdir(place, 0o700)
-            folders[entry.path] = entry
-            continue
-        if entry.tag == "s":
-            skipped += 1  # sockets are recorded, and made again by their programs
-            continue
-        create(snapshot, entry, place, into)
-        if entry.tag != "h":
-            dress(entry, place)
-    for path, entry in reversed(folders.items()):
-        dress(entry, os.path.join(into, path) if path else into)
+            folders.enter(entry)
+        elif entry.tag == "s":
+            skipped += 1  # recorded only: their programs make them again
+        else:
+            create(snapshot, entry, folders)
+    folders.leave_all()
     return skipped
 
 
-def create(snapshot, entry, place, into):
+def create(snapshot, entry, folders):
+    folder, name = folders.parent_of(entry.path), entry.path.rpartition(b"/")[2]
+    if entry.tag == "h":
+        folders.link(entry.target, folder, name)
+        return
     if entry.tag == "f":
-        handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
         with os.fdopen(handle, "wb") as file:
             for offset, piece in snapshot.content(entry):
                 file.seek(offset)
                 file.write(piece)
             file.truncate(entry.size)
     elif entry.tag == "l":
-        os.symlink(entry.target, place)
-    elif entry.tag == "h":
-        os.link(os.path.join(into, entry.target), place, follow_symlinks=False)
+        os.symlink(entry.target, name, dir_fd=folder)
     elif entry.tag == "p":
-        os.mkfifo(place, 0o600)
+        os.mkfifo(name, 0o600, dir_fd=folder)
     else:
         kind = stat.S_IFCHR if entry.tag == "c" else stat.S_IFBLK
-        os.mknod(place, kind | 0o600, os.makedev(*entry.device))
+        os.mknod(name, kind | 0o600, os.makedev(*entry.device), dir_fd=folder)
+    # Not every call that sets an attribute takes a folder and a name; all take this path.
+    dress(entry, b"/proc/self/fd/%d/%s" % (folder, name), follow_symlinks=False)
 
 
-def dress(entry, place):
+def dress(entry, place, **how):
     """Owner first, because a change of owner takes set-id bits and capabilities away; times last."""
     if os.geteuid() == 0:
-        os.chown(place, entry.uid, entry.gid, follow_symlinks=False)
+        os.chown(place, entry.uid, entry.gid, **how)
     if entry.tag != "l":
         os.chmod(place, entry.mode)
     for name, value in entry.xattrs:
-        os.setxattr(place, name, value, follow_symlinks=False)
-    os.utime(place, ns=(entry.modified, entry.modified), follow_symlinks=False)
+        os.setxattr(place, name, value, **how)
+    os.utime(place, ns=(entry.modified, entry.modified), **how)
 
 
 def check(snapshot):
