@@ -97,8 +97,17 @@ impl Encoder {
 
     /// Compresses `raw` into one frame and says who it is.
     pub fn encode(&mut self, raw: &[u8]) -> io::Result<(Vec<u8>, Hash)> {
-        let stored = self.inner.compress(raw)?;
-        Ok((stored, *blake3::hash(raw).as_bytes()))
+        let mut stored = Vec::new();
+        let hash = self.encode_into(raw, &mut stored)?;
+        Ok((stored, hash))
+    }
+
+    /// The same, in place of what `stored` held: its memory is used again.
+    pub fn encode_into(&mut self, raw: &[u8], stored: &mut Vec<u8>) -> io::Result<Hash> {
+        stored.clear();
+        stored.reserve(zstd::zstd_safe::compress_bound(raw.len()));
+        self.inner.compress_to_buffer(raw, stored)?;
+        Ok(*blake3::hash(raw).as_bytes())
     }
 }
 

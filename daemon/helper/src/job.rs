@@ -17,7 +17,7 @@ use archive::unpack::{UnpackError, Unpacker};
 use serde::Serialize;
 
 use crate::link::{Link, Output};
-use crate::pack::{PackError, pack};
+use archive::pack::{PackError, pack};
 
 /// Serves the one job that comes. True when it was done.
 pub(crate) fn serve(link: Link, root: io::Result<OwnedFd>) -> io::Result<bool> {
@@ -49,7 +49,7 @@ fn run(job: Job, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result
             };
             let mut sink = |bytes: Vec<u8>| output.bytes(&bytes);
             answer(pack(root.as_fd(), &job, &mut sink, &mut progress).map_err(|e| match e {
-                PackError::Source { .. } => failed(e.to_string(), FailedCause::Tree),
+                PackError::Source { .. } | PackError::Compress(_) => failed(e.to_string(), FailedCause::Tree),
                 PackError::Sink(_) => failed(e.to_string(), FailedCause::Channel),
             }))
         }

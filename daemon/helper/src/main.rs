@@ -11,7 +11,6 @@
 mod args;
 mod job;
 mod link;
-mod pack;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;

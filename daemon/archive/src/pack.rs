@@ -1,0 +1,171 @@
+//! Backing a folder up: one walk, one pack.
+//!
+//! Always true: a pack that is reported was written to its last byte; what could not be read is told by
+//! path; and failures of the source and of the sink never become each other.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+
+use crate::channel::{PackJob, Packed, Progress};
+use crate::names::Names;
+use crate::pack_entries::{Packer, Visited};
+pub use crate::pack_writer::Sink;
+use crate::pack_writer::Written;
+use crate::path::TreePath;
+use crate::pipeline::{self, WriteError};
+use crate::raw_stream::Stopped;
+use crate::stat::Stat;
+use crate::walk::{Step, Walk};
+
+/// Progress is told at most this often.
+const PULSE: Duration = Duration::from_millis(200);
+
+/// Why there is no pack.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// The root cannot be read, or the system has nothing left to read it with.
+    #[error("cannot {action} `{path}` in the source: {source}")]
+    Source {
+        /// Where, printable.
+        path: String,
+        /// What was tried.
+        action: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The sink took no more.
+    #[error("cannot pass the pack on: {0}")]
+    Sink(#[source] io::Error),
+    /// The compressor could not be started or failed.
+    #[error("cannot compress: {0}")]
+    Compress(#[source] io::Error),
+}
+
+/// Why the reading side ended early.
+pub(crate) enum Halt {
+    /// The writing side knows.
+    Stopped,
+    /// The source failed as a whole.
+    Source { path: TreePath, action: &'static str, source: io::Error },
+}
+
+impl From<Stopped> for Halt {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+/// Reads the tree under `root` into a pack, which goes to `sink` piece by piece from a thread of its own.
+///
+/// The sink gets at most 4 MiB at a time. Progress is told on the calling thread, at most five times a
+/// second. Without an error the pack is complete, though it may lack entries that [`Packed::notes`] names.
+pub fn pack(
+    root: BorrowedFd<'_>,
+    job: &PackJob,
+    sink: &mut Sink<'_>,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<Packed, PackError> {
+    let (read, written) = pipeline::run(job, sink, |stream| {
+        let mut packer = Packer::new(job.pack, stream, Pulse::new(progress));
+        read_tree(root, &mut packer)?;
+        packer.finish()
+    });
+    let (totals, notes) = match read {
+        Some(Ok(found)) => found,
+        Some(Err(Halt::Source { path, action, source })) => {
+            return Err(PackError::Source { path: path.to_string(), action, source });
+        }
+        Some(Err(Halt::Stopped)) | None => return Err(write_error(written.err())),
+    };
+    let Written { length, hash, raw_bytes, footer, roots } = match written {
+        Ok(Some(written)) => written,
+        Ok(None) => return Err(write_error(None)),
+        Err(why) => return Err(write_error(Some(why))),
+    };
+    assert!(
+        roots.iter().map(|root| root.rows).sum::<u64>() == totals.entries,
+        "BUG: entries table does not hold the entries that were counted"
+    );
+    Ok(Packed { totals, length, hash, raw_bytes, footer, entries: roots, notes })
+}
+
+fn write_error(why: Option<WriteError>) -> PackError {
+    match why {
+        Some(WriteError::Sink(why)) => PackError::Sink(why),
+        Some(WriteError::Compress(why)) => PackError::Compress(why),
+        None => PackError::Compress(io::Error::other("compressing threads ended early")),
+    }
+}
+
+fn read_tree(root: BorrowedFd<'_>, packer: &mut Packer<'_>) -> Result<(), Halt> {
+    let at_root = |action| move |source| Halt::Source { path: TreePath::root(), action, source };
+    let folder = open_root(root).map_err(at_root("open"))?;
+    // What was written through a shared mapping gets its time only when it reaches the file system. A file
+    // system that cannot be synced (read-only, or forbidden to us) has the same content without it.
+    match rustix::fs::syncfs(&folder) {
+        Ok(()) | Err(_) => {}
+    }
+    let stat = Stat::of_open(folder.as_fd()).map_err(at_root("look at"))?;
+    packer.root(folder.as_fd(), &stat)?;
+    let mut walk = Walk::new(folder, &stat).map_err(at_root("list"))?;
+    while let Some(step) = walk.next() {
+        match step {
+            Step::Name(path) => visit(&mut walk, packer, path)?,
+            Step::TooLong(path, why) => {
+                packer.unreadable(&path, format!("the path of an entry in it {why}"));
+                walk.pass();
+            }
+            Step::Lost(path, left, why) => {
+                packer.unreadable(&path, format!("{left} entries are lost: {why}"))
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Opened anew, because a descriptor from outside may be one for looking only, or half read.
+fn open_root(root: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(root, c".", flags, Mode::empty())?)
+}
+
+fn visit(walk: &mut Walk, packer: &mut Packer<'_>, path: TreePath) -> Result<(), Halt> {
+    let Some((folder, name)) = walk.here() else {
+        packer.unreadable(&path, "its folder was lost");
+        walk.pass();
+        return Ok(());
+    };
+    match packer.visit(folder, name, &path)? {
+        Visited::Passed => walk.pass(),
+        Visited::Folder(folder, stat, names) => walk.enter(folder, &stat, &path, names),
+    }
+    Ok(())
+}
+
+/// Lists a folder that is about to be entered.
+pub(crate) fn list(folder: BorrowedFd<'_>) -> io::Result<Names> {
+    Names::read(folder, |_name| false)
+}
+
+/// Tells progress, not too often.
+pub(crate) struct Pulse<'a> {
+    progress: &'a mut dyn FnMut(&Progress),
+    told: Instant,
+}
+
+impl<'a> Pulse<'a> {
+    fn new(progress: &'a mut dyn FnMut(&Progress)) -> Self {
+        Self { progress, told: Instant::now() }
+    }
+
+    /// Tells, if it is time to.
+    pub(crate) fn beat(&mut self, entries: u64, bytes: u64, path: &TreePath) {
+        if self.told.elapsed() >= PULSE {
+            self.told = Instant::now();
+            (self.progress)(&Progress { entries, bytes, path: path.to_string() });
+        }
+    }
+}
