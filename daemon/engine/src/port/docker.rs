@@ -59,7 +59,7 @@ pub struct About {
     pub api: String,
     /// Host folders can be bind-mounted into helpers, so the fast channel works.
     pub local: bool,
-    /// Bytes that may still be written under the engine's data root; `None` if it is not this machine.
+    /// Where the engine keeps its data (`/var/lib/docker`); `None` if that is not on this machine.
     pub data_root: Option<String>,
 }
 
@@ -227,7 +227,8 @@ pub struct Helper {
 /// (or our process dies) the container stays until a sweep finds it by its labels.
 #[async_trait]
 pub trait HelperLife: Send + Sync {
-    /// Why it ended, as the engine saw it: exit status, out of memory. Waits at most `patience`.
+    /// Waits for its end, at most `patience`, and says why it ended if that was not status 0: exit status, out of
+    /// memory, still running (then it is killed). `Ok` proves nothing about the job; only its last record does.
     async fn finish(self: Box<Self>, patience: Duration) -> Result<(), DockerError>;
 
     /// Ends it now.
@@ -256,7 +257,10 @@ pub struct Leftover {
 /// * `open_helper` makes sure of the helper's image first (made by us, addressed by content, loaded through
 ///   the engine), creates the container with labels, limits and no way out, connects its channel and returns
 ///   when it is connected. If it fails, nothing is left behind. It fails with `NotFound` if the volume or
-///   folder is missing, and never lets the engine create it.
+///   folder is missing, and never lets the engine create it: a volume that vanishes after the question and
+///   is made anew by the engine is removed again. Through the engine's own channel (remote engines) it returns
+///   when the helper was started; whether it lives shows at the first record.
+/// * Whoever drops the future of `open_helper` before it is done leaves a container to the next sweep.
 /// * `leftovers` lists containers by our two labels and by nothing else.
 #[async_trait]
 pub trait Docker: Send + Sync {
