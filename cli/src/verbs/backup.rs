@@ -11,8 +11,7 @@ use crate::session::{Ending, Session};
 
 /// Back sources up now, one after another
 ///
-/// What did not change since the last snapshot is neither read nor sent again. Containers go on running;
-/// the snapshot says whether any of them could write meanwhile.
+/// Containers go on running; the snapshot says whether any of them could write meanwhile.
 ///
 /// Ends with the worst exit code of all sources: 3 when a snapshot was made but lacks files that could not
 /// be read.
@@ -24,13 +23,17 @@ pub(crate) struct Args {
     /// A volume, or `CONTAINER:/MOUNT/POINT`
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<SourceName>,
+
+    /// Take a snapshot of an empty source too; without this it is refused, as a sign of a wrong mount
+    #[arg(long)]
+    allow_empty: bool,
 }
 
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let host = session.open_to_write().await?;
     let mut classes = Vec::new();
     for source in &args.sources {
-        match one(&host, source, session).await {
+        match one(&host, source, args.allow_empty, session).await {
             Ok(Ending::Done) => {}
             Ok(Ending::With(class)) => classes.push(class),
             Err(failure) => {
@@ -45,10 +48,15 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     Ok(worst(&classes).map_or(Ending::Done, Ending::With))
 }
 
-async fn one(host: &Host, source: &SourceName, session: &Session) -> Result<Ending, Failure> {
+async fn one(
+    host: &Host,
+    source: &SourceName,
+    allow_empty: bool,
+    session: &Session,
+) -> Result<Ending, Failure> {
     session.still_wanted()?;
     let telling = session.attend()?;
-    let request = BackupRequest { source: source.clone(), by_hand: true };
+    let request = BackupRequest { source: source.clone(), by_hand: true, allow_empty };
     let result = backup(host, &request, &telling).await;
     let heard = telling.end();
     let report = result?;

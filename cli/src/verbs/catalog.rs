@@ -47,7 +47,10 @@ async fn rebuild(session: &Session) -> Result<Ending, Failure> {
 
 async fn check(session: &Session) -> Result<Ending, Failure> {
     let host = session.open().await?;
-    let checked = catalog_check(&host).await?;
+    let telling = session.attend()?;
+    let checked = catalog_check(&host, &telling).await;
+    telling.end();
+    let checked = checked?;
     if session.screen.is_json() {
         session.screen.value(&checked)?;
     } else {

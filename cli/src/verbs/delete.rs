@@ -121,6 +121,7 @@ mod tests {
             frees_bytes: 3 << 20,
             objects: vec!["vm-1/db-data/00000041-x.tar.zst".into()],
             warnings: vec!["@42 needs 1 of its packs, which stays".into()],
+            name: "vm-1/db-data@41".parse().unwrap(),
         }
     }
 

@@ -3,7 +3,7 @@
 use archive::channel::{NoteKind, Notes};
 use engine::failure::Failure;
 use engine::format::manifest::Manifest;
-use engine::usecase::snapshots::{Shown, Trust, show};
+use engine::usecase::snapshots::show;
 use engine::words::SnapshotName;
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -28,7 +28,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let host = session.open().await?;
     let shown = show(&host, &args.name).await?;
-    let signed_by = signer(&shown);
+    let signed_by = shown.signed_by.as_str();
     if session.screen.is_json() {
         let mut value = fields(&shown.line)?;
         value["signed_by"] = json!(signed_by);
@@ -38,12 +38,6 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
         session.screen.result(&text(&shown.line.id, &shown.manifest, signed_by, session.screen.zone()))?;
     }
     Ok(Ending::Done)
-}
-
-fn signer(shown: &Shown) -> &str {
-    match &shown.trusted {
-        Trust::Signed { by } => by,
-    }
 }
 
 fn text(id: &str, manifest: &Manifest, signed_by: &str, zone: &TimeZone) -> String {

@@ -155,6 +155,7 @@ pub(crate) mod tests {
             partial: false,
             deleted_at: None,
             by_hand: true,
+            damaged: false,
         }
     }
 

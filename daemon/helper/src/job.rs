@@ -47,7 +47,7 @@ fn run(job: Job, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result
                     output.progress(progress).unwrap_or_default();
                 }
             };
-            let mut sink = |bytes: Vec<u8>| output.bytes(&bytes);
+            let mut sink = |bytes: &[u8]| output.bytes(bytes);
             answer(pack(root.as_fd(), &job, &mut sink, &mut progress).map_err(|e| match e {
                 PackError::Source { .. } | PackError::Compress(_) => failed(e.to_string(), FailedCause::Tree),
                 PackError::Sink(_) => failed(e.to_string(), FailedCause::Channel),
