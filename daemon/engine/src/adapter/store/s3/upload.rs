@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
@@ -227,14 +228,33 @@ impl Drop for S3Upload {
     }
 }
 
+/// rclone calls the root of this reply `InitiateMultipartUpload`, which the SDK refuses; the id is in it all the same.
+fn misnamed_upload_id(reply: &HttpResponse) -> Option<String> {
+    if reply.status().as_u16() != 200 {
+        return None;
+    }
+    let text = std::str::from_utf8(reply.body().bytes()?).ok()?;
+    let (_, inside) = text
+        .split_once("<InitiateMultipartUpload>")
+        .or_else(|| text.split_once("<InitiateMultipartUpload "))?;
+    let (id, _) = inside.split_once("<UploadId>")?.1.split_once("</UploadId>")?;
+    (!id.contains(['&', '<'])).then(|| id.to_owned())
+}
+
 impl Shared {
     async fn create(&self, key: &str) -> Result<String, StoreError> {
         let one = |_progress: Progress| -> Try<'_, String> {
             let request = self.client.create_multipart_upload().bucket(&self.bucket).key(self.full(key));
             Box::pin(async move {
-                let reply = request.send().await.map_err(|error| self.fault(&error))?;
-                let id = reply.upload_id().filter(|id| !id.is_empty()).map(str::to_owned);
-                id.ok_or_else(|| Fault::new(Kind::Garbled, "the reply has no upload id"))
+                let id = match request.send().await {
+                    Ok(reply) => reply.upload_id().map(str::to_owned),
+                    Err(error) => match error.raw_response().and_then(misnamed_upload_id) {
+                        Some(id) => Some(id),
+                        None => return Err(self.fault(&error)),
+                    },
+                };
+                id.filter(|id| !id.is_empty())
+                    .ok_or_else(|| Fault::new(Kind::Garbled, "the reply has no upload id"))
             })
         };
         self.call("begin upload of", key, one).await
