@@ -3,6 +3,9 @@
 //! The rule behind every test: a call ends in bounded time, says what went wrong, and never says yes to
 //! something that is not stored.
 
+#![expect(clippy::unwrap_used, reason = "a test's own functions may fail the test")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "each test names the requests that it is about")]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
