@@ -1,5 +1,7 @@
 //! The store port's contract on real S3 servers, and on the user's own where one is named.
 
+#![expect(clippy::unwrap_used, reason = "a test's own functions may fail the test")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 

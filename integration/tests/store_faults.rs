@@ -3,6 +3,9 @@
 //! The rule behind every test: a call ends in bounded time, says what went wrong, and never says yes to
 //! something that is not stored.
 
+#![expect(clippy::unwrap_used, reason = "a test's own functions may fail the test")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "each test names the requests that it is about")]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -128,33 +131,36 @@ async fn an_outage_ends_with_the_budget_and_says_how_often_it_was_tried() {
 
 // --- E2: what hangs ---
 
+/// One request that hangs in one way: the call ends in time, as unavailable, in these words.
+async fn check_hang(action: Action, op: Op, words: &str) {
+    let (server, store) = fresh().await;
+    let bytes = noise(3 * PART);
+    upload(&*store, "pack", &bytes).await.unwrap();
+    server.rule(Rule::new(op, When::Always, action.clone()));
+    let began = Instant::now();
+    let error = match op {
+        Op::Get => store.get_range("pack", 0..PART as u64).await.map(drop).unwrap_err(),
+        Op::Put => store.put("x", noise(10), Put::Replace).await.unwrap_err(),
+        Op::List => store.list("").await.map(drop).unwrap_err(),
+        _ => upload(&*store, "other", &bytes).await.map(drop).unwrap_err(),
+    };
+    assert_eq!(error.kind, Kind::Unavailable, "{action:?} {op:?}: {error}");
+    assert!(error.why.contains(words), "{action:?} {op:?}: {error}");
+    assert!(began.elapsed() < Duration::from_secs(8), "{action:?} {op:?} took {:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn whatever_hangs_is_given_up_and_named() {
-    for (action, op, words) in [
-        (Action::NoReply, Op::Get, "no reply within"),
-        (Action::NoReply, Op::Put, "no reply within"),
-        (Action::NoRead, Op::Part, "no reply within"),
-        (Action::Stall(0), Op::Get, "only 0 bytes came within"),
-        (Action::Stall(10_000), Op::Get, "bytes came within"),
-        (Action::Slow(100), Op::Get, "bytes came within"),
-        (Action::NoReply, Op::List, "no reply within"),
-        (Action::Spaces(Duration::from_millis(20)), Op::Complete, "no reply within"),
-    ] {
-        let (server, store) = fresh().await;
-        let bytes = noise(3 * PART);
-        upload(&*store, "pack", &bytes).await.unwrap();
-        server.rule(Rule::new(op, When::Always, action.clone()));
-        let began = Instant::now();
-        let error = match op {
-            Op::Get => store.get_range("pack", 0..PART as u64).await.map(drop).unwrap_err(),
-            Op::Put => store.put("x", noise(10), Put::Replace).await.unwrap_err(),
-            Op::List => store.list("").await.map(drop).unwrap_err(),
-            _ => upload(&*store, "other", &bytes).await.map(drop).unwrap_err(),
-        };
-        assert_eq!(error.kind, Kind::Unavailable, "{action:?} {op:?}: {error}");
-        assert!(error.why.contains(words), "{action:?} {op:?}: {error}");
-        assert!(began.elapsed() < Duration::from_secs(8), "{action:?} {op:?} took {:?}", began.elapsed());
-    }
+    tokio::join!(
+        check_hang(Action::NoReply, Op::Get, "no reply within"),
+        check_hang(Action::NoReply, Op::Put, "no reply within"),
+        check_hang(Action::NoRead, Op::Part, "no reply within"),
+        check_hang(Action::Stall(0), Op::Get, "only 0 bytes came within"),
+        check_hang(Action::Stall(10_000), Op::Get, "bytes came within"),
+        check_hang(Action::Slow(100), Op::Get, "bytes came within"),
+        check_hang(Action::NoReply, Op::List, "no reply within"),
+        check_hang(Action::Spaces(Duration::from_millis(20)), Op::Complete, "no reply within"),
+    );
 }
 
 #[tokio::test]

@@ -36,15 +36,24 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+impl Server {
+    /// Ends it and whatever it started.
+    pub(super) fn kill(&mut self) {
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
+            && matches!(self.child.try_wait(), Ok(None))
+        {
             match rustix::process::kill_process_group(group, Signal::KILL) {
-                // It may have ended already; then there is nobody left to kill.
+                // It may have ended this very moment; then there is nobody left to kill.
                 Ok(()) | Err(_) => {}
             }
         }
         drop(self.child.wait());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 

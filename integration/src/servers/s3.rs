@@ -30,8 +30,8 @@ pub struct S3Server {
     port: u16,
     /// SeaweedFS' own file interface, through which buckets are made.
     filer: Option<u16>,
-    /// Socket files that SeaweedFS leaves behind.
-    litter: Vec<std::path::PathBuf>,
+    /// All ports, which are in the names of the socket files that SeaweedFS leaves in the temporary folder.
+    ports: Vec<u16>,
 }
 
 impl S3Server {
@@ -113,9 +113,15 @@ impl S3Server {
 
 impl Drop for S3Server {
     fn drop(&mut self) {
-        for path in &self.litter {
-            // Only if it was made at all.
-            drop(std::fs::remove_file(path));
+        self.server.kill();
+        let Ok(entries) = std::fs::read_dir("/tmp") else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let ours = |port: &u16| name.ends_with(&format!("-{port}.sock"));
+            if name.starts_with("seaweedfs-") && self.ports.iter().any(ours) {
+                // Litter of a dead process; what cannot be removed harms nobody.
+                drop(std::fs::remove_file(entry.path()));
+            }
         }
     }
 }
@@ -152,12 +158,14 @@ fn start_weed(dir: TempDir) -> S3Server {
         command.arg(format!("-{flag}={port}"));
     }
     // It has no memory limit of its own, and would take more than a gigabyte.
-    command.env("GOMEMLIMIT", "400MiB").current_dir(dir.path()).env("TMPDIR", dir.path());
-    let litter = vec![
-        std::env::temp_dir().join(format!("seaweedfs-s3-{}.sock", ports[0])),
-        std::env::temp_dir().join(format!("seaweedfs-filer-{}.sock", ports[4])),
-    ];
-    S3Server { server: spawn(command, dir.path()), dir, port: ports[0], filer: Some(ports[4]), litter }
+    command.env("GOMEMLIMIT", "400MiB").current_dir(dir.path());
+    S3Server {
+        server: spawn(command, dir.path()),
+        dir,
+        port: ports[0],
+        filer: Some(ports[4]),
+        ports: ports.to_vec(),
+    }
 }
 
 fn start_rclone(dir: TempDir) -> S3Server {
@@ -168,7 +176,7 @@ fn start_rclone(dir: TempDir) -> S3Server {
     command.args(["serve", "s3", "--addr", &format!("127.0.0.1:{port}")]).arg(&data);
     // From the environment, so that the key is in no process list; quoted, because it is read as a list of pairs.
     command.env("RCLONE_AUTH_KEY", format!("\"{KEY_ID},{SECRET}\"")).env("RCLONE_CONFIG", "/dev/null");
-    S3Server { server: spawn(command, dir.path()), dir, port, filer: None, litter: Vec::new() }
+    S3Server { server: spawn(command, dir.path()), dir, port, filer: None, ports: vec![port] }
 }
 
 fn spawn(command: Command, dir: &Path) -> Server {

@@ -113,18 +113,18 @@ impl Folder {
             if matches!(name, "." | "..") {
                 continue;
             }
-            let kind = match entry.file_type() {
-                FileType::Unknown => match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+            let mut kind = entry.file_type();
+            if kind == FileType::Unknown {
+                kind = match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
                     Ok(stat) => FileType::from_raw_mode(stat.st_mode),
                     Err(Errno::NOENT) => continue,
                     Err(error) => return Err(error.into()),
-                },
-                kind => kind,
-            };
-            match kind {
-                FileType::Directory => found.push((name.to_owned(), Entry::Folder)),
-                FileType::RegularFile => found.push((name.to_owned(), Entry::Object)),
-                _ => {}
+                };
+            }
+            if kind == FileType::Directory {
+                found.push((name.to_owned(), Entry::Folder));
+            } else if kind == FileType::RegularFile {
+                found.push((name.to_owned(), Entry::Object));
             }
         }
         Ok(found)

@@ -67,7 +67,7 @@ async fn what_dead_processes_left_is_swept_or_listed() {
 
     let second = store(dir.path()).await;
     assert!(!leftover.exists() && busy.exists(), "only what nobody holds is swept");
-    assert_eq!(second.open_uploads("h/").await.unwrap(), [id.clone()]);
+    assert_eq!(second.open_uploads("h/").await.unwrap(), std::slice::from_ref(&id));
     second.abort_upload(&id).await.unwrap();
     assert_eq!(second.open_uploads("").await.unwrap(), []);
     second.abort_upload(&OpenUpload { id: "../../x".into(), ..id }).await.unwrap_err();

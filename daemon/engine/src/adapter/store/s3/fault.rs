@@ -108,7 +108,14 @@ impl Reply<'_> {
             // Beyond the end of the object: the next reply will say the same.
             K::Garbled if self.status == 416 => Fault::last(kind, said),
             K::Exists => Fault::new(kind, "there is an object of that name already"),
-            _ => Fault::new(kind, said),
+            K::NotFound
+            | K::NoBucket
+            | K::Denied
+            | K::Full
+            | K::ReadOnly
+            | K::Unavailable
+            | K::Garbled
+            | K::Other => Fault::new(kind, said),
         }
     }
 
@@ -185,8 +192,8 @@ impl Reply<'_> {
 fn clock(skew: Option<SignedDuration>, said: &str) -> String {
     match skew {
         Some(skew) => {
-            let (minutes, way) =
-                (skew.abs().as_mins(), if skew.is_negative() { "behind" } else { "ahead of" });
+            let minutes = (skew.abs().as_secs() + 30) / 60;
+            let way = if skew.is_negative() { "behind" } else { "ahead of" };
             format!("this host's clock is {minutes} minutes {way} the store's: {said}")
         }
         None => format!("this host's clock differs too much from the store's: {said}"),
@@ -205,12 +212,14 @@ fn transport(error: &(dyn Error + 'static)) -> Fault {
     while let Some(cause) = next {
         if let Some(io) = cause.downcast_ref::<io::Error>() {
             // A TLS failure is wrapped in an I/O error that says nothing; go on to what is inside.
-            match io.kind() {
-                io::ErrorKind::ConnectionRefused => return Fault::new(K::Unavailable, "connection refused"),
-                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
-                    return Fault::new(K::Unavailable, "connection broken off");
-                }
-                _ => {}
+            let kind = io.kind();
+            if kind == io::ErrorKind::ConnectionRefused {
+                return Fault::new(K::Unavailable, "connection refused");
+            }
+            let broken =
+                [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::UnexpectedEof];
+            if broken.contains(&kind) {
+                return Fault::new(K::Unavailable, "connection broken off");
             }
             if let Some(inner) = io.get_ref() {
                 chain.push(inner.to_string());

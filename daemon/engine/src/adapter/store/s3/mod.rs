@@ -7,6 +7,7 @@ mod call;
 mod client;
 mod fault;
 mod list;
+mod multipart;
 mod parts;
 mod read;
 mod retry;

@@ -155,7 +155,8 @@ impl Body for Counted {
                     Ok(bytes) => self.left = bytes,
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
-                other => return other,
+                Poll::Ready(end) => return Poll::Ready(end),
+                Poll::Pending => return Poll::Pending,
             }
         }
         let slice = usize::try_from(SLICE_BYTES).map_or(self.left.len(), |max| max.min(self.left.len()));
