@@ -31,7 +31,7 @@ pub struct Cost {
 
 /// Runs a command to its end; an exit status other than zero is an error with what it said.
 pub fn run(command: &mut Command, docker: Option<&Docker>) -> io::Result<Cost> {
-    let shown = format!("{command:?}");
+    let shown = shown(command);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let began = Instant::now();
     let child = command.spawn()?;
@@ -54,6 +54,12 @@ pub fn run(command: &mut Command, docker: Option<&Docker>) -> io::Result<Cost> {
     }
     let out = String::from_utf8_lossy(&output.stdout).into_owned();
     Ok(Cost { wall, peak_bytes: peaks.sum(), out })
+}
+
+/// The program and its arguments; the environment holds keys.
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 fn finish(child: Child) -> io::Result<(Output, Duration)> {

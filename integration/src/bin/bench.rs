@@ -46,11 +46,11 @@ fn bench(settings: &Settings) -> io::Result<()> {
 /// The sentence that says what the figures were measured on.
 fn conditions(settings: &Settings) -> io::Result<String> {
     let cores = std::thread::available_parallelism()?;
-    let rates = |kind| -> io::Result<(f64, f64)> { Server::start(kind)?.bare_rates(256 << 20) };
+    let rates = |kind| -> io::Result<(f64, f64)> { Server::start(kind)?.bare_rates(64 << 20) };
     let (ours, seaweedfs) = (rates(ServerKind::Ours)?, rates(ServerKind::SeaweedFs)?);
     let mb = |rate: f64| rate / 1e6;
     Ok(format!(
-        "Medians of {} runs on {cores} cores, volumes at {} of full size. One connection alone puts and gets {:.0} and \
+        "Medians of {} runs on {cores} cores, volumes at {} of full size. Our client alone puts and gets, on one connection, {:.0} and \
          {:.0} MB/s with our server, {:.0} and {:.0} MB/s with SeaweedFS.",
         settings.runs,
         settings.scale,
@@ -91,15 +91,14 @@ fn measure(settings: &Settings, docker: &Docker, subject: &Subject) -> io::Resul
 fn once(tool: Tool, docker: &Docker, subject: &Subject) -> io::Result<Outcome> {
     let server = Server::start(ServerKind::Ours)?;
     let attempt = Attempt::new(tool, docker, &server, subject)?;
-    let counters = || server.counters().map(Option::unwrap_or_default);
-    let before = counters()?;
+    let (in_before, _) = server.counters();
     let back_up = attempt.back_up()?;
-    let backed_up = counters()?;
+    let sent = server.counters().0 - in_before;
     let restore = attempt.restore()?;
-    let restored = counters()?;
+    let (_, out_before) = server.counters();
     let one = attempt.restore_one()?;
-    let ended = counters()?;
-    agrees(tool, &back_up, backed_up.bytes_in - before.bytes_in)?;
+    let one_fetched = server.counters().1 - out_before;
+    agrees(tool, &back_up, sent)?;
 
     let real = Server::start(ServerKind::SeaweedFs)?;
     let seaweedfs = Attempt::new(tool, docker, &real, subject)?.back_up()?;
@@ -109,8 +108,8 @@ fn once(tool: Tool, docker: &Docker, subject: &Subject) -> io::Result<Outcome> {
         restore: restore.wall.as_secs_f64(),
         one: one.wall.as_secs_f64(),
         seaweedfs: seaweedfs.wall.as_secs_f64(),
-        sent: float(backed_up.bytes_in - before.bytes_in),
-        one_fetched: float(ended.bytes_out - restored.bytes_out),
+        sent: float(sent),
+        one_fetched: float(one_fetched),
         peak: float(peak),
     })
 }

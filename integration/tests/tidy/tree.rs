@@ -48,9 +48,11 @@ pub(crate) fn paths() -> Vec<String> {
         .collect()
 }
 
-/// All files that are text, but for what others wrote word by word.
+/// All files that are text, but for what others wrote word by word and what programs print.
 pub(crate) fn texts() -> Vec<Text> {
-    let ours = paths().into_iter().filter(|path| !path.starts_with("LICENSE") && path != "Cargo.lock");
+    let ours = paths()
+        .into_iter()
+        .filter(|path| !path.starts_with("LICENSE") && path != "Cargo.lock" && !path.ends_with(".snap"));
     ours.filter_map(|path| {
         let text = String::from_utf8(std::fs::read(root().join(&path)).ok()?).ok()?;
         Some(Text { path, text })

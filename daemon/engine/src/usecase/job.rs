@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use archive::channel::{Job, RecordKind};
 use serde::de::DeserializeOwned;
+use tokio::io::AsyncRead;
 
 use crate::failure::Failure;
 use crate::pipeline::channel::{ChannelError, give_job, read_record};
@@ -14,6 +15,9 @@ use crate::words::RunId;
 
 /// A helper that has said that it is done has nothing left to do but to end.
 const END_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What it said before it ended is there already.
+const LAST_WORDS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a helper for this run looks like.
 pub(crate) fn spec(host: &Host, run: &RunId, mount: &HelperMount, access: Access) -> HelperSpec {
@@ -69,8 +73,13 @@ impl Session {
 
     /// The channel broke. The engine may know why: out of memory, killed, never started.
     pub(crate) async fn broke(self, error: ChannelError) -> Failure {
-        let Self { helper: Helper { from, to, life }, what } = self;
-        drop((from, to));
+        let Self { helper: Helper { mut from, to, life }, what } = self;
+        drop(to);
+        let error = match error {
+            ChannelError::Cut => last_words(&mut *from).await.unwrap_or(ChannelError::Cut),
+            other => other,
+        };
+        drop(from);
         match error {
             ChannelError::Cut => match life.finish(END_PATIENCE).await {
                 Err(why) => blame::docker(what, why),
@@ -85,6 +94,20 @@ impl Session {
             }
         }
     }
+}
+
+/// A helper that refuses says why and ends. Whoever was still writing to it sees the end first.
+async fn last_words(from: &mut (dyn AsyncRead + Send + Unpin)) -> Option<ChannelError> {
+    let listen = async {
+        loop {
+            match read_record(from).await {
+                Ok(_) => {}
+                Err(ChannelError::Cut) => return None,
+                Err(said) => return Some(said),
+            }
+        }
+    };
+    tokio::time::timeout(LAST_WORDS_PATIENCE, listen).await.ok().flatten()
 }
 
 async fn kill(life: Box<dyn HelperLife>) {

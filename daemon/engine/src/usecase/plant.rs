@@ -31,7 +31,7 @@ pub enum PlantedContent {
     Symlink(Vec<u8>),
 }
 
-/// One entry to plant, in path order, the root first.
+/// One entry to plant, in path order; the root comes by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planted {
     /// Where.
@@ -66,7 +66,9 @@ async fn send(session: &mut Session, tree: &[Planted], now: i64) -> Result<Unpac
     let protocol = |e: &dyn std::fmt::Display| ChannelError::Protocol(e.to_string());
     let (mut rows, mut raw, mut pieces) = (Vec::new(), Vec::new(), Vec::new());
     let mut before: &[u8] = b"";
-    for (ordinal, planted) in (0..).zip(tree) {
+    let root = Planted { path: TreePath::root(), mode: 0o755, content: PlantedContent::Folder };
+    let tree = || std::iter::once(&root).chain(tree);
+    for (ordinal, planted) in (0..).zip(tree()) {
         let entry = entry(planted, raw.len() as u64, now);
         put_row(&mut rows, before, &entry);
         before = planted.path.as_bytes();
@@ -88,7 +90,7 @@ async fn send(session: &mut Session, tree: &[Planted], now: i64) -> Result<Unpac
         let row = FrameRow { offset: 0, stored: length(stored.len()), raw: length(raw.len()), hash };
         write_record(to, RecordKind::Frame, &put_frame(&row, &pieces, &[]), &stored).await?;
     }
-    let end = End { entries: tree.len() as u64, data_bytes: raw.len() as u64 };
+    let end = End { entries: tree().count() as u64, data_bytes: raw.len() as u64 };
     let end = serde_json::to_vec(&end).map_err(|e| protocol(&e))?;
     write_record(to, RecordKind::End, &end, &[]).await?;
     loop {
