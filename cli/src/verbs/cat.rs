@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
-use archive::path::TreePath;
+use engine::archive::path::TreePath;
 use engine::failure::Failure;
 use engine::usecase::browse::cat;
 use engine::words::SnapshotName;

@@ -152,7 +152,7 @@ impl Tour<'_> {
     async fn look_into(&self, name: &SnapshotName) -> Result<(), Failure> {
         let zone = self.session.screen.zone();
         let mut text = String::new();
-        ls(&self.host, name, &archive::path::TreePath::root(), true, &mut |found| {
+        ls(&self.host, name, &engine::archive::path::TreePath::root(), true, &mut |found| {
             text += &entry::line(found, zone);
             text.push('\n');
             Ok(())

@@ -86,7 +86,7 @@ pub(crate) fn is_same(totals: &DiffTotals) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use archive::path::TreePath;
+    use engine::archive::path::TreePath;
 
     use super::*;
 
@@ -130,10 +130,10 @@ mod tests {
             DiffTotals { added: 0, removed: 0, changed: 0, attributes: 0, bytes_before: 5, bytes_after: 5 };
         assert_eq!(sum(&none), "identical: 5 B\n");
         for some in [
-            DiffTotals { added: 1, ..none.clone() },
-            DiffTotals { removed: 1, ..none.clone() },
-            DiffTotals { changed: 1, ..none.clone() },
-            DiffTotals { attributes: 1, ..none.clone() },
+            DiffTotals { added: 1, ..none },
+            DiffTotals { removed: 1, ..none },
+            DiffTotals { changed: 1, ..none },
+            DiffTotals { attributes: 1, ..none },
         ] {
             assert!(!is_same(&some) && !sum(&some).contains("identical"), "{some:?}");
         }

@@ -1,7 +1,7 @@
 //! One entry of a snapshot as a line and as JSON, the same in `ls` and `find`.
 
-use archive::entry::{Entry, Kind, Stamp};
-use archive::path::printable;
+use engine::archive::entry::{Entry, Kind, Stamp};
+use engine::archive::path::printable;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -103,7 +103,7 @@ fn timestamp(stamp: Stamp) -> Option<Timestamp> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use archive::path::TreePath;
+    use engine::archive::path::TreePath;
 
     use super::*;
 
@@ -116,7 +116,7 @@ pub(crate) mod tests {
             gid: 999,
             modified: Stamp { seconds: 1_795_179_605, nanoseconds: 5 },
             xattrs: Vec::new(),
-            witness: archive::entry::Witness::default(),
+            witness: engine::archive::entry::Witness::default(),
         }
     }
 

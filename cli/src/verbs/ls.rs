@@ -1,6 +1,6 @@
 //! `backupctl ls`.
 
-use archive::path::TreePath;
+use engine::archive::path::TreePath;
 use engine::failure::Failure;
 use engine::usecase::browse::ls;
 use engine::words::SnapshotName;

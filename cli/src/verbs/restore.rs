@@ -1,6 +1,6 @@
 //! `backupctl restore`: plan, print the plan, ask, do exactly what was printed.
 
-use archive::path::TreePath;
+use engine::archive::path::TreePath;
 use engine::failure::{Class, Failure};
 use engine::usecase::restore::{RestorePlan, RestoreReport, RestoreRequest, plan_restore, restore};
 use engine::words::{HostName, Number, SourceName};

@@ -1,6 +1,6 @@
 //! `backupctl show`.
 
-use archive::channel::{NoteKind, Notes};
+use engine::archive::channel::{NoteKind, Notes};
 use engine::failure::Failure;
 use engine::format::manifest::Manifest;
 use engine::usecase::snapshots::show;
@@ -131,9 +131,9 @@ fn meaning(what: NoteKind) -> &'static str {
 mod tests {
     use std::collections::BTreeMap;
 
-    use archive::channel::Totals;
-    use archive::layout::{BlockRef, FORMAT};
-    use archive::path::TreePath;
+    use engine::archive::channel::Totals;
+    use engine::archive::layout::{BlockRef, FORMAT};
+    use engine::archive::path::TreePath;
     use engine::format::manifest::{Consistency, PackRef, SnapshotKind, UserOfSource, VolumeShape};
     use engine::words::Number;
 

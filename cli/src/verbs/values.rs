@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
-use archive::path::{PathError, TreePath};
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use engine::archive::path::{PathError, TreePath};
 use engine::usecase::snapshots::{Wanted, WantedHost};
 use engine::words::{HostName, SourceName, parse_lineage};
 

@@ -7,6 +7,8 @@
 //! The invariants that every use case keeps stand in ARCHITECTURE.md; the orders of writes that keep them
 //! stand where the writes are.
 
+pub use archive;
+
 pub mod adapter;
 pub mod catalog;
 pub mod durable;

@@ -1,6 +1,6 @@
 //! The small tree of the tour: enough to see that owners of space, links and modes come back.
 
-use archive::path::TreePath;
+use engine::archive::path::TreePath;
 use engine::failure::Failure;
 use engine::usecase::plant::{Planted, PlantedContent};
 

@@ -15,7 +15,7 @@ use super::reading::{ReadError, Reading};
 const AHEAD: usize = 8;
 
 /// Holes are written in pieces of this.
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Why content could not be copied.
 #[derive(Debug, thiserror::Error)]

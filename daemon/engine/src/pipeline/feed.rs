@@ -90,11 +90,13 @@ pub async fn feed(
     let heard = async {
         loop {
             let record = read_record(from).await?;
-            match record.kind {
-                RecordKind::Progress => progress(record.json()?),
-                RecordKind::Done => return record.json::<Unpacked>(),
-                other => return Err(ChannelError::Protocol(format!("{other:?} during a restore"))),
+            if record.kind == RecordKind::Done {
+                return record.json::<Unpacked>();
             }
+            if record.kind != RecordKind::Progress {
+                return Err(ChannelError::Protocol(format!("{:?} during a restore", record.kind)));
+            }
+            progress(record.json()?);
         }
     };
     tokio::pin!(sent, heard);

@@ -51,6 +51,8 @@ impl ReadError {
     }
 }
 
+type FrameList = Arc<Vec<FrameRow>>;
+
 /// One snapshot, opened for reading.
 #[derive(Debug)]
 pub struct Reading {
@@ -58,7 +60,7 @@ pub struct Reading {
     lineage: Lineage,
     manifest: Manifest,
     footers: Mutex<HashMap<u64, Arc<Footer>>>,
-    lists: Mutex<HashMap<(u64, usize), Arc<Vec<FrameRow>>>>,
+    lists: Mutex<HashMap<(u64, usize), FrameList>>,
 }
 
 impl Reading {

@@ -77,7 +77,10 @@ impl Session {
         drop(to);
         let error = match error {
             ChannelError::Cut => last_words(&mut *from).await.unwrap_or(ChannelError::Cut),
-            other => other,
+            said @ (ChannelError::Failed(_)
+            | ChannelError::Silent
+            | ChannelError::Protocol(_)
+            | ChannelError::Version(_)) => said,
         };
         drop(from);
         match error {
@@ -128,10 +131,11 @@ pub(crate) async fn ask<T: DeserializeOwned>(
     let answer = async {
         loop {
             let record = read_record(&mut *session.helper.from).await?;
-            match record.kind {
-                RecordKind::Progress => {}
-                RecordKind::Done => return record.json::<T>(),
-                other => return Err(ChannelError::Protocol(format!("{other:?} as an answer"))),
+            if record.kind == RecordKind::Done {
+                return record.json::<T>();
+            }
+            if record.kind != RecordKind::Progress {
+                return Err(ChannelError::Protocol(format!("{:?} as an answer", record.kind)));
             }
         }
     };

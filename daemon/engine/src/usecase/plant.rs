@@ -95,10 +95,11 @@ async fn send(session: &mut Session, tree: &[Planted], now: i64) -> Result<Unpac
     write_record(to, RecordKind::End, &end, &[]).await?;
     loop {
         let record = read_record(&mut *session.helper.from).await?;
-        match record.kind {
-            RecordKind::Progress => {}
-            RecordKind::Done => return record.json(),
-            other => return Err(ChannelError::Protocol(format!("{other:?} while planting"))),
+        if record.kind == RecordKind::Done {
+            return record.json();
+        }
+        if record.kind != RecordKind::Progress {
+            return Err(ChannelError::Protocol(format!("{:?} while planting", record.kind)));
         }
     }
 }

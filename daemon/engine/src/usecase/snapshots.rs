@@ -288,9 +288,12 @@ async fn read_all(host: &Host, watch: &dyn Watch) -> Result<(Vec<IndexRow>, Rebu
 }
 
 async fn fetch(store: &dyn ReadStore, key: String) -> (String, Result<Bytes, Failure>) {
-    let bytes = store.get(&key, MANIFEST_BYTES_MAX).await.map_err(|e| match e.kind {
-        StoreErrorKind::NotFound => Failure::not_found(format!("`{key}` is gone")),
-        _ => blame::store(format!("read manifest `{key}`"), e),
+    let bytes = store.get(&key, MANIFEST_BYTES_MAX).await.map_err(|e| {
+        if e.kind == StoreErrorKind::NotFound {
+            Failure::not_found(format!("`{key}` is gone"))
+        } else {
+            blame::store(format!("read manifest `{key}`"), e)
+        }
     });
     (key, bytes)
 }
