@@ -60,6 +60,7 @@ pub(super) fn answer(
 ) -> Answer {
     let blob = || blob.unwrap_or_else(|| Blob::Memory(Vec::new().into(), 0));
     match ask.op {
+        Op::Head if ask.key.is_empty() => Answer::empty(StatusCode::OK),
         Op::Get | Op::Head => read(store, ask, action),
         Op::List => list(store, ask, settings.messy_lists),
         Op::ListUploads => list_uploads(store, ask),

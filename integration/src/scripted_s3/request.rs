@@ -36,7 +36,7 @@ impl Ask {
             ("GET", true) if has("uploads") => Op::ListUploads,
             ("GET", true) => Op::List,
             ("GET", false) => Op::Get,
-            ("HEAD", false) => Op::Head,
+            ("HEAD", _) => Op::Head,
             ("POST", false) if has("uploads") => Op::CreateUpload,
             ("POST", false) if has("uploadId") => Op::Complete,
             ("PUT", false) if has("uploadId") => Op::Part,
