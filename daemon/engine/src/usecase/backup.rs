@@ -9,26 +9,23 @@
 //! before the manifest nothing names the pack, so what was uploaded is an orphan of this run that recovery
 //! removes; after it the snapshot is in the store, and recovery writes the rows that are missing.
 
-use std::collections::BTreeMap;
-
-use archive::channel::{Job, NoteKind, Notes, PackJob, Packed};
-use archive::layout::FORMAT;
+use archive::channel::{Job, PackJob, Packed};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::catalog::Verb;
 use crate::failure::{Class, Failure};
-use crate::format::manifest::{Consistency, Manifest, PackRef, Parent, SnapshotKind};
+use crate::format::manifest::{Manifest, PackRef, SnapshotKind};
 use crate::format::names::{Lineage, owner_key};
 use crate::format::owner::Owner;
-use crate::format::signed;
 use crate::pipeline::receive::{Listener, ReceiveError, receive};
-use crate::port::docker::{Access, Docker, HelperMount};
+use crate::port::docker::{Access, Docker};
 use crate::port::store::{OpenUpload, Put, Store, StoreErrorKind, Upload};
 use crate::usecase::blame;
 use crate::usecase::host::Host;
 use crate::usecase::index::{self, Folder, Signed};
 use crate::usecase::job::{Session, spec};
+use crate::usecase::notes::warnings;
 use crate::usecase::opened;
 use crate::usecase::recover;
 use crate::usecase::run::Run;
@@ -88,7 +85,7 @@ pub async fn backup(
     let began = host.clock().elapsed();
     let docker = host.docker().await?;
     let source = source::resolve(&*docker, &request.source).await?;
-    host.refuse_own_folders(&source.mount)?;
+    source::refuse_own_folders(host, &source.mount)?;
     let store = host.store_to_fill().await?;
     let lineage = Lineage { host: host.settings().host.clone(), source: request.source.clone() };
     let run = Run::begin(host, Verb::Backup, &lineage)?;
@@ -127,15 +124,15 @@ async fn cancelled(run: &Run<'_>, watch: &dyn Watch) {
 }
 
 /// One backup, with everything that it needs.
-struct Deed<'a> {
-    host: &'a Host,
-    docker: &'a dyn Docker,
-    store: &'a dyn Store,
-    lineage: &'a Lineage,
-    source: &'a Source,
-    request: &'a BackupRequest,
-    run: &'a Run<'a>,
-    watch: &'a dyn Watch,
+pub(super) struct Deed<'a> {
+    pub(super) host: &'a Host,
+    pub(super) docker: &'a dyn Docker,
+    pub(super) store: &'a dyn Store,
+    pub(super) lineage: &'a Lineage,
+    pub(super) source: &'a Source,
+    pub(super) request: &'a BackupRequest,
+    pub(super) run: &'a Run<'a>,
+    pub(super) watch: &'a dyn Watch,
 }
 
 impl Deed<'_> {
@@ -156,6 +153,7 @@ impl Deed<'_> {
         let signed = self.commit(manifest).await?;
         self.host.note_snapshot(&self.lineage.manifest(number), &signed, &signed.signed_by).await?;
         self.sweep_orphans(folder).await;
+        self.run.done(signed.manifest.totals.entries, signed.manifest.totals.bytes);
         Ok(self.report(&signed.manifest))
     }
 
@@ -255,78 +253,6 @@ impl Deed<'_> {
             .hint("if it is meant to be, add `--allow-empty`"))
     }
 
-    async fn manifest(
-        &self,
-        number: Number,
-        taken_at: Timestamp,
-        (pack, packed): (PackRef, Packed),
-        parent: Option<&Signed>,
-    ) -> Result<Manifest, Failure> {
-        // Asked again: a container that started while the source was read wrote into the copy.
-        let now = source::resolve(self.docker, &self.request.source).await?;
-        let consistency = match (self.source.consistency(), now.consistency()) {
-            (Consistency::Idle, Consistency::Idle) if same_starts(self.source, &now) => Consistency::Idle,
-            (Consistency::Live | Consistency::Idle, Consistency::Live | Consistency::Idle) => {
-                Consistency::Live
-            }
-        };
-        let about = self.docker.about().await.map_err(|e| blame::docker("ask Docker for its version", e))?;
-        let made_by = BTreeMap::from([
-            ("backupd".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-            ("docker".to_owned(), about.version),
-            ("helper".to_owned(), self.docker.helper_image_id()),
-        ]);
-        Ok(Manifest {
-            format: FORMAT,
-            host: self.lineage.host.clone(),
-            source: self.lineage.source.clone(),
-            number,
-            run: self.run.id().clone(),
-            taken_at,
-            finished_at: self.host.clock().now(),
-            kind: SnapshotKind::Full,
-            consistency,
-            by_hand: self.request.by_hand,
-            totals: packed.totals,
-            packs: vec![pack],
-            entries: packed.entries,
-            notes: packed.notes,
-            volume: self.source.shape.clone(),
-            users: self.source.users_of_source(),
-            made_by,
-            parent: parent.map(|parent| Parent { number: parent.manifest.number, hash: parent.hash }),
-        })
-    }
-
-    /// PUTs the manifest: with it the snapshot is, without it it is not.
-    async fn commit(&self, manifest: Manifest) -> Result<Signed, Failure> {
-        let key = self.lineage.manifest(manifest.number);
-        let number = manifest.number;
-        let what = || format!("commit snapshot `{}@{number}`", self.lineage.source);
-        let host_key = self.host.key()?;
-        let bytes = signed::seal(&manifest, host_key).map_err(|e| Failure::failed(what()).because(e))?;
-        self.watch.tell(Told::Step(format!("committing {}@{number}", self.lineage.source)));
-        self.run.committing(number)?;
-        match self.store.put(&key, bytes.clone(), Put::IfAbsent).await {
-            Ok(()) => {}
-            Err(e) if e.kind == StoreErrorKind::Exists || e.kind.is_retryable() => {
-                // It may be our own, whose reply was lost: then it is committed.
-                tracing::debug!("commit: {e}; reading back");
-            }
-            Err(e) => return Err(blame::store(what(), e)),
-        }
-        // Read back whatever was said: a server that ignores the condition shows another writer only here.
-        let found = self.store.get(&key, crate::format::manifest::MANIFEST_BYTES_MAX).await;
-        let found = found.map_err(|e| blame::store(what(), e))?;
-        if found == bytes {
-            let hash = *blake3::hash(&bytes).as_bytes();
-            return Ok(Signed { manifest, hash, bytes, signed_by: host_key.public() });
-        }
-        Err(Failure::new(Class::Busy, what())
-            .because("another machine or run has committed that number meanwhile")
-            .hint("if this host was cloned, give each copy its own name with `--host`; else try again"))
-    }
-
     fn report(&self, manifest: &Manifest) -> BackupReport {
         BackupReport {
             snapshot: opened::snapshot_id(self.host, self.lineage, manifest.number),
@@ -394,60 +320,9 @@ impl Listener for Teller<'_> {
     }
 }
 
-/// Nobody who was up was started anew, and nobody came up.
-fn same_starts(before: &Source, now: &Source) -> bool {
-    let starts = |source: &Source| -> Vec<_> {
-        source.users.iter().map(|user| (user.container.id.clone(), user.container.started_at)).collect()
-    };
-    starts(before) == starts(now)
-}
-
 /// Gives up an upload. If even that fails, the run's row names it and recovery aborts it.
 async fn abort(upload: Box<dyn Upload>) {
     if let Err(e) = upload.abort().await {
         tracing::debug!("abort upload: {e}");
-    }
-}
-
-/// Notes as lines for a person.
-pub(crate) fn warnings(notes: &Notes) -> Vec<String> {
-    let kinds = [
-        (NoteKind::Unreadable, notes.unreadable, "could not be read and are missing"),
-        (NoteKind::Changed, notes.changed, "changed while they were read"),
-        (NoteKind::Vanished, notes.vanished, "vanished before they were read"),
-        (NoteKind::OtherMount, notes.other_mounts, "are mount points; what is mounted there is left out"),
-        (NoteKind::Attribute, notes.attributes, "have attributes that were not taken over"),
-    ];
-    let mut lines = Vec::new();
-    for (kind, count, words) in kinds.into_iter().filter(|(_, count, _)| *count > 0) {
-        let named: Vec<_> = notes
-            .named
-            .iter()
-            .filter(|note| note.what == kind)
-            .take(3)
-            .map(|note| match note.why.is_empty() {
-                true => format!("`{}`", note.path),
-                false => format!("`{}` ({})", note.path, note.why),
-            })
-            .collect();
-        let more = if count > named.len() as u64 { ", …" } else { "" };
-        lines.push(format!("{count} entries {words}: {}{more}", named.join(", ")));
-    }
-    lines
-}
-
-impl Host {
-    /// A source that holds the store, or our own state, would grow by being backed up.
-    fn refuse_own_folders(&self, mount: &HelperMount) -> Result<(), Failure> {
-        let HelperMount::Folder(folder) = mount else { return Ok(()) };
-        let own = [Some(self.settings().state.clone()), self.store_folder()];
-        match own.into_iter().flatten().find(|own| own.starts_with(folder)) {
-            None => Ok(()),
-            Some(own) => Err(Failure::new(
-                Class::Unsafe,
-                format!("`{folder}` holds `{}` of backupd itself", own.display()),
-            )
-            .hint("mount a folder beside it, or move the store with `--store`")),
-        }
     }
 }

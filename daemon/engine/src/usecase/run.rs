@@ -114,6 +114,14 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Shows how much it was in the end, however fast it was.
+    pub(crate) fn done(&self, entries: u64, bytes: u64) {
+        let progress = Progress { entries, bytes, ..Progress::default() };
+        if let Err(e) = self.host.catalog().note_progress(&self.id, &progress) {
+            tracing::debug!("note progress: {e}");
+        }
+    }
+
     /// Returns when `backupctl cancel` has named this run.
     pub(crate) async fn cancel_requested(&self) {
         loop {

@@ -4,6 +4,7 @@ use crate::failure::{Class, Failure};
 use crate::format::manifest::{Consistency, UserOfSource, VolumeShape};
 use crate::port::docker::{Container, ContainerState, Docker, HelperMount, MountOf, Volume};
 use crate::usecase::blame;
+use crate::usecase::host::Host;
 use crate::words::SourceName;
 
 /// A container that has the source mounted.
@@ -57,6 +58,20 @@ impl Source {
                 running: user.is_up(),
             })
             .collect()
+    }
+}
+
+/// A source that holds the store, or our own state, would grow by being backed up.
+pub(crate) fn refuse_own_folders(host: &Host, mount: &HelperMount) -> Result<(), Failure> {
+    let HelperMount::Folder(folder) = mount else { return Ok(()) };
+    let own = [Some(host.settings().state.clone()), host.store_folder()];
+    match own.into_iter().flatten().find(|own| own.starts_with(folder)) {
+        None => Ok(()),
+        Some(own) => {
+            let what = format!("`{folder}` holds `{}` of backupd itself", own.display());
+            Err(Failure::new(Class::Unsafe, what)
+                .hint("mount a folder beside it, or move the store with `--store`"))
+        }
     }
 }
 

@@ -1,0 +1,100 @@
+//! The commit of a backup: the manifest, signed, PUT under the name that follows from the one before.
+
+use std::collections::BTreeMap;
+
+use archive::channel::Packed;
+use archive::layout::FORMAT;
+use jiff::Timestamp;
+
+use crate::failure::{Class, Failure};
+use crate::format::manifest::{Consistency, MANIFEST_BYTES_MAX, Manifest, PackRef, Parent, SnapshotKind};
+use crate::format::signed;
+use crate::port::store::{Put, StoreErrorKind};
+use crate::usecase::backup::Deed;
+use crate::usecase::blame;
+use crate::usecase::index::Signed;
+use crate::usecase::source::{self, Source};
+use crate::usecase::watch::Told;
+use crate::words::Number;
+
+impl Deed<'_> {
+    pub(super) async fn manifest(
+        &self,
+        number: Number,
+        taken_at: Timestamp,
+        (pack, packed): (PackRef, Packed),
+        parent: Option<&Signed>,
+    ) -> Result<Manifest, Failure> {
+        // Asked again: a container that started while the source was read wrote into the copy.
+        let now = source::resolve(self.docker, &self.request.source).await?;
+        let consistency = match (self.source.consistency(), now.consistency()) {
+            (Consistency::Idle, Consistency::Idle) if same_starts(self.source, &now) => Consistency::Idle,
+            (Consistency::Live | Consistency::Idle, Consistency::Live | Consistency::Idle) => {
+                Consistency::Live
+            }
+        };
+        let about = self.docker.about().await.map_err(|e| blame::docker("ask Docker for its version", e))?;
+        let made_by = BTreeMap::from([
+            ("backupd".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("docker".to_owned(), about.version),
+            ("helper".to_owned(), self.docker.helper_image_id()),
+        ]);
+        Ok(Manifest {
+            format: FORMAT,
+            host: self.lineage.host.clone(),
+            source: self.lineage.source.clone(),
+            number,
+            run: self.run.id().clone(),
+            taken_at,
+            finished_at: self.host.clock().now(),
+            kind: SnapshotKind::Full,
+            consistency,
+            by_hand: self.request.by_hand,
+            totals: packed.totals,
+            packs: vec![pack],
+            entries: packed.entries,
+            notes: packed.notes,
+            volume: self.source.shape.clone(),
+            users: self.source.users_of_source(),
+            made_by,
+            parent: parent.map(|parent| Parent { number: parent.manifest.number, hash: parent.hash }),
+        })
+    }
+
+    /// PUTs the manifest: with it the snapshot is, without it it is not.
+    pub(super) async fn commit(&self, manifest: Manifest) -> Result<Signed, Failure> {
+        let key = self.lineage.manifest(manifest.number);
+        let number = manifest.number;
+        let what = || format!("commit snapshot `{}@{number}`", self.lineage.source);
+        let host_key = self.host.key()?;
+        let bytes = signed::seal(&manifest, host_key).map_err(|e| Failure::failed(what()).because(e))?;
+        self.watch.tell(Told::Step(format!("committing {}@{number}", self.lineage.source)));
+        self.run.committing(number)?;
+        match self.store.put(&key, bytes.clone(), Put::IfAbsent).await {
+            Ok(()) => {}
+            Err(e) if e.kind == StoreErrorKind::Exists || e.kind.is_retryable() => {
+                // It may be our own, whose reply was lost: then it is committed.
+                tracing::debug!("commit: {e}; reading back");
+            }
+            Err(e) => return Err(blame::store(what(), e)),
+        }
+        // Read back whatever was said: a server that ignores the condition shows another writer only here.
+        let found = self.store.get(&key, MANIFEST_BYTES_MAX).await;
+        let found = found.map_err(|e| blame::store(what(), e))?;
+        if found == bytes {
+            let hash = *blake3::hash(&bytes).as_bytes();
+            return Ok(Signed { manifest, hash, bytes, signed_by: host_key.public() });
+        }
+        Err(Failure::new(Class::Busy, what())
+            .because("another machine or run has committed that number meanwhile")
+            .hint("if this host was cloned, give each copy its own name with `--host`; else try again"))
+    }
+}
+
+/// Nobody who was up was started anew, and nobody came up.
+fn same_starts(before: &Source, now: &Source) -> bool {
+    let starts = |source: &Source| -> Vec<_> {
+        source.users.iter().map(|user| (user.container.id.clone(), user.container.started_at)).collect()
+    };
+    starts(before) == starts(now)
+}

@@ -1,0 +1,271 @@
+//! What a restore would do, before anything is touched: which snapshot, where to, what it replaces, who is
+//! stopped meanwhile, and whether there is room. Looking is all that happens here.
+
+use archive::channel::{Job, Looked};
+use archive::path::TreePath;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::catalog::journal::RestoreTarget;
+use crate::failure::{Class, Failure};
+use crate::format::manifest::Consistency;
+use crate::lock::LockOn;
+use crate::port::docker::{Access, Docker, HelperMount};
+use crate::usecase::choice::choose;
+use crate::usecase::host::Host;
+use crate::usecase::job::{ask, spec};
+use crate::usecase::notes::warnings;
+use crate::usecase::opened::{Opened, open};
+use crate::usecase::source::{self, User};
+use crate::usecase::{blame, service};
+use crate::words::{HostName, Number, RunId, SnapshotName, SourceName};
+
+/// A restored tree needs room for its blocks, folders and inodes too.
+const SPARE_BYTES: u64 = 16 << 20;
+
+/// What to restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreRequest {
+    /// Which source.
+    pub source: SourceName,
+    /// Whose; `None` is this host.
+    pub host: Option<HostName>,
+    /// Which snapshot; `None` is the newest.
+    pub number: Option<Number>,
+    /// The newest that was taken by then.
+    pub at: Option<Timestamp>,
+    /// Into a new volume of this name, instead of in place.
+    pub into: Option<String>,
+    /// Only what lies at or beneath these; all if empty.
+    pub paths: Vec<TreePath>,
+    /// Keep what was there before.
+    pub keep_previous: bool,
+    /// A partial snapshot will do.
+    pub accept_partial: bool,
+}
+
+/// A container that is stopped meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedStop {
+    /// Its name.
+    pub container: String,
+    /// Its image.
+    pub image: String,
+    /// It runs now, and so will run again.
+    pub running: bool,
+}
+
+/// What a restore would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RestorePlan {
+    /// Which snapshot.
+    pub snapshot: String,
+    /// When it was taken.
+    pub taken_at: Timestamp,
+    /// How old it is.
+    pub age_seconds: i64,
+    /// Why this one.
+    pub why: String,
+    /// How writers were held.
+    pub consistency: Consistency,
+    /// When it was last read back whole.
+    pub proven_at: Option<Timestamp>,
+    /// Where it goes: a volume's name or a host folder.
+    pub target: String,
+    /// The target is there.
+    pub target_exists: bool,
+    /// The target is a volume that is made for it.
+    pub creates_volume: bool,
+    /// What is there is replaced.
+    pub in_place: bool,
+    /// So many entries at the top of the target.
+    pub replaces_entries: u64,
+    /// Regular files in the snapshot.
+    pub files: u64,
+    /// Entries in the snapshot.
+    pub entries: u64,
+    /// Apparent bytes in the snapshot.
+    pub bytes: u64,
+    /// Bytes to fetch at most.
+    pub fetch_bytes: u64,
+    /// Bytes free at the target.
+    pub free_bytes: Option<u64>,
+    /// Containers that use the target.
+    pub stops: Vec<PlannedStop>,
+    /// What a person should know before.
+    pub warnings: Vec<String>,
+    /// What was asked for.
+    #[serde(skip)]
+    pub request: RestoreRequest,
+    /// The very snapshot that was planned.
+    #[serde(skip)]
+    pub name: SnapshotName,
+}
+
+/// Where a restore goes, as it is now.
+pub(super) struct Place {
+    pub(super) mount: HelperMount,
+    pub(super) exists: bool,
+    pub(super) users: Vec<User>,
+}
+
+impl Place {
+    fn name(&self) -> &str {
+        match &self.mount {
+            HelperMount::Volume(name) | HelperMount::Folder(name) => name,
+        }
+    }
+
+    pub(super) fn lock(&self) -> LockOn {
+        match &self.mount {
+            HelperMount::Volume(name) => LockOn::Volume(name.clone()),
+            HelperMount::Folder(path) => LockOn::Folder(path.clone()),
+        }
+    }
+
+    pub(super) fn journal_target(&self) -> RestoreTarget {
+        match &self.mount {
+            HelperMount::Volume(name) => RestoreTarget::Volume(name.clone()),
+            HelperMount::Folder(path) => RestoreTarget::Folder(path.clone()),
+        }
+    }
+}
+
+pub(super) async fn place(docker: &dyn Docker, request: &RestoreRequest) -> Result<Place, Failure> {
+    if let Some(new) = &request.into {
+        let found =
+            docker.volume(new).await.map_err(|e| blame::docker(format!("look up volume `{new}`"), e))?;
+        return match found {
+            None => Ok(Place { mount: HelperMount::Volume(new.clone()), exists: false, users: Vec::new() }),
+            Some(_) => {
+                Err(Failure::new(Class::Unsafe, format!("volume `{new}` exists already")).hint(format!(
+                    "choose another name, or restore `{0}` in place with `backupctl restore {0}`",
+                    request.source
+                )))
+            }
+        };
+    }
+    match source::resolve(docker, &request.source).await {
+        Ok(source) => Ok(Place { mount: source.mount, exists: true, users: source.users }),
+        Err(failure) if failure.class == Class::NotFound => match &request.source {
+            SourceName::Volume(name) => {
+                Ok(Place { mount: HelperMount::Volume(name.clone()), exists: false, users: Vec::new() })
+            }
+            SourceName::Mount { .. } => {
+                Err(failure.hint("create the container first, or restore into a volume with `--into NEW`"))
+            }
+        },
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Plans a restore. Changes nothing.
+pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<RestorePlan, Failure> {
+    let (name, why) = choose(host, request).await?;
+    let opened = open(host, &name).await?;
+    let docker = host.docker().await?;
+    let place = place(&*docker, request).await?;
+    let manifest = &opened.signed.manifest;
+    if manifest.is_partial() && !request.accept_partial {
+        return Err(Failure::new(
+            Class::Unsafe,
+            format!("snapshot `{}` is partial: {}", opened.id(host), warnings(&manifest.notes).join("; ")),
+        )
+        .hint("choose another (`backupctl snapshots`), or accept it with `--accept-partial`"));
+    }
+    if place.exists && request.into.is_none() && !request.paths.is_empty() {
+        return Err(Failure::new(
+            Class::Usage,
+            "`--path` restores into a new volume, so that nothing beside it is replaced",
+        )
+        .hint("add `--into NEW`, then copy what you need"));
+    }
+    let key = host.snapshot_key(&opened.lineage, manifest.number).await?;
+    let row = host.catalog().snapshot(&key).ok().flatten();
+    let proven_at = row.and_then(|row| row.verified).map(|verified| verified.at);
+    let mut plan = RestorePlan {
+        snapshot: opened.id(host),
+        taken_at: manifest.taken_at,
+        age_seconds: host.clock().now().as_second() - manifest.taken_at.as_second(),
+        why,
+        consistency: manifest.consistency,
+        proven_at,
+        target: place.name().to_owned(),
+        target_exists: place.exists,
+        creates_volume: !place.exists,
+        in_place: place.exists,
+        replaces_entries: 0,
+        files: manifest.totals.files,
+        entries: manifest.totals.entries,
+        bytes: manifest.totals.bytes,
+        fetch_bytes: manifest.packs.iter().map(|pack| pack.length).sum(),
+        free_bytes: None,
+        stops: stops(&place.users),
+        warnings: Vec::new(),
+        request: request.clone(),
+        name,
+    };
+    if place.exists {
+        service::journal(&place.users)?;
+        let looked = look(host, &*docker, &place).await?;
+        check_room(&plan, &looked)?;
+        plan.replaces_entries = looked.top_entries;
+        plan.free_bytes = Some(looked.free_bytes);
+    }
+    plan.warnings = plan_warnings(&plan, &opened);
+    Ok(plan)
+}
+
+pub(super) fn stops(users: &[User]) -> Vec<PlannedStop> {
+    users
+        .iter()
+        .map(|user| PlannedStop {
+            container: user.container.name.clone(),
+            image: user.container.image.clone(),
+            running: user.is_up(),
+        })
+        .collect()
+}
+
+fn plan_warnings(plan: &RestorePlan, opened: &Opened) -> Vec<String> {
+    let manifest = &opened.signed.manifest;
+    let mut said = warnings(&manifest.notes);
+    if plan.consistency == Consistency::Live {
+        said.push("it was read while containers wrote: its files may be of different moments".to_owned());
+    }
+    for user in &manifest.users {
+        for now in plan.stops.iter().filter(|now| now.container == user.container && now.image != user.image)
+        {
+            said.push(format!("`{}` ran `{}` then and runs `{}` now", now.container, user.image, now.image));
+        }
+    }
+    said
+}
+
+pub(super) async fn look(host: &Host, docker: &dyn Docker, place: &Place) -> Result<Looked, Failure> {
+    let run = RunId::random().map_err(|e| Failure::failed("make a run id").because(e.to_string()))?;
+    let spec = spec(host, &run, &place.mount, Access::Read);
+    ask(docker, &spec, &Job::Look, format!("look at `{}`", place.name())).await
+}
+
+fn check_room(plan: &RestorePlan, looked: &Looked) -> Result<(), Failure> {
+    let needed = plan.bytes.min(plan.fetch_bytes.saturating_mul(1000)).saturating_add(SPARE_BYTES);
+    let inodes = looked.free_inodes.is_none_or(|free| free > plan.entries);
+    // The apparent size of sparse files is more than they take, so it only refuses what cannot fit anyhow.
+    if inodes && looked.free_bytes >= plan.fetch_bytes.min(needed) {
+        return Ok(());
+    }
+    let what = format!(
+        "`{}` has {} MiB and {} inodes free",
+        plan.target,
+        looked.free_bytes >> 20,
+        looked.free_inodes.unwrap_or(0)
+    );
+    Err(Failure::failed(what)
+        .because(format!(
+            "the snapshot needs about {} MiB and {} inodes beside what is there",
+            plan.bytes >> 20,
+            plan.entries
+        ))
+        .hint("make room, or restore into a volume on another disk with `--into NEW`"))
+}
