@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::channel::{PackJob, Packed, Progress};
 use crate::names::Names;
@@ -119,7 +120,7 @@ fn read_tree(root: BorrowedFd<'_>, packer: &mut Packer<'_>) -> Result<(), Halt> 
                 walk.pass();
             }
             Step::Lost(path, left, why) => {
-                packer.unreadable(&path, format!("{left} entries are lost: {why}"))
+                packer.unreadable(&path, format!("{left} entries are lost: {why}"));
             }
         }
     }
@@ -129,7 +130,11 @@ fn read_tree(root: BorrowedFd<'_>, packer: &mut Packer<'_>) -> Result<(), Halt> 
 /// Opened anew, because a descriptor from outside may be one for looking only, or half read.
 fn open_root(root: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(root, c".", flags, Mode::empty())?)
+    match rustix::fs::openat(root, c".", flags | OFlags::NOATIME, Mode::empty()) {
+        // Not ours, and no capability to leave its access time alone.
+        Err(Errno::PERM) => Ok(rustix::fs::openat(root, c".", flags, Mode::empty())?),
+        other => Ok(other?),
+    }
 }
 
 fn visit(walk: &mut Walk, packer: &mut Packer<'_>, path: TreePath) -> Result<(), Halt> {

@@ -26,7 +26,8 @@ use crate::stat::{Mount, Stat};
 use crate::xattrs::{Subject, XattrReader};
 
 /// A name that stands for something else each time we come to open it is given up after this many looks.
-const LOOKS_MAX: usize = 5;
+/// Files that are replaced by rename all the time are ordinary, so it takes some patience.
+const LOOKS_MAX: usize = 20;
 
 const EMPTY: Body = Body::Plain { size: 0 };
 
@@ -117,7 +118,8 @@ impl<'a> Packer<'a> {
                 return Ok(visited);
             }
         }
-        self.notes.add(path, NoteKind::Vanished, "was replaced each time it was to be read");
+        // Something stands there all the time and is not in the snapshot, so this is more than "vanished".
+        self.unreadable(path, "was replaced each time it was to be read");
         Ok(Visited::Passed)
     }
 

@@ -21,12 +21,15 @@ pub(crate) struct Identity {
     pub(crate) born: Stamp,
 }
 
-/// Which mount an entry lies on. The id tells bind mounts of one file system apart; it is 0 before Linux
-/// 5.8, where the device alone has to do.
+/// Which mount an entry lies on.
+///
+/// The id says it all, and tells bind mounts of one file system apart. The device does not: overlayfs gives
+/// files another one than folders, and btrfs each subvolume its own, all on one mount. Before Linux 5.8
+/// there is no id, and the device has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mount {
-    device: (u32, u32),
-    id: u64,
+pub(crate) enum Mount {
+    Id(u64),
+    Device((u32, u32)),
 }
 
 /// One look at an entry.
@@ -93,7 +96,7 @@ impl From<&Statx> for Stat {
                 inode: statx.stx_ino,
                 born: if knows_birth { born } else { stamp(0, 0) },
             },
-            mount: Mount { device, id: if knows_mount { statx.stx_mnt_id } else { 0 } },
+            mount: if knows_mount { Mount::Id(statx.stx_mnt_id) } else { Mount::Device(device) },
             kind: FileType::from_raw_mode(statx.stx_mode.into()),
             mode: u32::from(statx.stx_mode) & 0o7777,
             links: statx.stx_nlink,
@@ -105,5 +108,30 @@ impl From<&Statx> for Stat {
             changed: stamp(statx.stx_ctime.tv_sec, statx.stx_ctime.tv_nsec),
             node: (statx.stx_rdev_major, statx.stx_rdev_minor),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_is_told_by_its_id_and_by_the_device_only_without_one() {
+        let here = rustix::fs::statx(rustix::fs::CWD, c".", AtFlags::empty(), StatxFlags::BASIC_STATS).unwrap();
+        #[track_caller]
+        fn check(one: &Statx, change: impl Fn(&mut Statx), want_same: bool) {
+            let mut other = *one;
+            change(&mut other);
+            assert_eq!(Stat::from(one).mount == Stat::from(&other).mount, want_same);
+        }
+        let mut with_id = here;
+        with_id.stx_mask |= StatxFlags::MNT_ID.bits();
+        check(&with_id, |_| {}, true);
+        check(&with_id, |other| other.stx_dev_minor ^= 1, true);
+        check(&with_id, |other| other.stx_mnt_id ^= 1, false);
+        let mut without = here;
+        without.stx_mask &= !StatxFlags::MNT_ID.bits();
+        check(&without, |other| other.stx_mnt_id ^= 1, true);
+        check(&without, |other| other.stx_dev_minor ^= 1, false);
     }
 }

@@ -1,6 +1,7 @@
 //! Packs in memory, and the shortest way to read one back: tail, footer, frame lists, roots, segments.
 
 #![allow(dead_code, reason = "each test file uses its part of this")]
+#![allow(unreachable_pub, reason = "shared between test binaries by `mod`")]
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

@@ -1,6 +1,7 @@
 //! A tree on disk as values that can be compared: everything that a restore must give back.
 
 #![allow(dead_code, reason = "each test file uses its part of this")]
+#![allow(unreachable_pub, reason = "shared between test binaries by `mod`")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::CString;
