@@ -28,6 +28,7 @@ const SIZE_MAX: u64 = 0o77_777_777_777;
 
 /// How many zeros follow content of `length` bytes.
 pub(crate) fn padding(length: u64) -> usize {
+    #[expect(clippy::cast_possible_truncation, reason = "below 512")]
     let over = (length % BLOCK_BYTES as u64) as usize;
     if over == 0 { 0 } else { BLOCK_BYTES - over }
 }

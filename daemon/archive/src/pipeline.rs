@@ -44,13 +44,16 @@ struct Returned {
     done: io::Result<Done>,
 }
 
+/// How the reading side ended, if it began, and how the writing side did.
+pub(crate) type Ended<T, E> = (Option<Result<T, E>>, Result<Option<Written>, WriteError>);
+
 /// Runs `read` against a raw stream and writes what it fills. The pack is whole only if both results are
 /// good and the second holds something.
 pub(crate) fn run<T, E>(
     job: &PackJob,
     sink: &mut Sink<'_>,
     read: impl FnOnce(RawStream) -> Result<T, E>,
-) -> (Option<Result<T, E>>, Result<Option<Written>, WriteError>) {
+) -> Ended<T, E> {
     let workers = usize::try_from(job.workers).unwrap_or(WORKERS_MAX).clamp(1, WORKERS_MAX);
     let encoders: io::Result<Vec<_>> = (0..workers).map(|_| Encoder::new(job.level)).collect();
     let encoders = match encoders {

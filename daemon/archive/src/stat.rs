@@ -117,7 +117,8 @@ mod tests {
 
     #[test]
     fn a_mount_is_told_by_its_id_and_by_the_device_only_without_one() {
-        let here = rustix::fs::statx(rustix::fs::CWD, c".", AtFlags::empty(), StatxFlags::BASIC_STATS).unwrap();
+        let here =
+            rustix::fs::statx(rustix::fs::CWD, c".", AtFlags::empty(), StatxFlags::BASIC_STATS).unwrap();
         #[track_caller]
         fn check(one: &Statx, change: impl Fn(&mut Statx), want_same: bool) {
             let mut other = *one;

@@ -297,7 +297,7 @@ fn what_may_not_be_read_makes_the_snapshot_partial() {
     }
     fs::hard_link(at("a-file"), at("a-too")).unwrap();
     for name in ["a-file", "b-folder"] {
-        fs::set_permissions(at(name), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(at(name), fs::Permissions::from_mode(0o0)).unwrap();
     }
     let (bytes, packed) = std::thread::scope(|scope| {
         let packing = scope.spawn(|| {

@@ -109,7 +109,7 @@ fn attributes() {
     let capability: Vec<u8> =
         [0x0200_0001_u32, 1 << 10, 0, 0, 0].iter().flat_map(|n| n.to_le_bytes()).collect();
     set_xattr(&at("capable"), "security.capability", &capability);
-    let value: Vec<u8> = (0..64_u32 << 10).map(|n| (n * n >> 7) as u8).collect();
+    let value: Vec<u8> = (0..64_u32 << 10).map(|n| ((n * n) >> 7) as u8).collect();
     set_xattr(&at("large"), "trusted.large", &value);
     set_xattr(&at("large"), "trusted.too", &value);
     let (_, entries) = check(root.path());
@@ -134,10 +134,7 @@ fn frames_end_anywhere() {
 }
 
 fn extents(entry: &Entry) -> usize {
-    match &entry.kind {
-        Kind::File { content, .. } => content.len(),
-        _ => 0,
-    }
+    if let Kind::File { content, .. } = &entry.kind { content.len() } else { 0 }
 }
 
 #[test]
