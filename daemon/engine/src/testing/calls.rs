@@ -68,6 +68,11 @@ impl CallLog {
         self.state().dead
     }
 
+    /// What the calls of the dead do.
+    pub fn dead_calls(&self) -> Dead {
+        self.state().dead_calls
+    }
+
     /// Crashes now.
     pub fn kill(&self) {
         self.state().dead = true;
