@@ -32,6 +32,7 @@ mod raw_stream;
 mod read_file;
 pub mod row;
 pub mod segment;
+pub mod serve;
 mod sparse;
 mod staging;
 mod stat;

@@ -6,15 +6,16 @@
 //! ```
 //!
 //! It sees nothing but the folder behind `--root` and the channel, and says how it went with its last record;
-//! the exit status only repeats that. What the records mean is in `archive::channel`.
+//! the exit status only repeats that. What the records mean is in `archive::channel`, and how a job is served
+//! in `archive::serve`.
 
 mod args;
-mod job;
 mod link;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use archive::serve::serve;
 use rustix::fs::{Mode, OFlags};
 
 use crate::args::Args;
@@ -43,7 +44,7 @@ fn run(args: &Args) -> io::Result<bool> {
     let link = Link::connect(&args.channel)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = rustix::fs::open(&args.root, flags, Mode::empty());
-    job::serve(link, root.map_err(io::Error::from))
+    serve(link.input, link.output, root.map_err(io::Error::from))
 }
 
 fn complain(why: &str, code: ExitCode) -> ExitCode {

@@ -6,6 +6,8 @@
 use std::future::{Future, pending};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
 /// On which side of the effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum When {
@@ -36,7 +38,10 @@ pub enum Dead {
 
 /// Counts calls, remembers their names, and crashes at one of them.
 #[derive(Debug, Default)]
-pub struct CallLog(Mutex<State>);
+pub struct CallLog {
+    state: Mutex<State>,
+    died: Notify,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -54,7 +59,8 @@ impl CallLog {
 
     /// Crashes at that point.
     pub fn crashing(crash: CrashPoint, dead_calls: Dead) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State { crash: Some(crash), dead_calls, ..State::default() })))
+        let state = State { crash: Some(crash), dead_calls, ..State::default() };
+        Arc::new(Self { state: Mutex::new(state), died: Notify::new() })
     }
 
     /// Whether the crash has happened.
@@ -62,9 +68,26 @@ impl CallLog {
         self.state().dead
     }
 
+    /// What the calls of the dead do.
+    pub fn dead_calls(&self) -> Dead {
+        self.state().dead_calls
+    }
+
     /// Crashes now.
     pub fn kill(&self) {
         self.state().dead = true;
+        self.died.notify_waiters();
+    }
+
+    /// Returns when the crash has happened, for whoever drops the run that hangs.
+    pub async fn death(&self) {
+        loop {
+            let woken = self.died.notified();
+            if self.is_dead() {
+                return;
+            }
+            woken.await;
+        }
     }
 
     /// How many calls there were, the last of the living included.
@@ -96,8 +119,8 @@ impl CallLog {
             if crash.is_none() && !self.is_dead() {
                 return done;
             }
-            self.kill();
         }
+        self.kill();
         let dead_calls = self.state().dead_calls;
         match dead_calls {
             Dead::Errs => Err(died()),
@@ -121,7 +144,7 @@ impl CallLog {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -19,6 +19,14 @@ use crate::port::docker::{DockerError, DockerErrorKind, Helper, HelperLife};
 /// Serves one job: records in, records out, the folder.
 pub type JobRunner = Arc<dyn Fn(Box<dyn Read + Send>, Box<dyn Write + Send>, OwnedFd) + Send + Sync>;
 
+/// The jobs as a real helper does them.
+pub fn real_jobs() -> JobRunner {
+    Arc::new(|input, output, root| {
+        // As in a helper: whoever closed the channel knows why.
+        archive::serve::serve(input, output, Ok(root)).ok();
+    })
+}
+
 /// How a helper dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Cut {
@@ -37,6 +45,23 @@ pub enum Cut {
     },
 }
 
+/// A helper's thread, and the way to end it.
+#[derive(Debug)]
+pub(super) struct Running {
+    door: UnixStream,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Running {
+    /// Closes its channel and waits until it has touched the folder for the last time, as an engine that
+    /// removes a container by force does.
+    pub(super) fn end(self) {
+        // A channel that is closed already is what is wanted, and a panic was told through `finish`.
+        self.door.shutdown(Shutdown::Both).ok();
+        self.thread.join().ok();
+    }
+}
+
 /// Starts the thread.
 pub(super) fn start(
     folder: &Path,
@@ -45,7 +70,7 @@ pub(super) fn start(
     id: String,
     world: Arc<Mutex<World>>,
     script: Script,
-) -> Result<Helper, Trouble> {
+) -> Result<(Helper, Running), Trouble> {
     let broken = |e: io::Error| (DockerErrorKind::Other, e.to_string());
     let root = match std::fs::File::open(folder) {
         Ok(root) if root.metadata().is_ok_and(|m| m.is_dir()) => OwnedFd::from(root),
@@ -65,14 +90,15 @@ pub(super) fn start(
     let output = Limited { peer: theirs, left };
     let (ended, end) = oneshot::channel();
     let runner = Arc::clone(runner);
-    thread::spawn(move || {
+    let thread = thread::spawn(move || {
         runner(Box::new(input), Box::new(output), root);
         // Nobody waits any more if it was killed or forgotten.
         ended.send(()).ok();
     });
     let (from, to) = ours.into_split();
-    let life = Life { end, door, dies: matches!(cut, Cut::Dying { .. }), id, world, script };
-    Ok(Helper { from: Box::new(from), to: Box::new(to), life: Box::new(life) })
+    let life = Life { end, dies: matches!(cut, Cut::Dying { .. }), id, world, script };
+    let helper = Helper { from: Box::new(from), to: Box::new(to), life: Box::new(life) };
+    Ok((helper, Running { door, thread }))
 }
 
 /// The helper's side of the channel, which breaks after so many bytes.
@@ -100,7 +126,6 @@ impl Write for Limited {
 
 struct Life {
     end: oneshot::Receiver<()>,
-    door: UnixStream,
     dies: bool,
     id: String,
     world: Arc<Mutex<World>>,
@@ -110,9 +135,10 @@ struct Life {
 impl Life {
     /// The thread sees its channel close, and the container is gone.
     fn remove(&self) {
-        // A channel that is closed already is what is wanted.
-        self.door.shutdown(Shutdown::Both).ok();
-        lock(&self.world).helpers.remove(&self.id);
+        let kept = lock(&self.world).helpers.remove(&self.id);
+        if let Some(kept) = kept {
+            kept.running.end();
+        }
     }
 }
 

@@ -16,7 +16,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-pub use self::helper::{Cut, JobRunner};
+use self::helper::Running;
+pub use self::helper::{Cut, JobRunner, real_jobs};
 pub use self::script::{Calls, Moment, Script, Verdict};
 use crate::port::docker::{
     About, Container, ContainerState, Docker, DockerError, DockerErrorKind, Helper, HelperMount, HelperSpec,
@@ -28,11 +29,19 @@ use crate::port::docker::{
 struct World {
     volumes: BTreeMap<String, Volume>,
     containers: BTreeMap<String, Container>,
-    /// What each helper holds, by its leftover's id.
-    helpers: BTreeMap<String, (Leftover, HelperMount)>,
+    /// By the leftover's id.
+    helpers: BTreeMap<String, Kept>,
     /// How each coming helper dies, the next one first.
     cuts: Vec<Cut>,
     made: u64,
+}
+
+/// A helper that was not removed yet.
+#[derive(Debug)]
+struct Kept {
+    leftover: Leftover,
+    mount: HelperMount,
+    running: Running,
 }
 
 /// The twin.
@@ -112,7 +121,7 @@ impl World {
             by_container.filter(|m| matches!(&m.of, MountOf::Volume { name } if name == volume));
         let mut by_helper = self.helpers.values();
         by_container.next().is_some()
-            || by_helper.any(|(_, mount)| matches!(mount, HelperMount::Volume(name) if name == volume))
+            || by_helper.any(|kept| matches!(&kept.mount, HelperMount::Volume(name) if name == volume))
     }
 
     /// A time that grows with each use, whatever the clock says.
@@ -235,28 +244,30 @@ impl Docker for FakeDocker {
             let cut = if now.cuts.is_empty() { Cut::Never } else { now.cuts.remove(0) };
             now.made += 1;
             let id = format!("helper-{}", now.made);
-            let helper =
+            let (helper, running) =
                 helper::start(&folder, cut, runner, id.clone(), Arc::clone(world), Arc::clone(script))?;
             let leftover = Leftover {
                 id: id.clone(),
                 run: spec.run.clone(),
                 owner: spec.owner.clone(),
-                created_at: None,
+                created_at: Some(now.now()),
             };
-            now.helpers.insert(id, (leftover, spec.mount.clone()));
+            now.helpers.insert(id, Kept { leftover, mount: spec.mount.clone(), running });
             Ok(helper)
         })?;
         Ok(helper)
     }
 
     async fn leftovers(&self) -> Result<Vec<Leftover>, DockerError> {
-        let all = |world: &mut World| Ok(world.helpers.values().map(|(left, _)| left.clone()).collect());
+        let all = |world: &mut World| Ok(world.helpers.values().map(|kept| kept.leftover.clone()).collect());
         self.call("leftovers".to_owned(), all)
     }
 
     async fn remove_leftover(&self, leftover: &Leftover) -> Result<(), DockerError> {
         self.call(format!("remove_leftover {}", leftover.run), |world| {
-            world.helpers.remove(&leftover.id);
+            if let Some(kept) = world.helpers.remove(&leftover.id) {
+                kept.running.end();
+            }
             Ok(())
         })
     }

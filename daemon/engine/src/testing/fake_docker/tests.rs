@@ -1,38 +1,14 @@
 //! The twin keeps the contract of the real engine, and breaks it only where the script says so.
 
-use archive::channel::{Hello, Looked, PROTOCOL, RecordKind, read_record, write_json};
-use rustix::fs::fstatvfs;
 use tokio::io::AsyncReadExt as _;
 
 use super::*;
 use crate::port::docker::{Access, Health};
 use crate::testing::docker_contract::{self as contract, spec};
 
-/// Answers a job as the helper does; the real loop lives in the helper's own crate.
-fn runner() -> JobRunner {
-    Arc::new(|mut input, mut output, root| {
-        let hello = Hello { protocol: PROTOCOL, version: "test".to_owned() };
-        let served = write_json(&mut output, RecordKind::Hello, &hello)
-            .and_then(|()| read_record(&mut input, &mut Vec::new()))
-            .and_then(|_job| {
-                let free_bytes = fstatvfs(&root)?.f_bavail;
-                let looked = Looked {
-                    top_entries: 0,
-                    free_bytes,
-                    free_inodes: None,
-                    read_only: false,
-                    staged: vec![],
-                };
-                write_json(&mut output, RecordKind::Done, &looked)
-            });
-        // As in a helper: whoever closed the channel knows why.
-        served.ok();
-    })
-}
-
 fn fake(script: Script) -> (FakeDocker, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    (FakeDocker::new(folder.path().to_owned(), runner(), script), folder)
+    (FakeDocker::new(folder.path().to_owned(), real_jobs(), script), folder)
 }
 
 fn running(id: &str) -> Container {

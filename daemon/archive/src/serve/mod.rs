@@ -4,24 +4,33 @@
 //! channel that ends before `End` is a failure, however politely it was closed.
 //!
 //! The engine must read while it writes: progress and failures come while it sends rows and frames.
+//!
+//! The helper is this function and a command line; tests run it in a thread.
 
-use std::io::{self, Read};
+mod output;
+
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use archive::channel::{
-    End, Failed, FailedCause, Hello, Job, PROTOCOL, RecordKind, UnpackJob, Unpacked, parse_json, read_record,
-};
-use archive::look::look;
-use archive::swap::{discard, swap};
-use archive::unpack::{UnpackError, Unpacker};
 use serde::Serialize;
 
-use crate::link::{Link, Output};
-use archive::pack::{PackError, pack};
+use crate::channel::{
+    End, Failed, FailedCause, Hello, Job, PROTOCOL, RecordKind, UnpackJob, Unpacked, parse_json, read_record,
+};
+use crate::look::look;
+use crate::pack::{PackError, pack};
+use crate::serve::output::Output;
+use crate::swap::{discard, swap};
+use crate::unpack::{UnpackError, Unpacker};
 
-/// Serves the one job that comes. True when it was done.
-pub(crate) fn serve(link: Link, root: io::Result<OwnedFd>) -> io::Result<bool> {
-    let Link { mut input, output } = link;
+/// Serves the one job that comes, on the folder `root`; a root that could not be opened is told over the
+/// channel. True when the job was done; an error is one that the other side cannot be told.
+pub fn serve(
+    mut input: impl Read,
+    output: impl Write + Send + 'static,
+    root: io::Result<OwnedFd>,
+) -> io::Result<bool> {
+    let output = Output::new(Box::new(output));
     let hello = Hello { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned() };
     output.message(RecordKind::Hello, &hello)?;
     let done = read_job(&mut input)

@@ -1,0 +1,44 @@
+//! What a process is doing when it dies.
+
+use engine::failure::Failure;
+use engine::usecase::delete::{delete, plan_delete, undelete};
+use engine::usecase::host::Host;
+use engine::usecase::watch::Silent;
+
+use crate::support::world::{back_up, restore_as, restore_request, snapshot};
+
+/// A deed, the same each time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// The first of a host: it also says who writes here.
+    FirstBackup,
+    /// One with two snapshots before it.
+    Backup,
+    /// The older snapshot, into a volume that does not exist.
+    RestoreNew,
+    /// The older snapshot, over a volume that containers use.
+    RestoreInPlace,
+    /// The older snapshot goes for good.
+    Purge,
+    /// The older snapshot is soft-deleted.
+    Delete,
+    /// It comes back.
+    Undelete,
+}
+
+impl Deed {
+    pub(crate) async fn run(self, host: &Host) -> Result<(), Failure> {
+        let old = snapshot("db@1");
+        match self {
+            Self::FirstBackup | Self::Backup => drop(back_up(host, "db").await?),
+            Self::RestoreNew => drop(restore_as(host, &restore_request("db", 1, Some("copy"))).await?),
+            Self::RestoreInPlace => drop(restore_as(host, &restore_request("db", 1, None)).await?),
+            Self::Purge | Self::Delete => {
+                let plan = plan_delete(host, &old, self == Self::Purge).await?;
+                delete(host, plan, &Silent::default()).await?;
+            }
+            Self::Undelete => undelete(host, &old).await?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! What must be true after the next start, whatever happened before.
+
+use std::collections::BTreeSet;
+
+use engine::port::docker::{ContainerState, Docker as _};
+use engine::port::store::Store as _;
+use engine::usecase::delete::{delete, plan_delete, undelete};
+use engine::usecase::host::Host;
+use engine::usecase::snapshots::{Wanted, WantedHost, snapshots};
+use engine::usecase::watch::Silent;
+
+use crate::deeds::Deed;
+use crate::support::tree::{Tree, but_root_time, differences};
+use crate::support::world::{back_up, restore_as, restore_request, snapshot};
+use crate::template::{Case, SOMEBODY, Template};
+
+/// Gathers what is wrong at one crash point.
+pub(crate) struct Wrong(pub(crate) Vec<String>);
+
+impl Wrong {
+    fn unless(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(what());
+        }
+    }
+
+    fn same(&mut self, what: &str, got: &Tree, want: &Tree) {
+        let differences = differences(got, want);
+        self.unless(differences.is_empty(), || format!("{what}:\n{differences}"));
+    }
+}
+
+/// Checks them all, then goes on working in that world. `said_ok`: the deed came to its end and was told as done.
+pub(crate) async fn check(template: &Template, case: &Case, host: &Host, said_ok: bool) -> Vec<String> {
+    let mut wrong = Wrong(Vec::new());
+    let unfinished = host.catalog().unfinished_runs().unwrap();
+    wrong.unless(unfinished.is_empty(), || format!("unfinished runs: {unfinished:?}"));
+    leftovers(case, &mut wrong).await;
+    service(case, &mut wrong).await;
+    targets(template, case, said_ok, &mut wrong).await;
+    if matches!(template.deed, Deed::Purge) {
+        nothing_half_deleted_comes_back(host, &mut wrong).await;
+    }
+    history(template, case, host, said_ok, &mut wrong).await;
+    life_goes_on(template, case, host, &mut wrong).await;
+    wrong.0
+}
+
+async fn leftovers(case: &Case, wrong: &mut Wrong) {
+    let helpers = case.world.docker.leftovers().await.unwrap();
+    let owners: Vec<_> = helpers.iter().map(|helper| helper.owner.as_str()).collect();
+    wrong.unless(owners == [SOMEBODY], || format!("helpers of {owners:?}"));
+    let uploads = case.world.store.open_uploads("").await.unwrap();
+    wrong.unless(uploads == case.their_uploads, || format!("open uploads: {uploads:?}"));
+    let objects = case.world.store.snapshot();
+    for (key, bytes) in &case.their_objects {
+        wrong.unless(objects.get(key) == Some(bytes), || format!("`{key}` of others was touched"));
+    }
+}
+
+async fn service(case: &Case, wrong: &mut Wrong) {
+    for before in &case.containers {
+        let now = case.world.docker.container(&before.id).await.unwrap();
+        let now = now.map(|now| (now.state, now.restart_policy));
+        let want = Some((before.state, before.restart_policy.clone()));
+        wrong.unless(now == want, || format!("container {}: {now:?}, not {want:?}", before.name));
+    }
+    // Nobody stopped and started what was down.
+    let idle = case.world.docker.container("id-of-idle").await.unwrap();
+    let idle = idle.map(|idle| (idle.state, idle.started_at));
+    let want = (ContainerState::Down, case.containers[0].started_at);
+    wrong.unless(idle == Some(want), || format!("idle: {idle:?}"));
+}
+
+/// Volumes hold what they held, or all of what was wanted.
+async fn targets(template: &Template, case: &Case, said_ok: bool, wrong: &mut Wrong) {
+    let (old, now) = (&template.trees[0], template.trees.last().unwrap());
+    let volume = case.world.tree("db");
+    if template.deed == Deed::RestoreInPlace {
+        let (volume, new) = (but_root_time(volume), but_root_time(old.clone()));
+        if said_ok || !differences(&volume, &but_root_time(now.clone())).is_empty() {
+            wrong.same("the volume holds neither old nor new content", &volume, &new);
+        }
+    } else {
+        wrong.same("the volume was touched", &volume, now);
+    }
+    let copy = case.world.docker.volume("copy").await.unwrap();
+    if copy.is_some() {
+        wrong.same("the new volume is not whole", &case.world.tree("copy"), old);
+    } else {
+        wrong.unless(!said_ok || template.deed != Deed::RestoreNew, || "the new volume is gone".to_owned());
+    }
+}
+
+/// A purge that was cut off left its tombstone, if anything: bringing that back is refused, or gives it whole.
+async fn nothing_half_deleted_comes_back(host: &Host, wrong: &mut Wrong) {
+    let tombstone = host.store().await.unwrap().head("h1/db/deleted/00000001.manifest").await.unwrap();
+    let brought = undelete(host, &snapshot("db@1")).await;
+    wrong.unless(brought.is_err() || tombstone.is_some(), || "undeleted what was not deleted".to_owned());
+}
+
+/// What is listed restores identically, and what was committed is listed.
+async fn history(template: &Template, case: &Case, host: &Host, said_ok: bool, wrong: &mut Wrong) {
+    let wanted = Wanted { host: WantedHost::This, source: None, deleted: false };
+    let lines = snapshots(host, &wanted).await.unwrap();
+    let listed: BTreeSet<u64> = lines.iter().map(|line| line.number).collect();
+    let all: BTreeSet<u64> = (1..=template.trees.len() as u64).collect();
+    let mut surely = all.clone();
+    let doubtful = match template.deed {
+        Deed::FirstBackup => Some(1),
+        Deed::Backup => Some(3),
+        Deed::Purge | Deed::Delete | Deed::Undelete => Some(1),
+        Deed::RestoreNew | Deed::RestoreInPlace => None,
+    };
+    // The content of now belongs to a snapshot only where one was being made.
+    if !matches!(template.deed, Deed::FirstBackup | Deed::Backup) {
+        surely.remove(&(template.trees.len() as u64));
+    }
+    let there_when_done = matches!(template.deed, Deed::FirstBackup | Deed::Backup | Deed::Undelete);
+    if let Some(doubtful) = doubtful {
+        if !said_ok || !there_when_done {
+            surely.remove(&doubtful);
+        }
+        let gone = said_ok && !there_when_done;
+        wrong.unless(!gone || !listed.contains(&doubtful), || format!("{doubtful} is still listed"));
+    }
+    wrong.unless(surely.is_subset(&listed), || format!("listed {listed:?}, not all of {surely:?}"));
+    wrong.unless(listed.is_subset(&all), || format!("listed {listed:?}, more than {all:?}"));
+    for number in listed.intersection(&all) {
+        let into = format!("check-{number}");
+        match restore_as(host, &restore_request("db", *number, Some(&into))).await {
+            Ok(_) => {
+                let want = &template.trees[usize::try_from(*number - 1).unwrap()];
+                wrong.same(&format!("db@{number} is not what was backed up"), &case.world.tree(&into), want);
+            }
+            Err(failure) => wrong.0.push(format!("db@{number} is listed and cannot be restored: {failure}")),
+        }
+    }
+}
+
+/// The same deeds can be done again, and a second purge finishes the first.
+async fn life_goes_on(template: &Template, case: &Case, host: &Host, wrong: &mut Wrong) {
+    if template.deed == Deed::Purge {
+        match plan_delete(host, &snapshot("db@1"), true).await {
+            Ok(plan) => {
+                let again = delete(host, plan, &Silent::default()).await;
+                wrong.unless(again.is_ok(), || format!("purge again: {again:?}"));
+            }
+            Err(failure) => {
+                wrong.unless(failure.class.exit_code() == 10, || format!("plan again: {failure}"))
+            }
+        }
+        let left: Vec<_> =
+            case.world.store.snapshot().into_keys().filter(|k| k.contains("/00000001")).collect();
+        let theirs = |key: &String| key.starts_with("other/");
+        wrong.unless(left.iter().all(theirs), || format!("purged twice, and still there: {left:?}"));
+    }
+    let now = case.world.tree("db");
+    match back_up(host, "db").await {
+        Ok(report) => {
+            let number = snapshot(&report.snapshot).number.unwrap().get();
+            let restored = restore_as(host, &restore_request("db", number, Some("after"))).await;
+            wrong.unless(restored.is_ok(), || format!("restore {}: {restored:?}", report.snapshot));
+            wrong.same("the next backup", &case.world.tree("after"), &now);
+        }
+        Err(failure) => wrong.0.push(format!("the next backup failed: {failure}")),
+    }
+}

@@ -1,0 +1,165 @@
+//! Walks through all places to crash.
+
+use std::sync::Arc;
+
+use engine::failure::Failure;
+use engine::testing::calls::{CallLog, CrashPoint, Dead, When};
+use engine::testing::fake_docker::FakeDocker;
+use engine::testing::faulty_store::FaultyStore;
+use engine::usecase::host::Host;
+use engine::usecase::recover::{Recovered, recover};
+use engine::usecase::watch::Silent;
+
+use crate::deeds::Deed;
+use crate::invariants::check;
+use crate::mortal_docker::MortalDocker;
+use crate::template::{Case, Template};
+
+/// A start so late that helpers without a row of their own are strays for sure.
+const LATER_SECONDS: i64 = 30 * 60;
+
+/// A process whose calls go through `log`.
+async fn mortal_host(case: &Case, log: &Arc<CallLog>) -> Host {
+    let store = FaultyStore::new(Arc::new(case.world.store.clone()), Arc::clone(log), Vec::new());
+    let docker = MortalDocker::new(Arc::<FakeDocker>::clone(&case.world.docker), Arc::clone(log));
+    case.world.host_with(Arc::new(store), Arc::new(docker)).await
+}
+
+/// Runs until it ends or hangs. `None`: it died where it stood.
+async fn until_death<T>(log: &CallLog, deed: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        done = deed => Some(done),
+        () = log.death(), if log.dead_calls() == Dead::Hangs => None,
+    }
+}
+
+async fn crash(case: &Case, deed: Deed, log: &Arc<CallLog>) -> Option<Result<(), Failure>> {
+    let host = mortal_host(case, log).await;
+    until_death(log, deed.run(&host)).await
+}
+
+async fn recover_with(case: &Case, log: &Arc<CallLog>) -> Option<Result<Recovered, Failure>> {
+    let host = mortal_host(case, log).await;
+    until_death(log, recover(&host, &Silent::default())).await
+}
+
+/// The next start, with everything in order; then all invariants.
+async fn settle_and_check(template: &Template, case: &Case, said_ok: bool) -> Vec<String> {
+    case.world.clock.advance(LATER_SECONDS);
+    let host = case.world.host().await;
+    let recovered = match recover(&host, &Silent::default()).await {
+        Ok(recovered) => recovered,
+        Err(failure) => return vec![format!("recovery failed: {failure}")],
+    };
+    let mut wrong = check(template, case, &host, said_ok).await;
+    wrong.extend(recovered.left.into_iter().map(|left| format!("left: {left}")));
+    wrong
+}
+
+async fn recorded(template: &Template) -> Arc<CallLog> {
+    let (case, log) = (template.case().await, CallLog::recording());
+    let done = crash(&case, template.deed, &log).await;
+    done.unwrap().unwrap();
+    let wrong = settle_and_check(template, &case, true).await;
+    assert!(wrong.is_empty(), "{:?} without a crash: {}", template.deed, wrong.join("\n"));
+    log
+}
+
+fn tell(deed: Deed, points: usize, at_least: usize, wrong: &[String]) {
+    println!("{deed:?}: {points} places to crash");
+    let shown: Vec<_> = wrong.iter().take(12).map(String::as_str).collect();
+    assert!(wrong.is_empty(), "{deed:?}: {} of {points}\n{}", wrong.len(), shown.join("\n\n"));
+    assert!(points >= at_least, "{deed:?}: only {points} places to crash");
+}
+
+/// Every call of a deed, on both sides, with both ways to die.
+async fn every_call(deed: Deed, at_least: usize) {
+    let template = Template::new(deed).await;
+    let calls = recorded(&template).await;
+    let (mut points, mut wrong) = (0, Vec::new());
+    for dead in [Dead::Hangs, Dead::Errs] {
+        for point in calls.crash_points() {
+            let (case, log) = (template.case().await, CallLog::crashing(point, dead));
+            let done = crash(&case, deed, &log).await;
+            // Frames are fetched side by side, so a run may need a call less than the recorded one.
+            points += usize::from(log.is_dead());
+            let found = settle_and_check(&template, &case, matches!(done, Some(Ok(())))).await;
+            let last = log.names().last().cloned().unwrap_or_default();
+            wrong.extend(found.iter().map(|what| format!("{dead:?} {point:?} {last}: {what}")));
+        }
+    }
+    tell(deed, points, at_least, &wrong);
+}
+
+/// Every call of the recovery from some of these crashes; three starts in a row die there.
+async fn every_call_of_recovery(deed: Deed, every: usize, at_least: usize) {
+    let template = Template::new(deed).await;
+    let calls = recorded(&template).await;
+    let (mut points, mut wrong) = (0, Vec::new());
+    for first in calls.crash_points().into_iter().skip(every / 2).step_by(every) {
+        let seconds =
+            (1..).flat_map(|call| [When::Before, When::After].map(|when| CrashPoint { call, when }));
+        for second in seconds {
+            let case = template.case().await;
+            let done = crash(&case, deed, &CallLog::crashing(first, Dead::Hangs)).await;
+            let mut died = false;
+            for _ in 0..3 {
+                let log = CallLog::crashing(second, Dead::Hangs);
+                recover_with(&case, &log).await;
+                died |= log.is_dead();
+            }
+            if !died {
+                break;
+            }
+            points += 1;
+            let found = settle_and_check(&template, &case, matches!(done, Some(Ok(())))).await;
+            wrong.extend(found.iter().map(|what| format!("{first:?}, then {second:?}: {what}")));
+        }
+    }
+    tell(deed, points, at_least, &wrong);
+}
+
+#[tokio::test]
+async fn first_backup() {
+    every_call(Deed::FirstBackup, 60).await;
+}
+
+#[tokio::test]
+async fn backup() {
+    every_call(Deed::Backup, 60).await;
+}
+
+#[tokio::test]
+async fn restore_into_a_new_volume() {
+    every_call(Deed::RestoreNew, 60).await;
+}
+
+#[tokio::test]
+async fn restore_in_place() {
+    every_call(Deed::RestoreInPlace, 120).await;
+}
+
+#[tokio::test]
+async fn purge() {
+    every_call(Deed::Purge, 40).await;
+}
+
+#[tokio::test]
+async fn delete() {
+    every_call(Deed::Delete, 30).await;
+}
+
+#[tokio::test]
+async fn undelete() {
+    every_call(Deed::Undelete, 20).await;
+}
+
+#[tokio::test]
+async fn recovery_of_a_backup() {
+    every_call_of_recovery(Deed::Backup, 9, 20).await;
+}
+
+#[tokio::test]
+async fn recovery_of_a_restore_in_place() {
+    every_call_of_recovery(Deed::RestoreInPlace, 11, 40).await;
+}

@@ -1,0 +1,117 @@
+//! Passes every call to an engine through the log that ends the process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use engine::port::docker::{
+    About, Container, Docker, DockerError, DockerErrorKind, Helper, HelperLife, HelperSpec, Leftover,
+    NewVolume, Volume,
+};
+use engine::testing::calls::CallLog;
+
+/// The engine as a process sees it that dies at one of its calls.
+pub(crate) struct MortalDocker {
+    inner: Arc<dyn Docker>,
+    log: Arc<CallLog>,
+}
+
+impl MortalDocker {
+    pub(crate) fn new(inner: Arc<dyn Docker>, log: Arc<CallLog>) -> Self {
+        Self { inner, log }
+    }
+
+    async fn call<T>(
+        &self,
+        deed: String,
+        work: impl Future<Output = Result<T, DockerError>>,
+    ) -> Result<T, DockerError> {
+        let died = || gone(&deed);
+        self.log.call(format!("docker.{deed}"), died, work).await
+    }
+}
+
+fn gone(deed: &str) -> DockerError {
+    DockerError { kind: DockerErrorKind::Unreachable, deed: deed.to_owned(), why: "we died".to_owned() }
+}
+
+#[async_trait]
+impl Docker for MortalDocker {
+    async fn about(&self) -> Result<About, DockerError> {
+        self.call("about".to_owned(), self.inner.about()).await
+    }
+
+    fn helper_image_id(&self) -> String {
+        self.inner.helper_image_id()
+    }
+
+    async fn volumes(&self) -> Result<Vec<Volume>, DockerError> {
+        self.call("volumes".to_owned(), self.inner.volumes()).await
+    }
+
+    async fn volume(&self, name: &str) -> Result<Option<Volume>, DockerError> {
+        self.call(format!("volume {name}"), self.inner.volume(name)).await
+    }
+
+    async fn create_volume(&self, new: &NewVolume) -> Result<Volume, DockerError> {
+        self.call(format!("create_volume {}", new.name), self.inner.create_volume(new)).await
+    }
+
+    async fn remove_volume(&self, name: &str) -> Result<(), DockerError> {
+        self.call(format!("remove_volume {name}"), self.inner.remove_volume(name)).await
+    }
+
+    async fn containers(&self) -> Result<Vec<Container>, DockerError> {
+        self.call("containers".to_owned(), self.inner.containers()).await
+    }
+
+    async fn container(&self, id: &str) -> Result<Option<Container>, DockerError> {
+        self.call(format!("container {id}"), self.inner.container(id)).await
+    }
+
+    async fn stop(&self, id: &str, grace: Duration) -> Result<(), DockerError> {
+        self.call(format!("stop {id}"), self.inner.stop(id, grace)).await
+    }
+
+    async fn start(&self, id: &str) -> Result<(), DockerError> {
+        self.call(format!("start {id}"), self.inner.start(id)).await
+    }
+
+    async fn set_restart_policy(&self, id: &str, policy: &str) -> Result<(), DockerError> {
+        self.call(format!("set_restart_policy {id} {policy}"), self.inner.set_restart_policy(id, policy))
+            .await
+    }
+
+    async fn open_helper(&self, spec: &HelperSpec) -> Result<Helper, DockerError> {
+        let helper = self.call("open_helper".to_owned(), self.inner.open_helper(spec)).await?;
+        let life = MortalLife { inner: helper.life, log: Arc::clone(&self.log) };
+        Ok(Helper { life: Box::new(life), ..helper })
+    }
+
+    async fn leftovers(&self) -> Result<Vec<Leftover>, DockerError> {
+        self.call("leftovers".to_owned(), self.inner.leftovers()).await
+    }
+
+    async fn remove_leftover(&self, leftover: &Leftover) -> Result<(), DockerError> {
+        self.call("remove_leftover".to_owned(), self.inner.remove_leftover(leftover)).await
+    }
+}
+
+/// The end of a helper; a dead process brings none about.
+struct MortalLife {
+    inner: Box<dyn HelperLife>,
+    log: Arc<CallLog>,
+}
+
+#[async_trait]
+impl HelperLife for MortalLife {
+    async fn finish(self: Box<Self>, patience: Duration) -> Result<(), DockerError> {
+        let Self { inner, log } = *self;
+        log.call("docker.finish_helper", || gone("finish_helper"), inner.finish(patience)).await
+    }
+
+    async fn kill(self: Box<Self>) -> Result<(), DockerError> {
+        let Self { inner, log } = *self;
+        log.call("docker.kill_helper", || gone("kill_helper"), inner.kill()).await
+    }
+}

@@ -1,0 +1,116 @@
+//! The world in which a deed begins: made once, copied for each place to crash.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::port::docker::{Access, Container, ContainerState, Docker as _, Helper, HelperMount, HelperSpec};
+use engine::port::store::{OpenUpload, Store as _};
+use engine::usecase::delete::{delete, plan_delete};
+use engine::usecase::watch::Silent;
+use engine::words::RunId;
+
+use crate::deeds::Deed;
+use crate::support::tree::Tree;
+use crate::support::world::{World, back_up, container, snapshot};
+
+/// The world of a deed.
+pub(crate) struct Template {
+    pub(crate) deed: Deed,
+    world: World,
+    objects: BTreeMap<String, Bytes>,
+    /// Content of the volume at snapshot 1, at snapshot 2, and now.
+    pub(crate) trees: Vec<Tree>,
+}
+
+/// A copy of it, for one crash.
+pub(crate) struct Case {
+    pub(crate) world: World,
+    pub(crate) containers: Vec<Container>,
+    pub(crate) their_objects: BTreeMap<String, Bytes>,
+    pub(crate) their_uploads: Vec<OpenUpload>,
+    /// Somebody else's, at work.
+    _their_helper: Helper,
+}
+
+/// Whose helper must be left alone.
+pub(crate) const SOMEBODY: &str = "another-installation";
+
+impl Template {
+    pub(crate) async fn new(deed: Deed) -> Self {
+        let world = World::new();
+        let mut trees = vec![world.volume("db", 1).await];
+        if deed != Deed::FirstBackup {
+            let host = world.host().await;
+            back_up(&host, "db").await.unwrap();
+            trees.push(world.replant("db", 2));
+            back_up(&host, "db").await.unwrap();
+            if deed == Deed::Undelete {
+                let plan = plan_delete(&host, &snapshot("db@1"), false).await.unwrap();
+                delete(&host, plan, &Silent::default()).await.unwrap();
+            }
+            trees.push(world.replant("db", 3));
+        }
+        let objects = world.store.snapshot();
+        Self { deed, world, objects, trees }
+    }
+
+    pub(crate) async fn case(&self) -> Case {
+        let world = World::new();
+        if self.world.state().exists() {
+            copy(&self.world.state(), &world.state());
+        }
+        for (key, bytes) in &self.objects {
+            world.store.plant(key, bytes.clone());
+        }
+        let theirs = [("other/db/00000001.manifest", "not ours"), ("h1/db/notes.txt", "of a person")];
+        for (key, text) in theirs {
+            world.store.plant(key, text);
+        }
+        for key in ["other/db/a.tar.zst", "h1/db/of-somebody"] {
+            std::mem::forget(world.store.begin(key).await.unwrap());
+        }
+        world.volume("db", u8::try_from(self.trees.len()).unwrap()).await;
+        world.volume("theirs", 9).await;
+        let containers = vec![
+            container("idle", "db", ContainerState::Down, "unless-stopped"),
+            container("web", "db", ContainerState::Running, "always"),
+            container("worker", "db", ContainerState::Running, "on-failure:3"),
+        ];
+        for container in &containers {
+            world.docker.put_container(container.clone());
+        }
+        let spec = HelperSpec {
+            run: RunId::random().unwrap(),
+            owner: SOMEBODY.to_owned(),
+            mount: HelperMount::Volume("theirs".to_owned()),
+            access: Access::Read,
+            memory_bytes: 1 << 20,
+            pids: 4,
+        };
+        Case {
+            their_objects: theirs.map(|(k, v)| (k.to_owned(), Bytes::from_static(v.as_bytes()))).into(),
+            their_uploads: world.store.open_uploads("").await.unwrap(),
+            _their_helper: Arc::clone(&world.docker).open_helper(&spec).await.unwrap(),
+            containers,
+            world,
+        }
+    }
+}
+
+/// A state folder whose process has ended.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+    fs::set_permissions(to, fs::metadata(from).unwrap().permissions()).unwrap();
+}
