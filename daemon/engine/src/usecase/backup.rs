@@ -101,18 +101,45 @@ pub async fn backup(
     };
     let done = tokio::select! {
         done = deed.run() => done,
-        () = cancelled(&run, watch) => {
-            // The future that was dropped holds no locks; what it began is undone like after a crash.
-            Err(Failure::new(Class::Interrupted, format!("backup of `{}` was interrupted", request.source))
-                .hint("nothing was committed; earlier snapshots are as they were"))
-        }
+        // The future that was dropped holds no locks; what it began is undone like after a crash.
+        () = cancelled(&run, watch) => Err(Failure::new(
+            Class::Interrupted,
+            format!("backup of `{}` was interrupted", request.source),
+        )),
     };
-    if done.is_err() {
-        deed.undo().await;
-    }
+    let done = match done {
+        Ok(report) => Ok(report),
+        Err(failure) => match deed.take_back().await {
+            Ok(None) => Err(nothing_was_committed(failure)),
+            // What failed came after the commit, so the snapshot is there.
+            Ok(Some(signed)) => {
+                let mut report = deed.report(&signed.manifest);
+                report.warnings.push(format!("after the commit: {failure}"));
+                Ok(report)
+            }
+            // The row stays unfinished: recovery tries again what could not be taken back now.
+            Err(also) => {
+                tracing::warn!("clean up after run {}: {also}", run.id());
+                return Err(failure);
+            }
+        },
+    };
     let mut report = run.end(done)?;
     report.seconds = (host.clock().elapsed().saturating_sub(began)).as_secs_f64();
     Ok(report)
+}
+
+fn nothing_was_committed(failure: Failure) -> Failure {
+    match failure.class {
+        Class::Interrupted => failure.hint("nothing was committed; earlier snapshots are as they were"),
+        Class::Failed
+        | Class::Usage
+        | Class::Partial
+        | Class::NotFound
+        | Class::Busy
+        | Class::WrongKey
+        | Class::Unsafe => failure,
+    }
 }
 
 /// Returns when somebody asks for an end, here or with `backupctl cancel`.
@@ -270,18 +297,10 @@ impl Deed<'_> {
         }
     }
 
-    /// Takes back what this run put into the store before it failed. What cannot be taken back now stays
-    /// in the run's row, and recovery tries again.
-    async fn undo(&self) {
-        if let Err(e) = self.take_back().await {
-            tracing::warn!("clean up after run {}: {e}", self.run.id());
-        }
-    }
-
-    async fn take_back(&self) -> Result<(), Failure> {
+    /// Takes back what this run put into the store before it failed, unless it had been committed.
+    async fn take_back(&self) -> Result<Option<Signed>, Failure> {
         recover::sweep(self.docker, &self.host.owner(), self.run.id()).await?;
-        recover::undo_backup(self.host, self.store, self.lineage, self.run.id()).await?;
-        Ok(())
+        recover::undo_backup(self.host, self.store, self.lineage, self.run.id()).await
     }
 
     /// Deletes packs that a run of this installation left long ago without a commit. A failure here takes

@@ -70,17 +70,19 @@ impl Deed<'_> {
         let bytes = signed::seal(&manifest, host_key).map_err(|e| Failure::failed(what()).because(e))?;
         self.watch.tell(Told::Step(format!("committing {}@{number}", self.lineage.source)));
         self.run.committing(number)?;
-        match self.store.put(&key, bytes.clone(), Put::IfAbsent).await {
-            Ok(()) => {}
-            Err(e) if e.kind == StoreErrorKind::Exists || e.kind.is_retryable() => {
-                // It may be our own, whose reply was lost: then it is committed.
-                tracing::debug!("commit: {e}; reading back");
-            }
+        let refused = match self.store.put(&key, bytes.clone(), Put::IfAbsent).await {
+            Ok(()) => None,
+            // It may be our own, whose reply was lost: then it is committed.
+            Err(e) if e.kind == StoreErrorKind::Exists || e.kind.is_retryable() => Some(e),
             Err(e) => return Err(blame::store(what(), e)),
-        }
+        };
         // Read back whatever was said: a server that ignores the condition shows another writer only here.
         let found = self.store.get(&key, MANIFEST_BYTES_MAX).await;
-        let found = found.map_err(|e| blame::store(what(), e))?;
+        let found = found.map_err(|e| match refused {
+            // Nothing is there because the put failed, and that is what a person must know.
+            Some(refused) if e.kind == StoreErrorKind::NotFound => blame::store(what(), refused),
+            Some(_) | None => blame::store(what(), e),
+        })?;
         if found == bytes {
             let hash = *blake3::hash(&bytes).as_bytes();
             return Ok(Signed { manifest, hash, bytes, signed_by: host_key.public() });

@@ -207,6 +207,7 @@ pub async fn undelete(host: &Host, name: &SnapshotName) -> Result<(), Failure> {
         let store = host.store().await?;
         let number = signed.manifest.number;
         run.working(Some(number))?;
+        refuse_without_packs(&*store, &lineage, &signed.manifest).await?;
         let key = lineage.manifest(number);
         // With both there the manifest counts, so a crash in between has brought it back.
         match store.put(&key, signed.bytes.clone(), Put::IfAbsent).await {
@@ -219,4 +220,23 @@ pub async fn undelete(host: &Host, name: &SnapshotName) -> Result<(), Failure> {
     };
     let done = done.await;
     run.end(done)
+}
+
+/// A purge that was cut off leaves a tombstone whose packs are gone: it must not come back as a snapshot.
+async fn refuse_without_packs(
+    store: &dyn Store,
+    lineage: &Lineage,
+    manifest: &Manifest,
+) -> Result<(), Failure> {
+    for pack in &manifest.packs {
+        let key = format!("{}{}", lineage.prefix(), pack.name);
+        let found = store.head(&key).await.map_err(|e| blame::store(format!("look for `{key}`"), e))?;
+        if found.is_none_or(|found| found.length != pack.length) {
+            let id = format!("{}@{}", lineage.source, manifest.number);
+            return Err(Failure::failed(format!("bring `{id}` back"))
+                .because(format!("its pack `{key}` is gone or cut"))
+                .hint(format!("`backupctl delete --purge {id}` removes the rest of it")));
+        }
+    }
+    Ok(())
 }

@@ -12,7 +12,7 @@ use crate::port::docker::Docker;
 use crate::port::store::{OpenUpload, Store, StoreErrorKind};
 use crate::usecase::blame;
 use crate::usecase::host::{Host, catalog_failure};
-use crate::usecase::index;
+use crate::usecase::index::{self, Signed};
 use crate::usecase::opened::trusted;
 use crate::usecase::resume;
 use crate::usecase::watch::{Told, Watch};
@@ -135,18 +135,18 @@ async fn backup(host: &Host, row: &RunRow) -> Result<(Outcome, String), Failure>
     }
     let store = host.store().await?;
     match undo_backup(host, &*store, &lineage, &row.id).await? {
-        true => Ok((
+        Some(_) => Ok((
             Outcome::Done,
             format!("backup of {} had been committed before it was cut off", lineage.source),
         )),
-        false => Ok((
+        None => Ok((
             Outcome::Not(Class::Interrupted),
             format!("backup of {} was cut off before its commit; its upload was removed", lineage.source),
         )),
     }
 }
 
-/// Takes back what a run put into the store, unless it was committed; says whether it was.
+/// Takes back what a run put into the store, unless it was committed; then gives what was.
 ///
 /// Before its state was `committing`, nobody has asked for its manifest, so its pack may go. Afterwards the
 /// manifest may still be on its way: then the pack stays, as an orphan that a later backup removes.
@@ -155,14 +155,14 @@ pub(crate) async fn undo_backup(
     store: &dyn Store,
     lineage: &Lineage,
     run: &RunId,
-) -> Result<bool, Failure> {
+) -> Result<Option<Signed>, Failure> {
     let row = host.catalog().run(run).map_err(|e| catalog_failure("look up the run", e))?;
     if let Some(number) = row.snapshot {
         let keys = trusted(host, store, &lineage.host).await?;
         match index::manifest(store, lineage, number, false, &keys).await {
             Ok(signed) if signed.manifest.run == *run => {
                 host.note_snapshot(&lineage.manifest(number), &signed, &signed.signed_by).await?;
-                return Ok(true);
+                return Ok(Some(signed));
             }
             // Another run's.
             Ok(_) => {}
@@ -182,7 +182,7 @@ pub(crate) async fn undo_backup(
             }
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// Aborts uploads of exactly this key, which carries the run's id: nobody else's.

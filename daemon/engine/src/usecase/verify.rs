@@ -21,6 +21,7 @@ use crate::pipeline::reading::{ReadError, Reading};
 use crate::pipeline::scan::scan;
 use crate::usecase::blame;
 use crate::usecase::host::Host;
+use crate::usecase::index;
 use crate::usecase::opened::{Opened, open};
 use crate::usecase::snapshots::{Wanted, WantedHost, snapshots};
 use crate::usecase::watch::{Progress, Told, Watch};
@@ -76,12 +77,7 @@ pub async fn verify(
 ) -> Result<VerifyReport, Failure> {
     let began = host.clock().elapsed();
     let mut report = VerifyReport { snapshots: 0, frames: 0, bytes: 0, damaged: Vec::new(), seconds: 0.0 };
-    let names = if request.names.is_empty() {
-        let wanted = Wanted { host: WantedHost::This, source: None, deleted: false };
-        snapshots(host, &wanted).await?.iter().map(|line| line.name()).collect()
-    } else {
-        request.names.clone()
-    };
+    let names = if request.names.is_empty() { all_of_this_host(host).await? } else { request.names.clone() };
     for name in names {
         watch.tell(Told::Step(format!("verifying {name}")));
         let before = report.damaged.len();
@@ -97,6 +93,23 @@ pub async fn verify(
     }
     report.seconds = (host.clock().elapsed().saturating_sub(began)).as_secs_f64();
     Ok(report)
+}
+
+/// What is listed, and what is not because its manifest cannot be trusted: that is damage too.
+async fn all_of_this_host(host: &Host) -> Result<Vec<SnapshotName>, Failure> {
+    let wanted = Wanted { host: WantedHost::This, source: None, deleted: false };
+    let mut names: Vec<_> = snapshots(host, &wanted).await?.iter().map(|line| line.name()).collect();
+    let store = host.reading().await?;
+    for lineage in index::lineages(&*store, Some(&host.settings().host)).await? {
+        for number in index::folder(&*store, &lineage).await?.live {
+            let (host, source) = (Some(lineage.host.clone()), lineage.source.clone());
+            let name = SnapshotName { host, source, number: Some(number) };
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    Ok(names)
 }
 
 async fn one(

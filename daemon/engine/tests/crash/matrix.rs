@@ -121,17 +121,17 @@ async fn every_call_of_recovery(deed: Deed, every: usize, at_least: usize) {
 
 #[tokio::test]
 async fn first_backup() {
-    every_call(Deed::FirstBackup, 60).await;
+    every_call(Deed::FirstBackup, 80).await;
 }
 
 #[tokio::test]
 async fn backup() {
-    every_call(Deed::Backup, 60).await;
+    every_call(Deed::Backup, 80).await;
 }
 
 #[tokio::test]
 async fn restore_into_a_new_volume() {
-    every_call(Deed::RestoreNew, 60).await;
+    every_call(Deed::RestoreNew, 50).await;
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn restore_in_place() {
 
 #[tokio::test]
 async fn purge() {
-    every_call(Deed::Purge, 40).await;
+    every_call(Deed::Purge, 56).await;
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn delete() {
 
 #[tokio::test]
 async fn undelete() {
-    every_call(Deed::Undelete, 20).await;
+    every_call(Deed::Undelete, 16).await;
 }
 
 #[tokio::test]
