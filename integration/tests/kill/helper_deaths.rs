@@ -70,7 +70,8 @@ fn a_backup_whose_helper_is_killed_fails_with_the_cause_and_leaves_nothing() {
 #[test]
 fn a_helper_that_needs_more_memory_than_it_may_have_is_told_so() {
     let scene = Scene::new(None, 20);
-    let tight = scene.rig.file("tight.toml", "[effort]\nlevel = 19\nworkers = 16\nhelper_memory = \"32MiB\"\n");
+    let tight =
+        scene.rig.file("tight.toml", "[effort]\nlevel = 19\nworkers = 16\nhelper_memory = \"32MiB\"\n");
     let failed = scene.rig.run(&with_settings(&tight, &["backup", &scene.volume])).expect(1);
     assert!(failed.text().contains("memory limit"), "{failed:?}");
     scene.rig.assert_clean(&[&scene.volume], "out of memory");

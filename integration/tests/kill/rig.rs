@@ -131,7 +131,8 @@ impl Rig {
     /// Helpers on our volumes, running or not.
     pub(crate) fn helpers(&self) -> Vec<String> {
         let filter = "%7B%22label%22%3A%5B%22backupd.run%22%5D%7D";
-        let listed = self.docker.ask("GET", &format!("/containers/json?all=1&filters={filter}"), None).unwrap();
+        let listed =
+            self.docker.ask("GET", &format!("/containers/json?all=1&filters={filter}"), None).unwrap();
         listed.as_array().unwrap().iter().filter(|one| self.uses_ours(one)).filter_map(id_of).collect()
     }
 

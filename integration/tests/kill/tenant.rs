@@ -133,7 +133,12 @@ impl Tenant {
     pub(crate) fn assert_beats(&self) {
         let (before, began) = (self.beats(), Instant::now());
         while self.beats() <= before {
-            assert!(began.elapsed() < PATIENCE, "`{}` does not write: {}", self.name, self.inspect()["State"]);
+            assert!(
+                began.elapsed() < PATIENCE,
+                "`{}` does not write: {}",
+                self.name,
+                self.inspect()["State"]
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -27,7 +27,8 @@ use crate::usecase::choice::choose;
 use crate::usecase::host::Host;
 use crate::usecase::job::{Session, ask, spec};
 use crate::usecase::opened::{Opened, open};
-use crate::usecase::run::Run;
+use crate::usecase::resume::Settled;
+use crate::usecase::run::{Glance, Run};
 use crate::usecase::source::{self, User};
 use crate::usecase::watch::{Progress, Told, Watch};
 use crate::usecase::{resume, service};
@@ -285,9 +286,8 @@ fn plan_warnings(plan: &RestorePlan, opened: &Opened) -> Vec<String> {
 }
 
 async fn look(host: &Host, docker: &dyn Docker, place: &Place) -> Result<Looked, Failure> {
-    let run =
-        crate::words::RunId::random().map_err(|e| Failure::failed("make a run id").because(e.to_string()))?;
-    let spec = spec(host, &run, &place.mount, Access::Read);
+    let glance = Glance::begin(host)?;
+    let spec = spec(host, glance.id(), &place.mount, Access::Read);
     ask(docker, &spec, &Job::Look, format!("look at `{}`", place.name())).await
 }
 
@@ -509,7 +509,11 @@ impl Deed<'_> {
     /// Takes back what was begun. Says whether all is as it was before.
     async fn undo(&self, journal: &RestoreJournal, failure: Failure) -> (Failure, bool) {
         match resume::settle(self.host, self.docker, self.run.id(), journal).await {
-            Ok(_) => (failure, true),
+            Ok(Settled::Back) => (failure, true),
+            Ok(Settled::Forwards) => {
+                let what = format!("{failure}; the swap was finished, and the restored content is in place");
+                (Failure::new(failure.class, what), true)
+            }
             Err(also) => {
                 let what = format!("{failure}; and it could not be undone: {also}");
                 let failure = Failure::new(failure.class, what);
