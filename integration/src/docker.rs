@@ -24,7 +24,12 @@ impl Docker {
             None if host.is_empty() => "/var/run/docker.sock",
             None => return Err(io::Error::other(format!("`DOCKER_HOST={host}` is not on this machine"))),
         };
-        Ok(Self { socket: socket.into() })
+        Ok(Self::at(socket))
+    }
+
+    /// At this socket.
+    pub fn at(socket: impl Into<PathBuf>) -> Self {
+        Self { socket: socket.into() }
     }
 
     /// Makes an empty volume and says where its files are.
@@ -71,24 +76,41 @@ impl Docker {
         Ok(found)
     }
 
+    /// Makes an image of a tarball and gives its id.
+    pub fn import_image(&self, tarball: &[u8]) -> io::Result<String> {
+        let told = self.send("POST", "/images/create?fromSrc=-", "application/x-tar", tarball)?;
+        // It tells of its progress, a line each; the last one is the result.
+        let last = told.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        let last: Value = serde_json::from_str(last).map_err(io::Error::other)?;
+        match last["status"].as_str() {
+            Some(id) if id.starts_with("sha256:") => Ok(id.to_owned()),
+            _ => Err(io::Error::other(format!("import an image: {last}"))),
+        }
+    }
+
+    /// Asks anything of the engine's API.
+    pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> io::Result<Value> {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let told = self.send(method, path, "application/json", body.as_bytes())?;
+        if told.is_empty() { Ok(Value::Null) } else { serde_json::from_str(&told).map_err(io::Error::other) }
+    }
+
     /// One request of HTTP/1.0, so that the answer ends where the connection does.
-    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> io::Result<Value> {
+    fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> io::Result<String> {
         let mut stream = UnixStream::connect(&self.socket)?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-        let body = body.map(Value::to_string).unwrap_or_default();
         let length = body.len();
         let head = format!(
-            "{method} {path} HTTP/1.0\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+            "{method} {path} HTTP/1.0\r\nHost: docker\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
         );
         stream.write_all(head.as_bytes())?;
-        stream.write_all(body.as_bytes())?;
+        stream.write_all(body)?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
         let status = head.split(' ').nth(1).unwrap_or_default();
         match status.chars().next() {
-            Some('2') if body.is_empty() => Ok(Value::Null),
-            Some('2') => serde_json::from_str(body).map_err(io::Error::other),
+            Some('2' | '3') => Ok(body.to_owned()),
             _ if status == "404" => Err(io::Error::new(io::ErrorKind::NotFound, body.trim().to_owned())),
             _ => Err(io::Error::other(format!("{method} {path}: {status} {}", body.trim()))),
         }

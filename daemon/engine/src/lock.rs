@@ -2,7 +2,7 @@
 //!
 //! The kernel lets go when the holder dies, however it dies, so nothing is ever unlocked by hand and no age
 //! of a lock means anything. The file says who holds it; it is never deleted, because a deleted lock file is
-//! a second lock with the same name.
+//! a second lock with the same name; but for locks on a single run's id, which nobody takes twice.
 //!
 //! The holder's words are read only while somebody holds the lock. They are written just after it was taken,
 //! so for a moment they may be missing or the previous holder's; nothing is decided by them.
@@ -146,12 +146,18 @@ pub struct Locks {
 #[must_use = "the lock is let go at once"]
 pub struct Held {
     file: File,
+    /// Only of what is never locked again under the same name.
+    removed: Option<PathBuf>,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         // What is left inside is read by nobody while the lock is free, and replaced by the next holder.
         drop(self.file.set_len(0));
+        if let Some(path) = &self.removed {
+            // A file that stays is empty, and costs nothing but its name.
+            drop(std::fs::remove_file(path));
+        }
     }
 }
 
@@ -177,7 +183,7 @@ impl Locks {
             }
             std::thread::sleep(TRY_AGAIN);
         }
-        let mut held = Held { file };
+        let mut held = Held { file, removed: None };
         let line = serde_json::to_string(holder).map_err(|e| io("write")(io::Error::other(e)))?;
         held.file
             .set_len(0)
@@ -207,6 +213,30 @@ impl Locks {
             }
             clock.sleep(left.min(POLL)).await;
         }
+    }
+
+    /// Takes the lock of a run that has no row, and that so is never locked by anybody else.
+    pub fn look(&self, run: &RunId) -> Result<Held, LockError> {
+        let path = self.look_path(run);
+        let io = |deed, source| LockError::Io { deed, path: path.clone(), source };
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o600).open(&path).map_err(|e| io("open", e))?;
+        match try_flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(_free) => Ok(Held { file, removed: Some(path) }),
+            Err(e) => Err(io("lock", e)),
+        }
+    }
+
+    /// The lock of a run that has no row and whose process died; `None` while it lives, and if it ended well.
+    pub fn abandoned_look(&self, run: &RunId) -> Option<Held> {
+        let path = self.look_path(run);
+        let file = File::open(&path).ok()?;
+        let free = try_flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+        free.then_some(Held { file, removed: Some(path) })
+    }
+
+    fn look_path(&self, run: &RunId) -> PathBuf {
+        self.folder.join(format!("{run}.look.lock"))
     }
 
     /// Whether somebody holds it now. What nobody holds may be recovered, by whoever takes it first.
@@ -263,6 +293,21 @@ mod tests {
 
     use super::*;
     use crate::adapter::clock::SystemClock;
+
+    #[test]
+    fn a_look_is_abandoned_only_if_its_process_died() {
+        let dir = tempfile::tempdir().unwrap();
+        let (locks, run) = (Locks::new(dir.path()), RunId::random().unwrap());
+        assert!(locks.abandoned_look(&run).is_none(), "nobody ever looked");
+        let held = locks.look(&run).unwrap();
+        assert!(locks.abandoned_look(&run).is_none(), "somebody looks now");
+        drop(held);
+        assert!(locks.abandoned_look(&run).is_none(), "it ended well");
+        // What a process that was killed leaves: the file, and nobody's lock on it.
+        File::create(locks.look_path(&run)).unwrap();
+        assert!(locks.abandoned_look(&run).is_some());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
 
     fn on(source: &str) -> LockOn {
         LockOn::Lineage(Lineage { host: "vm-1".parse().unwrap(), source: source.parse().unwrap() })

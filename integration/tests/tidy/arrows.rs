@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("backupctl", &["engine", "policies"]),
     ("integration", &["archive", "engine", "policies"]),
     ("confined", &[]),
+    ("tenant", &[]),
 ];
 
 /// A crate of others, as Rust spells it, and the only folder that may name it.

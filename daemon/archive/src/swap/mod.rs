@@ -51,18 +51,27 @@ pub fn swap(root: BorrowedFd<'_>, job: &SwapJob) -> Result<Swapped, SwapError> {
     swap_in_steps(root, job, Steps(&|_step| Ok(())))
 }
 
-/// Removes what was staged for a run, if its swap has not begun.
+/// Removes what was staged for a run, if its swap has not begun. If it is over, and only the staging folder is
+/// left of it, this goes, and `swapped` tells.
 pub fn discard(root: BorrowedFd<'_>, run: &str) -> Result<Swapped, SwapError> {
     let run = RunName::parse(run)?;
     let Some(staging) = Staging::open(root, &run)? else {
         return Ok(Swapped { swapped: false, previous: None });
     };
     let name = staging.name();
-    if read_journal(&staging)?.is_some_and(|journal| journal.phase.is_begun()) {
-        return Err(SwapError::Begun { name: name.to_owned() });
+    match read_journal(&staging)? {
+        Some(journal) if journal.phase.is_begun() => {
+            return Err(SwapError::Begun { name: name.to_owned() });
+        }
+        None if !exists(staging.fd(), NEW)? && !exists(staging.fd(), OLD)? => {
+            return finish_cleanup(root, &run, &staging, Steps(&|_step| Ok(())));
+        }
+        Some(_) | None => {}
     }
-    // First the mark that the tree is whole: a half-removed one must never be swapped in.
+    // First the marks that the tree is whole: a half-removed one must never be swapped in, nor pass for one that was.
     remove_file(&staging, JOURNAL)?;
+    sync(staging.fd(), name)?;
+    remove_file(&staging, ROOT_ROW)?;
     sync(staging.fd(), name)?;
     remove::remove_tree(root, name.as_bytes())?;
     sync(root, ".")?;

@@ -13,7 +13,7 @@ use crate::usecase::blame;
 use crate::usecase::host::Host;
 use crate::usecase::index;
 use crate::usecase::job::{ask, spec};
-use crate::words::RunId;
+use crate::usecase::run::Glance;
 
 /// Below this, a state folder may soon fail to take a row.
 const STATE_BYTES_MIN: u64 = 64 << 20;
@@ -144,14 +144,13 @@ async fn docker(host: &Host) -> Vec<Check> {
         let found = "remote engine: bytes go through `attach`, several times slower than a local socket";
         return vec![engine, Check::warning(HELPER, found, "run backupctl on the Docker host itself")];
     }
-    let tried = match (RunId::random(), host.scratch_folder()) {
-        (Ok(run), Ok(folder)) => {
+    let tried = match (Glance::begin(host), host.scratch_folder()) {
+        (Ok(glance), Ok(folder)) => {
             let mount = HelperMount::Folder(folder.display().to_string());
-            let spec = spec(host, &run, &mount, Access::Read);
+            let spec = spec(host, glance.id(), &mount, Access::Read);
             ask::<Looked>(&*docker, &spec, &Job::Look, "start a helper").await
         }
-        (Err(e), _) => Err(Failure::failed("make a run id").because(e.to_string())),
-        (_, Err(failure)) => Err(failure),
+        (Err(failure), _) | (_, Err(failure)) => Err(failure),
     };
     let helper = match tried {
         Ok(looked) if looked.read_only => {

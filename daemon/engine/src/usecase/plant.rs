@@ -15,7 +15,7 @@ use crate::port::docker::{Access, HelperMount, NewVolume};
 use crate::usecase::blame;
 use crate::usecase::host::Host;
 use crate::usecase::job::{Session, spec};
-use crate::words::RunId;
+use crate::usecase::run::Glance;
 
 /// The label of a volume that the tour made, and may remove.
 pub const DEMO_LABEL: &str = "backupd.demo";
@@ -49,9 +49,9 @@ pub async fn plant(host: &Host, volume: &str, tree: &[Planted]) -> Result<u64, F
     let new = NewVolume { name: volume.to_owned(), labels, ..NewVolume::default() };
     let what = format!("make volume `{volume}`");
     docker.create_volume(&new).await.map_err(|e| blame::docker(what.clone(), e))?;
-    let run = RunId::random().map_err(|e| Failure::failed("make a run id").because(e.to_string()))?;
-    let job = Job::Unpack(UnpackJob { run: run.to_string(), workers: 1, into: Target::Empty });
-    let spec = spec(host, &run, &HelperMount::Volume(volume.to_owned()), Access::Write);
+    let glance = Glance::begin(host)?;
+    let job = Job::Unpack(UnpackJob { run: glance.id().to_string(), workers: 1, into: Target::Empty });
+    let spec = spec(host, glance.id(), &HelperMount::Volume(volume.to_owned()), Access::Write);
     let mut session = Session::open(&*docker, &spec, &job, what).await?;
     match send(&mut session, tree, host.clock().now().as_second()).await {
         Ok(unpacked) => {

@@ -64,10 +64,13 @@ async fn sweep_strays(host: &Host, recovered: &mut Recovered) {
     let Ok(found) = docker.leftovers().await else { return };
     let now = host.clock().now().as_second();
     for leftover in found.iter().filter(|leftover| leftover.owner == host.owner()) {
+        let mut abandoned = None;
         let stray = match host.catalog().run(&leftover.run) {
             Ok(row) => row.ended_at.is_some(),
             Err(CatalogError::NoRun(_)) => {
-                leftover.created_at.is_some_and(|at| now - at.as_second() > STRAY_AGE_SECONDS)
+                abandoned = host.locks().abandoned_look(&leftover.run);
+                let old = leftover.created_at.is_some_and(|at| now - at.as_second() > STRAY_AGE_SECONDS);
+                abandoned.is_some() || old
             }
             Err(_) => false,
         };
@@ -78,6 +81,7 @@ async fn sweep_strays(host: &Host, recovered: &mut Recovered) {
             Ok(()) => recovered.said.push(format!("removed a helper that run {} had left", leftover.run)),
             Err(e) => recovered.left.push(format!("helper of run {}: {e}", leftover.run)),
         }
+        drop(abandoned);
     }
 }
 

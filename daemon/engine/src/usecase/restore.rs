@@ -262,11 +262,10 @@ impl Deed<'_> {
     async fn undo(&self, journal: &RestoreJournal, failure: Failure) -> (Failure, bool) {
         match resume::settle(self.host, self.docker, self.run.id(), journal).await {
             Ok(Settled::Back) => (failure, true),
-            // The helper was lost in the middle of the swap, and another one finished it.
-            Ok(Settled::Forwards) => (
-                failure.hint("the restored content is in place all the same, and containers run again"),
-                true,
-            ),
+            Ok(Settled::Forwards) => {
+                let what = format!("{failure}; the swap was finished, and the restored content is in place");
+                (Failure::new(failure.class, what), true)
+            }
             Err(also) => {
                 let what = format!("{failure}; and it could not be undone: {also}");
                 let failure = Failure::new(failure.class, what);

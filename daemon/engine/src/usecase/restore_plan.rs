@@ -16,9 +16,10 @@ use crate::usecase::host::Host;
 use crate::usecase::job::{ask, spec};
 use crate::usecase::notes::warnings;
 use crate::usecase::opened::{Opened, open};
+use crate::usecase::run::Glance;
 use crate::usecase::source::{self, User};
 use crate::usecase::{blame, service};
-use crate::words::{HostName, Number, RunId, SnapshotName, SourceName};
+use crate::words::{HostName, Number, SnapshotName, SourceName};
 
 /// A restored tree needs room for its blocks, folders and inodes too.
 const SPARE_BYTES: u64 = 16 << 20;
@@ -243,8 +244,8 @@ fn plan_warnings(plan: &RestorePlan, opened: &Opened) -> Vec<String> {
 }
 
 pub(super) async fn look(host: &Host, docker: &dyn Docker, place: &Place) -> Result<Looked, Failure> {
-    let run = RunId::random().map_err(|e| Failure::failed("make a run id").because(e.to_string()))?;
-    let spec = spec(host, &run, &place.mount, Access::Read);
+    let glance = Glance::begin(host)?;
+    let spec = spec(host, glance.id(), &place.mount, Access::Read);
     ask(docker, &spec, &Job::Look, format!("look at `{}`", place.name())).await
 }
 

@@ -42,18 +42,18 @@ pub(crate) async fn swap(
     ask(docker, &spec(host, run, mount, Access::Write), &job, "swap the restored content in").await
 }
 
-/// Removes what `staged_by` staged and had not begun to swap.
+/// Removes what `staged_by` staged and had not begun to swap; tells if only the folder of a swap that was over
+/// was left.
 pub(crate) async fn discard(
     host: &Host,
     docker: &dyn Docker,
     run: &RunId,
     mount: &HelperMount,
     staged_by: &str,
-) -> Result<(), Failure> {
+) -> Result<Swapped, Failure> {
     let job = Job::Discard { run: staged_by.to_owned() };
     let spec = spec(host, run, mount, Access::Write);
-    let _done: Swapped = ask(docker, &spec, &job, "remove staged content").await?;
-    Ok(())
+    ask(docker, &spec, &job, "remove staged content").await
 }
 
 /// Settles the content, then brings the containers back. The run's row is in `resuming` afterwards.
@@ -115,8 +115,8 @@ async fn content(
             Ok(Settled::Forwards)
         }
         Some(_) => {
-            discard(host, docker, &row.id, &mount, row.id.as_str()).await?;
-            Ok(Settled::Back)
+            let gone = discard(host, docker, &row.id, &mount, row.id.as_str()).await?;
+            Ok(if gone.swapped { Settled::Forwards } else { Settled::Back })
         }
         // Nothing staged: it was never begun, or the swap was done to its end.
         None if row.state == RunState::Swapping => Ok(Settled::Forwards),

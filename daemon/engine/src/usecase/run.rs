@@ -14,6 +14,26 @@ use crate::words::{Number, RunId};
 /// Progress goes into the row this often, and whether somebody wants an end is looked up as often.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 
+/// A run without a row, for what only looks and leaves nothing to finish or undo. While this lives, its helper
+/// is somebody's.
+pub(crate) struct Glance {
+    id: RunId,
+    _held: Option<Held>,
+}
+
+impl Glance {
+    pub(crate) fn begin(host: &Host) -> Result<Self, Failure> {
+        let id = RunId::random().map_err(|e| Failure::failed("make a run id").because(e.to_string()))?;
+        // Without the lock, a helper that it leaves is found by its age.
+        let held = host.locks().look(&id).inspect_err(|e| tracing::debug!("{e}")).ok();
+        Ok(Self { id, _held: held })
+    }
+
+    pub(crate) fn id(&self) -> &RunId {
+        &self.id
+    }
+}
+
 /// A run that has begun. Dropped without [`Run::end`], its row stays unfinished, for recovery.
 pub(crate) struct Run<'a> {
     host: &'a Host,

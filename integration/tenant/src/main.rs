@@ -1,0 +1,67 @@
+//! A service that lives on a volume: it writes a line to a file of its own twice a second, and ends well when
+//! it is told to. What it wrote shows when it ran, and when it did not.
+//!
+//! `serve FILE [WARM-UP]` is the service; `ready` is its health check, which is well so many milliseconds
+//! after the start.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, interval};
+
+const BEAT: Duration = Duration::from_millis(500);
+
+/// In the container's own file system, which a restore does not touch.
+const READY: &str = "/ready";
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["serve", file] => serve(file, Duration::ZERO).await,
+        ["serve", file, warm_up] => match warm_up.parse() {
+            Ok(millis) => serve(file, Duration::from_millis(millis)).await,
+            Err(e) => Err(io::Error::other(format!("`{warm_up}`: {e}"))),
+        },
+        ["ready"] => std::fs::metadata(READY).map(drop),
+        _ => Err(io::Error::other(format!("what is {words:?}?"))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(file: &str, warm_up: Duration) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    // The container may have run before.
+    drop(std::fs::remove_file(READY));
+    let began = Instant::now();
+    let mut beats = interval(BEAT);
+    let mut count = 0_u64;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return write(file, "end"),
+            _ = beats.tick() => {}
+        }
+        write(file, &format!("beat {count}"))?;
+        count += 1;
+        if began.elapsed() >= warm_up && !Path::new(READY).exists() {
+            File::create(READY)?;
+        }
+    }
+}
+
+/// Opened anew each time, so that it is in whatever lies there now.
+fn write(file: &str, line: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(file)?;
+    file.write_all(format!("{line}\n").as_bytes())
+}

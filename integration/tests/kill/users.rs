@@ -1,0 +1,206 @@
+//! I1, I2, I9, B16: a restore in place beneath containers that use the volume.
+
+use std::path::PathBuf;
+
+use integration::scripted_s3::{Action, Op};
+use serde_json::json;
+
+use crate::rig::Rig;
+use crate::s3::S3;
+use crate::tenant::{Lease, Tenant};
+use crate::tree::{Tree, plant, tree};
+
+const BEATS: &[&str] = &["heartbeat", "web", "db"];
+
+/// A volume with a snapshot of other content than what is in it now.
+struct Scene {
+    rig: Rig,
+    volume: String,
+    folder: PathBuf,
+    new: Tree,
+    old: Tree,
+}
+
+impl Scene {
+    fn new(s3: Option<S3>) -> Self {
+        let rig = Rig::new(s3);
+        let (volume, folder) = rig.volume("v");
+        plant(&folder, 1, 2);
+        let new = tree(&folder, BEATS);
+        rig.back_up(&volume);
+        plant(&folder, 2, 2);
+        let old = tree(&folder, BEATS);
+        Self { rig, volume, folder, new, old }
+    }
+
+    fn tenant(&self, name: &str, lease: &Lease<'_>) -> Tenant {
+        self.rig.tenant(name, &self.folder, &Lease { volume: &self.volume, ..lease.clone() })
+    }
+
+    fn restore(&self, more: &[&str]) -> crate::program::Ended {
+        self.rig.run(&[&["restore", &self.volume], more].concat())
+    }
+
+    fn now(&self) -> Tree {
+        tree(&self.folder, BEATS)
+    }
+
+    #[track_caller]
+    fn assert_untouched(&self, tenant: &Tenant, started: jiff::Timestamp, status: &str) {
+        assert_eq!(self.now(), self.old);
+        assert_eq!((tenant.time("StartedAt"), tenant.status()), (started, status.to_owned()));
+        assert_eq!(self.rig.helpers(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_running_service_gets_its_volume_back_and_goes_on() {
+    let scene = Scene::new(None);
+    let tenant = scene.tenant("t", &Lease { restart: "always", ..Lease::default() });
+    let started = tenant.time("StartedAt");
+
+    // The plan tells it; neither the plan nor a missing consent changes anything.
+    let dry = scene.restore(&["--dry-run"]).expect(0);
+    let plan = dry.event("plan");
+    assert_eq!(plan["stops"][0]["container"], tenant.name.as_str());
+    assert_eq!((&plan["stops"][0]["running"], &plan["in_place"]), (&json!(true), &json!(true)));
+    scene.assert_untouched(&tenant, started, "running");
+    let unasked = scene.restore(&[]).expect(13);
+    assert!(unasked.text().contains("--yes"), "{unasked:?}");
+    scene.assert_untouched(&tenant, started, "running");
+
+    let done = scene.restore(&["--yes"]).expect(0);
+    assert_eq!(done.event("done")["started"], json!([tenant.name]));
+    assert_eq!(scene.now(), scene.new);
+    assert!(tenant.time("StartedAt") > started);
+    assert_eq!((tenant.status(), tenant.restart_policy()), ("running".to_owned(), "always".to_owned()));
+    assert_eq!(tenant.inspect()["RestartCount"], 0);
+    tenant.assert_beats();
+    scene.rig.assert_clean(&[&scene.volume], "restored");
+}
+
+#[test]
+fn who_was_down_stays_down() {
+    let scene = Scene::new(None);
+    let tenant = scene.tenant("t", &Lease { restart: "always", ..Lease::default() });
+    tenant.order("stop");
+    let created = scene.rig.created("u", &scene.folder, &Lease { volume: &scene.volume, ..Lease::default() });
+    assert_eq!(tenant.inspect()["State"]["ExitCode"], 0);
+    let done = scene.restore(&["--yes"]).expect(0);
+    assert_eq!(done.event("done")["started"], json!([]));
+    assert_eq!(scene.now(), scene.new);
+    assert_eq!((tenant.status(), created.status()), ("exited".to_owned(), "created".to_owned()));
+    assert_eq!(tenant.restart_policy(), "always");
+}
+
+#[test]
+fn what_a_stop_would_spoil_is_refused_before_anything_is_touched() {
+    let scene = Scene::new(None);
+    let tenant = scene.tenant("t", &Lease::default());
+    let started = tenant.time("StartedAt");
+    tenant.order("pause");
+    let refused = scene.restore(&["--yes"]).expect(13);
+    assert!(refused.text().contains("is paused") && refused.text().contains(&tenant.name), "{refused:?}");
+    scene.assert_untouched(&tenant, started, "paused");
+    tenant.order("unpause");
+    tenant.order("stop");
+
+    let once = scene.tenant("once", &Lease { auto_remove: true, ..Lease::default() });
+    let started = once.time("StartedAt");
+    let refused = scene.restore(&["--yes"]).expect(13);
+    assert!(refused.text().contains("--rm") && refused.text().contains(&once.name), "{refused:?}");
+    scene.assert_untouched(&once, started, "running");
+    // Neither is in the way of a restore beside it.
+    assert_eq!(scene.rig.content(&scene.volume, "1"), scene.new);
+    assert_eq!(once.time("StartedAt"), started);
+}
+
+#[test]
+fn services_stop_and_start_in_the_order_of_their_project() {
+    let scene = Scene::new(None);
+    let lease = |file, service, warm_up| Lease { file, service: Some(service), warm_up, ..Lease::default() };
+    // Health needs longer than the start of the other one.
+    let db = scene.tenant("a", &lease("db", ("db", ""), Some(1500)));
+    let web = scene.tenant("b", &lease("web", ("web", "db:service_healthy:true"), None));
+    let done = scene.restore(&["--yes"]).expect(0);
+    assert_eq!(done.event("done")["started"], json!([db.name, web.name]));
+    assert_eq!(scene.now(), scene.new);
+    assert!(web.time("FinishedAt") < db.time("FinishedAt"), "the one that needs the other stops first");
+    let waited = web.time("StartedAt").duration_since(db.time("StartedAt")).as_millis();
+    assert!(waited >= 1500, "the other one was healthy before: {waited} ms");
+    assert_eq!(db.inspect()["State"]["Health"]["Status"], "healthy");
+    for tenant in [&db, &web] {
+        assert_eq!(tenant.inspect()["State"]["ExitCode"], 0);
+        tenant.assert_beats();
+    }
+}
+
+#[test]
+fn what_was_there_before_is_kept_if_wanted_and_never_backed_up() {
+    let scene = Scene::new(None);
+    let tenant = scene.tenant("t", &Lease::default());
+    let done = scene.restore(&["--yes", "--keep-previous"]).expect(0);
+    let done = done.event("done");
+    let previous = done["previous"].as_str().unwrap().to_owned();
+    assert_eq!(previous, format!(".backupd-previous-{}", done["run"].as_str().unwrap()));
+    assert_eq!(tree(&scene.folder.join(&previous), BEATS), scene.old);
+    let beats = std::fs::read_to_string(scene.folder.join(&previous).join("heartbeat")).unwrap();
+    assert!(beats.ends_with("end\n"), "it was told to end before its content was taken away");
+    assert_eq!(tree(&scene.folder, &[BEATS, &[previous.as_str()]].concat()), scene.new);
+    tenant.order("stop");
+
+    let next = scene.rig.back_up(&scene.volume);
+    assert_eq!(scene.rig.content(&scene.volume, &next), scene.new);
+    // A second restore leaves the first one's alone.
+    scene.restore(&["--yes", "--snapshot", "1"]).expect(0);
+    assert_eq!(tree(&scene.folder.join(&previous), BEATS), scene.old);
+}
+
+#[test]
+fn a_service_that_comes_up_meanwhile_keeps_its_content() {
+    let scene = Scene::new(Some(S3::start()));
+    let up = scene.tenant("up", &Lease { restart: "always", ..Lease::default() });
+    let down = scene.tenant("down", &Lease { file: "web", ..Lease::default() });
+    down.order("stop");
+    // The content comes so slowly that a person has the time to start something.
+    scene.rig.s3.as_ref().unwrap().script(Op::Get, ".tar.zst", 1, Action::Slow(1 << 20));
+    let mut running = scene.rig.start(&["restore", &scene.volume, "--yes"]);
+    assert!(running.step("restoring"));
+    down.order("start");
+    let refused = running.end().expect(11);
+    assert!(refused.text().contains(&down.name) && refused.text().contains("was started"), "{refused:?}");
+    assert_eq!(scene.now(), scene.old);
+    for tenant in [&up, &down] {
+        tenant.assert_beats();
+    }
+    assert_eq!(up.restart_policy(), "always");
+    scene.rig.assert_clean(&[&scene.volume], "refused");
+}
+
+/// Somebody starts what we have stopped, just before the swap: it is theirs, and nothing is swapped.
+#[test]
+fn a_service_that_was_stopped_for_the_swap_and_started_by_hand_keeps_its_content() {
+    let scene = Scene::new(None);
+    let tenant = scene.tenant("t", &Lease { restart: "always", ..Lease::default() });
+    // What also has to stop takes its time, since it sleeps through it.
+    let slow = scene.tenant("z", &Lease { file: "web", ..Lease::default() });
+    let started = tenant.time("StartedAt");
+    let running = scene.rig.start(&["restore", &scene.volume, "--yes"]);
+    let mut running = running;
+    assert!(running.step("putting the restored content"));
+    if !running.until(|| tenant.status() == "exited") {
+        return;
+    }
+    tenant.order("start");
+    let ended = running.end();
+    // By hand or by the restore: it runs, and what it sees is one of the two.
+    tenant.assert_beats();
+    slow.assert_beats();
+    assert!(tenant.time("StartedAt") > started);
+    assert_eq!(tenant.restart_policy(), "always");
+    match ended.code {
+        Some(0) => assert_eq!(scene.now(), scene.new),
+        Some(11) => assert_eq!(scene.now(), scene.old),
+        _ => panic!("{ended:?}"),
+    }
+}
