@@ -71,8 +71,8 @@ impl Docker {
         Ok(found)
     }
 
-    /// One request of HTTP/1.0, so that the answer ends where the connection does.
-    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> io::Result<Value> {
+    /// One request of HTTP/1.0, so that the answer ends where the connection does. `Null` for no content.
+    pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> io::Result<Value> {
         let mut stream = UnixStream::connect(&self.socket)?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         let body = body.map(Value::to_string).unwrap_or_default();

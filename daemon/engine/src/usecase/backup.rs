@@ -10,6 +10,7 @@
 //! removes; after it the snapshot is in the store, and recovery writes the rows that are missing.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use archive::channel::{Job, NoteKind, Notes, PackJob, Packed};
 use archive::layout::FORMAT;
@@ -23,7 +24,7 @@ use crate::format::names::{Lineage, owner_key};
 use crate::format::owner::Owner;
 use crate::format::signed;
 use crate::pipeline::receive::{Listener, ReceiveError, receive};
-use crate::port::docker::{Access, Docker, HelperMount};
+use crate::port::docker::{Access, Docker};
 use crate::port::store::{OpenUpload, Put, Store, StoreErrorKind, Upload};
 use crate::usecase::blame;
 use crate::usecase::host::Host;
@@ -88,7 +89,7 @@ pub async fn backup(
     let began = host.clock().elapsed();
     let docker = host.docker().await?;
     let source = source::resolve(&*docker, &request.source).await?;
-    host.refuse_own_folders(&source.mount)?;
+    host.refuse_own_folders(&source)?;
     let store = host.store_to_fill().await?;
     let lineage = Lineage { host: host.settings().host.clone(), source: request.source.clone() };
     let run = Run::begin(host, Verb::Backup, &lineage)?;
@@ -437,17 +438,25 @@ pub(crate) fn warnings(notes: &Notes) -> Vec<String> {
 }
 
 impl Host {
-    /// A source that holds the store, or our own state, would grow by being backed up.
-    fn refuse_own_folders(&self, mount: &HelperMount) -> Result<(), Failure> {
-        let HelperMount::Folder(folder) = mount else { return Ok(()) };
+    /// A source that holds the store, or our own state, would grow by being backed up, and a restore would
+    /// put an old one in the place of what it reads from.
+    pub(crate) fn refuse_own_folders(&self, source: &Source) -> Result<(), Failure> {
+        let Some(folder) = source.place.as_deref().map(|place| real(Path::new(place))) else { return Ok(()) };
         let own = [Some(self.settings().state.clone()), self.store_folder()];
-        match own.into_iter().flatten().find(|own| own.starts_with(folder)) {
+        match own.into_iter().flatten().find(|own| real(own).starts_with(&folder)) {
             None => Ok(()),
             Some(own) => Err(Failure::new(
                 Class::Unsafe,
-                format!("`{folder}` holds `{}` of backupd itself", own.display()),
+                format!("`{}` holds `{}` of backupd itself", folder.display(), own.display()),
             )
             .hint("mount a folder beside it, or move the store with `--store`")),
         }
     }
+}
+
+/// As the kernel sees it: a link to a folder is that folder. What is not there yet will be where its parent is.
+fn real(path: &Path) -> PathBuf {
+    let known = path.ancestors().find_map(|known| Some((known, std::fs::canonicalize(known).ok()?)));
+    let (Some((known, real)), true) = (known, path.is_absolute()) else { return path.to_owned() };
+    real.join(path.strip_prefix(known).unwrap_or(Path::new("")))
 }

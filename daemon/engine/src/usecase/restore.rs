@@ -173,7 +173,7 @@ impl Place {
     }
 }
 
-async fn place(docker: &dyn Docker, request: &RestoreRequest) -> Result<Place, Failure> {
+async fn place(host: &Host, docker: &dyn Docker, request: &RestoreRequest) -> Result<Place, Failure> {
     if let Some(new) = &request.into {
         let found =
             docker.volume(new).await.map_err(|e| blame::docker(format!("look up volume `{new}`"), e))?;
@@ -188,7 +188,10 @@ async fn place(docker: &dyn Docker, request: &RestoreRequest) -> Result<Place, F
         };
     }
     match source::resolve(docker, &request.source).await {
-        Ok(source) => Ok(Place { mount: source.mount, exists: true, users: source.users }),
+        Ok(source) => {
+            host.refuse_own_folders(&source)?;
+            Ok(Place { mount: source.mount, exists: true, users: source.users })
+        }
         Err(failure) if failure.class == Class::NotFound => match &request.source {
             SourceName::Volume(name) => {
                 Ok(Place { mount: HelperMount::Volume(name.clone()), exists: false, users: Vec::new() })
@@ -206,7 +209,7 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
     let (name, why) = choose(host, request).await?;
     let opened = open(host, &name).await?;
     let docker = host.docker().await?;
-    let place = place(&*docker, request).await?;
+    let place = place(host, &*docker, request).await?;
     let manifest = &opened.signed.manifest;
     if manifest.is_partial() && !request.accept_partial {
         return Err(Failure::new(
@@ -318,7 +321,7 @@ pub async fn restore(host: &Host, plan: RestorePlan, watch: &dyn Watch) -> Resul
     let began = host.clock().elapsed();
     let docker = host.docker().await?;
     let opened = open(host, &plan.name).await?;
-    let place = place(&*docker, &plan.request).await?;
+    let place = place(host, &*docker, &plan.request).await?;
     if stops(&place.users) != plan.stops || place.exists != plan.target_exists {
         return Err(Failure::new(
             Class::Busy,
@@ -480,7 +483,7 @@ impl Deed<'_> {
         self.watch.tell(Told::Step(format!("putting the restored content of {} in place", self.plan.target)));
         service::stop(self.docker, &journal.containers).await?;
         // Someone may have started a container since the plan; with a writer inside, a swap would mix.
-        let now = place(self.docker, &self.plan.request).await?;
+        let now = place(self.host, self.docker, &self.plan.request).await?;
         if let Some(user) = now.users.iter().find(|user| user.is_up()) {
             return Err(Failure::new(
                 Class::Busy,

@@ -36,6 +36,8 @@ pub(crate) struct Source {
     pub(crate) shape: VolumeShape,
     /// Who has it mounted, running or not.
     pub(crate) users: Vec<User>,
+    /// Where the host sees it, if anywhere.
+    pub(crate) place: Option<String>,
 }
 
 impl Source {
@@ -113,7 +115,8 @@ async fn of_mount(
         MountOf::Bind { path } => {
             let shape = VolumeShape { name: path.clone(), ..VolumeShape::default() };
             let users = users(containers, &mount.of);
-            Ok(Source { mount: HelperMount::Folder(path.clone()), shape, users })
+            let place = Some(path.clone());
+            Ok(Source { mount: HelperMount::Folder(path.clone()), shape, users, place })
         }
         MountOf::Other => Err(Failure::new(
             Class::Usage,
@@ -124,7 +127,11 @@ async fn of_mount(
 
 fn of_volume(volume: Volume, containers: &[Container]) -> Source {
     let users = users(containers, &MountOf::Volume { name: volume.name.clone() });
+    // The files of a volume that is bound to a folder are in that folder, and nowhere else while nobody uses it.
+    let bound = volume.options.get("o").is_some_and(|o| o.split(',').any(|o| matches!(o, "bind" | "rbind")));
+    let place = volume.options.get("device").filter(|_| bound).cloned().or(volume.mountpoint);
     Source {
+        place,
         mount: HelperMount::Volume(volume.name.clone()),
         shape: VolumeShape {
             name: volume.name,
