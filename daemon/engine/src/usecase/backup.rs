@@ -85,7 +85,7 @@ pub async fn backup(
     let began = host.clock().elapsed();
     let docker = host.docker().await?;
     let source = source::resolve(&*docker, &request.source).await?;
-    source::refuse_own_folders(host, &source.mount)?;
+    source::refuse_own_folders(host, &source)?;
     let store = host.store_to_fill().await?;
     let lineage = Lineage { host: host.settings().host.clone(), source: request.source.clone() };
     let run = Run::begin(host, Verb::Backup, &lineage)?;

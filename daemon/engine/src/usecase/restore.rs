@@ -64,7 +64,7 @@ pub async fn restore(host: &Host, plan: RestorePlan, watch: &dyn Watch) -> Resul
     let began = host.clock().elapsed();
     let docker = host.docker().await?;
     let opened = open(host, &plan.name).await?;
-    let place = place(&*docker, &plan.request).await?;
+    let place = place(host, &*docker, &plan.request).await?;
     if stops(&place.users) != plan.stops || place.exists != plan.target_exists {
         return Err(Failure::new(
             Class::Busy,
@@ -227,7 +227,7 @@ impl Deed<'_> {
         self.watch.tell(Told::Step(format!("putting the restored content of {} in place", self.plan.target)));
         service::stop(self.docker, &journal.containers).await?;
         // Someone may have started a container since the plan; with a writer inside, a swap would mix.
-        let now = place(self.docker, &self.plan.request).await?;
+        let now = place(self.host, self.docker, &self.plan.request).await?;
         if let Some(user) = now.users.iter().find(|user| user.is_up()) {
             return Err(Failure::new(
                 Class::Busy,

@@ -132,7 +132,11 @@ impl Place {
     }
 }
 
-pub(super) async fn place(docker: &dyn Docker, request: &RestoreRequest) -> Result<Place, Failure> {
+pub(super) async fn place(
+    host: &Host,
+    docker: &dyn Docker,
+    request: &RestoreRequest,
+) -> Result<Place, Failure> {
     if let Some(new) = &request.into {
         let found =
             docker.volume(new).await.map_err(|e| blame::docker(format!("look up volume `{new}`"), e))?;
@@ -147,7 +151,10 @@ pub(super) async fn place(docker: &dyn Docker, request: &RestoreRequest) -> Resu
         };
     }
     match source::resolve(docker, &request.source).await {
-        Ok(source) => Ok(Place { mount: source.mount, exists: true, users: source.users }),
+        Ok(source) => {
+            source::refuse_own_folders(host, &source)?;
+            Ok(Place { mount: source.mount, exists: true, users: source.users })
+        }
         Err(failure) if failure.class == Class::NotFound => match &request.source {
             SourceName::Volume(name) => {
                 Ok(Place { mount: HelperMount::Volume(name.clone()), exists: false, users: Vec::new() })
@@ -165,7 +172,7 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
     let (name, why) = choose(host, request).await?;
     let opened = open(host, &name).await?;
     let docker = host.docker().await?;
-    let place = place(&*docker, request).await?;
+    let place = place(host, &*docker, request).await?;
     let manifest = &opened.signed.manifest;
     if manifest.is_partial() && !request.accept_partial {
         return Err(Failure::new(

@@ -1,5 +1,7 @@
 //! Finds out what a source's name stands for on this host. Asks Docker, creates nothing, guesses nothing.
 
+use std::path::{Path, PathBuf};
+
 use crate::failure::{Class, Failure};
 use crate::format::manifest::{Consistency, UserOfSource, VolumeShape};
 use crate::port::docker::{Container, ContainerState, Docker, HelperMount, MountOf, Volume};
@@ -37,6 +39,8 @@ pub(crate) struct Source {
     pub(crate) shape: VolumeShape,
     /// Who has it mounted, running or not.
     pub(crate) users: Vec<User>,
+    /// Where the host sees it, if anywhere.
+    pub(crate) place: Option<String>,
 }
 
 impl Source {
@@ -61,18 +65,26 @@ impl Source {
     }
 }
 
-/// A source that holds the store, or our own state, would grow by being backed up.
-pub(crate) fn refuse_own_folders(host: &Host, mount: &HelperMount) -> Result<(), Failure> {
-    let HelperMount::Folder(folder) = mount else { return Ok(()) };
+/// A source that holds the store, or our own state, would grow by being backed up, and a restore would put an
+/// old one in the place of what it reads from.
+pub(crate) fn refuse_own_folders(host: &Host, source: &Source) -> Result<(), Failure> {
+    let Some(folder) = source.place.as_deref().map(|place| real(Path::new(place))) else { return Ok(()) };
     let own = [Some(host.settings().state.clone()), host.store_folder()];
-    match own.into_iter().flatten().find(|own| own.starts_with(folder)) {
+    match own.into_iter().flatten().find(|own| real(own).starts_with(&folder)) {
         None => Ok(()),
         Some(own) => {
-            let what = format!("`{folder}` holds `{}` of backupd itself", own.display());
+            let what = format!("`{}` holds `{}` of backupd itself", folder.display(), own.display());
             Err(Failure::new(Class::Unsafe, what)
                 .hint("mount a folder beside it, or move the store with `--store`"))
         }
     }
+}
+
+/// As the kernel sees it: a link to a folder is that folder. What is not there yet will be where its parent is.
+fn real(path: &Path) -> PathBuf {
+    let known = path.ancestors().find_map(|known| Some((known, std::fs::canonicalize(known).ok()?)));
+    let (Some((known, real)), true) = (known, path.is_absolute()) else { return path.to_owned() };
+    real.join(path.strip_prefix(known).unwrap_or(Path::new("")))
 }
 
 /// What `name` is now.
@@ -128,7 +140,8 @@ async fn of_mount(
         MountOf::Bind { path } => {
             let shape = VolumeShape { name: path.clone(), ..VolumeShape::default() };
             let users = users(containers, &mount.of);
-            Ok(Source { mount: HelperMount::Folder(path.clone()), shape, users })
+            let place = Some(path.clone());
+            Ok(Source { mount: HelperMount::Folder(path.clone()), shape, users, place })
         }
         MountOf::Other => Err(Failure::new(
             Class::Usage,
@@ -139,7 +152,11 @@ async fn of_mount(
 
 fn of_volume(volume: Volume, containers: &[Container]) -> Source {
     let users = users(containers, &MountOf::Volume { name: volume.name.clone() });
+    // The files of a volume that is bound to a folder are in that folder, and nowhere else while nobody uses it.
+    let bound = volume.options.get("o").is_some_and(|o| o.split(',').any(|o| matches!(o, "bind" | "rbind")));
+    let place = volume.options.get("device").filter(|_| bound).cloned().or(volume.mountpoint);
     Source {
+        place,
         mount: HelperMount::Volume(volume.name.clone()),
         shape: VolumeShape {
             name: volume.name,
