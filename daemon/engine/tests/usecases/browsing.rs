@@ -12,6 +12,10 @@ fn path(text: &str) -> TreePath {
     TreePath::parse(text.as_bytes().to_vec()).unwrap()
 }
 
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
 async fn world() -> World {
     let world = World::new();
     world.volume("db", 1).await;
@@ -35,21 +39,10 @@ async fn ls_shows_a_folder() {
             Ok(())
         };
         let listed = ls(&host, &name, &at, recursive, &mut each).await.unwrap();
-        assert_eq!((names.as_slice(), listed), (&want.map_owned()[..], want.len() as u64), "{at}");
+        assert_eq!((names.as_slice(), listed), (&owned(want)[..], want.len() as u64), "{at}");
     }
     let missing = ls(&host, &name, &path("base/2"), false, &mut |_| Ok(())).await.unwrap_err();
     assert_eq!(missing.class, Class::NotFound, "{missing}");
-}
-
-/// Owned words, to compare.
-trait MapOwned {
-    fn map_owned(&self) -> Vec<String>;
-}
-
-impl MapOwned for &[&str] {
-    fn map_owned(&self) -> Vec<String> {
-        self.iter().map(|&word| word.to_owned()).collect()
-    }
 }
 
 #[tokio::test]
