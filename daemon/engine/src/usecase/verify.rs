@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use archive::entry::Entry;
+use archive::layout::{TAIL_BYTES, put_tail};
 use archive::path::TreePath;
 use futures_util::stream::StreamExt as _;
 use serde::Serialize;
@@ -170,7 +171,7 @@ async fn one(
     Ok(Some(opened))
 }
 
-/// The pack is there, as long as it was, and its frame lists are whole.
+/// The pack is there, as long as it was, and its tail and frame lists are whole.
 async fn lengths(reading: &Reading, pack: &PackRef) -> Result<(), ReadError> {
     match reading.store().head(&reading.key(pack)).await? {
         None => return Err(reading.damaged(pack, None, "the pack is missing")),
@@ -179,6 +180,11 @@ async fn lengths(reading: &Reading, pack: &PackRef) -> Result<(), ReadError> {
             return Err(reading.damaged(pack, None, what));
         }
         Some(_) => {}
+    }
+    // Only whoever has lost the manifest reads the tail, and that is no time to find it damaged.
+    let tail = pack.length.saturating_sub(TAIL_BYTES as u64)..pack.length;
+    if reading.store().get_range(&reading.key(pack), tail).await? != put_tail(&pack.footer) {
+        return Err(reading.damaged(pack, None, "its tail does not point to its footer"));
     }
     let footer = reading.footer(pack).await?;
     for list in 0..footer.lists.len() {

@@ -147,7 +147,7 @@ async fn life_goes_on(template: &Template, case: &Case, host: &Host, wrong: &mut
                 wrong.unless(again.is_ok(), || format!("purge again: {again:?}"));
             }
             Err(failure) => {
-                wrong.unless(failure.class.exit_code() == 10, || format!("plan again: {failure}"))
+                wrong.unless(failure.class.exit_code() == 10, || format!("plan again: {failure}"));
             }
         }
         let left: Vec<_> =

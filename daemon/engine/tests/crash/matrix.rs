@@ -35,12 +35,12 @@ async fn until_death<T>(log: &CallLog, deed: impl Future<Output = T>) -> Option<
 
 async fn crash(case: &Case, deed: Deed, log: &Arc<CallLog>) -> Option<Result<(), Failure>> {
     let host = mortal_host(case, log).await;
-    until_death(log, deed.run(&host)).await
+    until_death(log, Box::pin(deed.run(&host))).await
 }
 
 async fn recover_with(case: &Case, log: &Arc<CallLog>) -> Option<Result<Recovered, Failure>> {
     let host = mortal_host(case, log).await;
-    until_death(log, recover(&host, &Silent::default())).await
+    until_death(log, Box::pin(recover(&host, &Silent::default()))).await
 }
 
 /// The next start, with everything in order; then all invariants.

@@ -1,0 +1,235 @@
+//! Objects that changed in the store: found, named, never restored over anything.
+
+use bytes::Bytes;
+use engine::failure::{Class, Failure};
+use engine::format::key::HostKey;
+use engine::format::manifest::Manifest;
+use engine::format::signed;
+use engine::usecase::host::Host;
+use engine::usecase::snapshots::{Wanted, WantedHost, snapshots};
+use engine::usecase::verify::{Damage, VerifyReport, VerifyRequest, verify};
+use engine::usecase::watch::Silent;
+
+use crate::support::tree::{Tree, but_root_time, bytes, differences};
+use crate::support::world::{World, back_up, restore_as, restore_request, snapshot};
+
+const MANIFEST: &str = "h1/db/00000001.manifest";
+
+/// One snapshot, and something else in the volume since.
+async fn one_snapshot() -> (World, Tree, Tree) {
+    let world = World::new();
+    let old = world.volume("db", 1).await;
+    back_up(&world.host().await, "db").await.unwrap();
+    let now = world.replant("db", 2);
+    (world, old, now)
+}
+
+fn pack_key(world: &World) -> String {
+    world.store.snapshot().into_keys().find(|key| key.ends_with(".tar.zst")).unwrap()
+}
+
+async fn verify_one(host: &Host, name: &str) -> Result<VerifyReport, Failure> {
+    let request = VerifyRequest { names: vec![snapshot(name)], quick: false };
+    verify(host, &request, &Silent::default()).await
+}
+
+async fn damage(world: &World) -> Vec<Damage> {
+    verify_one(&world.host().await, "db@1").await.unwrap().damaged
+}
+
+/// The damage is found, and a restore in place fails and leaves everything as it was.
+async fn refused_in_place(world: &World, now: &Tree, what: &str) {
+    let failed = restore_as(&world.host().await, &restore_request("db", 1, None)).await;
+    assert!(failed.is_err(), "{what}: restored");
+    let differences = differences(&but_root_time(world.tree("db")), &but_root_time(now.clone()));
+    assert_eq!(differences, "", "{what}");
+}
+
+#[tokio::test]
+async fn a_good_snapshot_is_clean() {
+    let (world, old, _now) = one_snapshot().await;
+    let host = world.host().await;
+    let report = verify(&host, &VerifyRequest::default(), &Silent::default()).await.unwrap();
+    assert_eq!((report.snapshots, &report.damaged[..]), (1, &[][..]));
+    assert!(report.frames >= 2 && report.bytes > 1_300_000);
+    let wanted = Wanted { host: WantedHost::This, source: None, deleted: false };
+    let line = snapshots(&host, &wanted).await.unwrap().remove(0);
+    assert!(line.proven_at.is_some() && !line.damaged);
+    restore_as(&host, &restore_request("db", 1, None)).await.unwrap();
+    assert_eq!(differences(&world.tree("db"), &old), "");
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_a_pack_is_found_wherever_it_is() {
+    let (world, old, now) = one_snapshot().await;
+    let key = pack_key(&world);
+    let good = world.store.lose(&key).unwrap();
+    let mut with_files = 0;
+    for at in (0..good.len()).step_by(good.len() / 150).chain(good.len() - 40..good.len()) {
+        let mut bad = good.to_vec();
+        bad[at] ^= 0x10;
+        world.store.plant(&key, bad);
+        let found = damage(&world).await;
+        assert!(!found.is_empty(), "byte {at} of {}", good.len());
+        for damage in &found {
+            assert_eq!(damage.snapshot, "db@1", "byte {at}");
+            assert!(damage.object == key || damage.object == "entries table", "byte {at}: {damage:?}");
+        }
+        with_files += usize::from(found.iter().any(|d| d.frame.is_some() && !d.files.is_empty()));
+        if at % 7 == 0 {
+            // What a restore does not read it need not refuse; but then it is exact, or nothing happened.
+            let tried = restore_as(&world.host().await, &restore_request("db", 1, None)).await;
+            let tree = but_root_time(world.tree("db"));
+            if tried.is_err() {
+                assert_eq!(differences(&tree, &but_root_time(now.clone())), "", "byte {at}");
+            } else {
+                assert_eq!(differences(&tree, &but_root_time(old.clone())), "", "byte {at}");
+                world.replant("db", 2);
+            }
+        }
+    }
+    assert!(with_files > 100, "only {with_files} flips named files");
+}
+
+#[tokio::test]
+async fn what_is_whole_of_a_damaged_pack_can_be_had() {
+    let (world, _old, now) = one_snapshot().await;
+    let key = pack_key(&world);
+    let mut bad = world.store.lose(&key).unwrap().to_vec();
+    // Within the incompressible file, which is alone in its frames.
+    bad[700_000] ^= 1;
+    world.store.plant(&key, bad);
+    let found = damage(&world).await;
+    assert!(found.iter().any(|d| d.files.iter().any(|f| f == "base/1/data")), "{found:?}");
+    refused_in_place(&world, &now, "frame").await;
+    let host = world.host().await;
+    let mut request = restore_request("db", 1, Some("rest"));
+    request.paths = vec![b"sparse".to_vec(), b"not \xff utf-8".to_vec()]
+        .into_iter()
+        .map(|path| archive::path::TreePath::parse(path).unwrap())
+        .collect();
+    restore_as(&host, &request).await.unwrap();
+    let rest = world.tree("rest");
+    assert!(rest.contains_key(&b"not \xff utf-8"[..]) && rest.contains_key(&b"sparse"[..]));
+    assert!(!rest.contains_key(&b"base"[..]), "{:?}", rest.keys());
+}
+
+#[tokio::test]
+async fn a_pack_that_is_gone_short_or_anothers_is_named() {
+    let (world, _old, now) = one_snapshot().await;
+    world.volume("other", 5).await;
+    back_up(&world.host().await, "other").await.unwrap();
+    let keys: Vec<_> = world.store.snapshot().into_keys().filter(|k| k.ends_with(".tar.zst")).collect();
+    let (key, others) = (&keys[0], world.store.snapshot()[&keys[1]].clone());
+    let good = world.store.lose(key).unwrap();
+    let same_length = bytes(9, good.len());
+    let cases: [(&str, Option<Bytes>); 5] = [
+        ("gone", None),
+        ("cut in the middle", Some(good.slice(..good.len() / 2))),
+        ("cut by a byte", Some(good.slice(..good.len() - 1))),
+        ("of another lineage", Some(others)),
+        ("noise of its length", Some(same_length.into())),
+    ];
+    for (what, object) in cases {
+        world.store.lose(key);
+        if let Some(object) = object {
+            world.store.plant(key, object);
+        }
+        let found = damage(&world).await;
+        assert!(found.iter().any(|damage| damage.object == *key), "{what}: {found:?}");
+        let quick = VerifyRequest { names: vec![snapshot("db@1")], quick: true };
+        let quick = verify(&world.host().await, &quick, &Silent::default()).await.unwrap();
+        assert!(!quick.damaged.is_empty(), "{what}, quickly");
+        // A restore has no use for the last byte.
+        if what != "cut by a byte" {
+            refused_in_place(&world, &now, what).await;
+        }
+        // The other lineage is none the worse.
+        assert_eq!(verify_one(&world.host().await, "other@1").await.unwrap().damaged, [], "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_that_was_changed_is_never_believed() {
+    let (world, _old, now) = one_snapshot().await;
+    let good = world.store.lose(MANIFEST).unwrap();
+    for at in (0..good.len()).step_by(good.len() / 40) {
+        let mut bad = good.to_vec();
+        bad[at] ^= 1;
+        world.store.plant(MANIFEST, bad);
+        assert_eq!(damage(&world).await[0].object, "manifest", "byte {at}");
+        let plan = restore_as(&world.host().await, &restore_request("db", 1, None)).await.unwrap_err();
+        assert!(matches!(plan.class, Class::WrongKey | Class::Failed), "byte {at}: {plan}");
+    }
+    refused_in_place(&world, &now, "manifest").await;
+}
+
+#[tokio::test]
+async fn a_changed_manifest_shows_even_if_the_catalog_is_lost() {
+    let (world, ..) = one_snapshot().await;
+    let mut bad = world.store.lose(MANIFEST).unwrap().to_vec();
+    bad[10] ^= 1;
+    world.store.plant(MANIFEST, bad);
+    for name in ["catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"] {
+        std::fs::remove_file(world.state().join(name)).ok();
+    }
+    let report = verify(&world.host().await, &VerifyRequest::default(), &Silent::default()).await.unwrap();
+    assert_eq!(report.damaged.len(), 1, "{report:?}");
+    assert_eq!(report.damaged[0].object, "manifest");
+}
+
+#[tokio::test]
+async fn a_changed_owner_file_stops_reader_and_writer() {
+    let (world, _old, now) = one_snapshot().await;
+    let good = world.store.lose("h1/owner.json").unwrap();
+    let owner: serde_json::Value = serde_json::from_slice(&good).unwrap();
+    let text = std::str::from_utf8(&good).unwrap();
+    let values = ["host", "owner", "public_key"].map(|name| owner[name].as_str().unwrap().to_owned());
+    let places = values.iter().flat_map(|value| {
+        let start = text.find(&format!("\"{value}\"")).unwrap() + 1;
+        start..start + value.len()
+    });
+    for at in places {
+        let mut bad = good.to_vec();
+        bad[at] ^= 1;
+        world.store.plant("h1/owner.json", bad);
+        let host = world.host().await;
+        let failed = back_up(&host, "db").await.unwrap_err();
+        assert!(matches!(failed.class, Class::WrongKey | Class::Unsafe), "byte {at}: {failed}");
+        assert_eq!(differences(&world.tree("db"), &now), "");
+    }
+}
+
+fn manifest(bytes: &[u8]) -> Manifest {
+    serde_json::from_slice(signed::open(bytes).unwrap().body).unwrap()
+}
+
+#[tokio::test]
+async fn forged_moved_and_newer_manifests_are_refused_by_name() {
+    let (world, _old, now) = one_snapshot().await;
+    let good = world.store.snapshot()[MANIFEST].clone();
+    let host_key = HostKey::load_or_make(&world.state().join("host.key")).unwrap();
+    let newer = Manifest { format: 99, ..manifest(&good) };
+    let cases = [
+        (
+            "forged",
+            signed::seal(&manifest(&good), &HostKey::from_seed([7; 32])).unwrap(),
+            Class::WrongKey,
+            "unknown key",
+        ),
+        ("newer", signed::seal(&newer, &host_key).unwrap(), Class::Failed, "format version 99"),
+    ];
+    for (what, bytes, class, words) in cases {
+        world.store.plant(MANIFEST, bytes);
+        let failed = restore_as(&world.host().await, &restore_request("db", 1, None)).await.unwrap_err();
+        assert_eq!(failed.class, class, "{what}: {failed}");
+        assert!(failed.to_string().contains(words), "{what}: {failed}");
+        assert_eq!(damage(&world).await.len(), 1, "{what}");
+        refused_in_place(&world, &now, what).await;
+    }
+    world.store.plant(MANIFEST, good.clone());
+    world.store.plant("h1/db/00000002.manifest", good);
+    let failed = restore_as(&world.host().await, &restore_request("db", 2, None)).await.unwrap_err();
+    assert_eq!(failed.class, Class::WrongKey, "{failed}");
+    assert!(failed.to_string().contains("not its own"), "{failed}");
+}

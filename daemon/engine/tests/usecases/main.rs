@@ -1,0 +1,12 @@
+//! The use cases on twins: what people ask for, and what goes wrong on the way.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod browsing;
+mod committing;
+mod damaged;
+mod deleting;
+mod refused;
+mod restoring;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,138 @@
+//! What is refused, what is busy, and what is called off.
+
+use std::sync::Arc;
+
+use engine::failure::Class;
+use engine::port::docker::{ContainerState, Docker as _};
+use engine::port::store::Store as _;
+use engine::testing::calls::CallLog;
+use engine::testing::fake_docker::FakeDocker;
+use engine::testing::faulty_store::{Effect, Fault, FaultyStore, Verb};
+use engine::usecase::backup::{BackupRequest, backup};
+use engine::usecase::recover::recover;
+use engine::usecase::restore::{plan_restore, restore};
+use engine::usecase::runs::runs;
+use engine::usecase::watch::{Cancel, Silent, Told, Watch};
+
+use crate::support::tree::{but_root_time, clear, differences};
+use crate::support::world::{World, back_up, backup_request, container, restore_request};
+
+/// Calls off at the first step whose words contain these.
+struct CallsOff {
+    at: &'static str,
+    cancel: Cancel,
+}
+
+impl CallsOff {
+    fn at(at: &'static str) -> Self {
+        Self { at, cancel: Cancel::default() }
+    }
+}
+
+impl Watch for CallsOff {
+    fn tell(&self, told: Told) {
+        if matches!(told, Told::Step(words) if words.contains(self.at)) {
+            self.cancel.ask();
+        }
+    }
+
+    fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+}
+
+#[tokio::test]
+async fn an_empty_source_is_refused_unless_it_is_meant() {
+    let world = World::new();
+    world.volume("db", 1).await;
+    clear(&world.docker.volume_folder("db"));
+    let host = world.host().await;
+    let failed = back_up(&host, "db").await.unwrap_err();
+    assert_eq!(failed.class, Class::Unsafe, "{failed}");
+    assert!(failed.hint.unwrap().contains("--allow-empty"));
+    assert!(world.store.snapshot().keys().all(|key| key == "h1/owner.json"));
+    let meant = BackupRequest { allow_empty: true, ..backup_request("db") };
+    assert_eq!(backup(&host, &meant, &Silent::default()).await.unwrap().entries, 1);
+}
+
+#[tokio::test]
+async fn an_unknown_source_is_never_made() {
+    let world = World::new();
+    world.volume("db-data", 1).await;
+    world.docker.put_container(container("web", "db-data", ContainerState::Running, "no"));
+    let cases = [("dbdata", "`db-data`"), ("web", "`web:/data`"), ("web:/nothing", "`web:/data`")];
+    for (name, suggestion) in cases {
+        let failed = back_up(&world.host().await, name).await.unwrap_err();
+        assert_eq!(failed.class, Class::NotFound, "{name}: {failed}");
+        let hint = failed.hint.unwrap();
+        assert!(hint.contains(suggestion), "{name}: {hint}");
+    }
+    assert_eq!(world.docker.volumes().await.unwrap().len(), 1);
+    // A named volume has one history, whatever container it is seen through.
+    assert_eq!(back_up(&world.host().await, "web:/data").await.unwrap_err().class, Class::Usage);
+}
+
+#[tokio::test]
+async fn a_lineage_has_one_writer_at_a_time() {
+    let world = World::new();
+    world.volume("db", 1).await;
+    let log = CallLog::recording();
+    let stalls = vec![Fault::nth(Verb::Finish, 1, Effect::Stall)];
+    let store = FaultyStore::new(Arc::new(world.store.clone()), Arc::clone(&log), stalls);
+    let first = world.host_with(Arc::new(store), Arc::<FakeDocker>::clone(&world.docker)).await;
+    let second = world.host().await;
+    let other = async {
+        while !log.names().iter().any(|name| name.starts_with("store.finish")) {
+            tokio::task::yield_now().await;
+        }
+        let run = runs(&second, 1).unwrap().remove(0);
+        assert!(run.live);
+        // Recovery leaves alone what lives.
+        assert_eq!(recover(&second, &Silent::default()).await.unwrap().said, Vec::<String>::new());
+        (run.run, back_up(&second, "db").await.unwrap_err())
+    };
+    let (run, failed) = tokio::select! {
+        done = back_up(&first, "db") => panic!("it was to stall: {done:?}"),
+        told = other => told,
+    };
+    assert_eq!((failed.class, failed.class.exit_code()), (Class::Busy, 11), "{failed}");
+    assert!(failed.to_string().contains(&run), "{failed}");
+    // The first one is dead now.
+    assert_eq!(recover(&second, &Silent::default()).await.unwrap().said.len(), 1);
+    assert_eq!(world.store.open_uploads("").await.unwrap(), []);
+    back_up(&second, "db").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_backup_that_is_called_off_leaves_nothing() {
+    let world = World::new();
+    world.volume("db", 1).await;
+    let host = world.host().await;
+    let watch = CallsOff::at("reading");
+    let failed = backup(&host, &backup_request("db"), &watch).await.unwrap_err();
+    assert_eq!(failed.class, Class::Interrupted, "{failed}");
+    assert!(world.store.snapshot().keys().all(|key| key == "h1/owner.json"));
+    assert_eq!(world.store.open_uploads("").await.unwrap(), []);
+    assert_eq!(world.docker.leftovers().await.unwrap(), []);
+    assert_eq!(runs(&host, 1).unwrap()[0].state, "interrupted");
+}
+
+#[tokio::test]
+async fn a_restore_that_is_called_off_leaves_the_old_content_and_service() {
+    let world = World::new();
+    world.volume("db", 1).await;
+    let host = world.host().await;
+    back_up(&host, "db").await.unwrap();
+    let now = world.replant("db", 2);
+    world.docker.put_container(container("web", "db", ContainerState::Running, "always"));
+    for into in [None, Some("copy")] {
+        let plan = plan_restore(&host, &restore_request("db", 1, into)).await.unwrap();
+        let failed = restore(&host, plan, &CallsOff::at("restoring")).await.unwrap_err();
+        assert_eq!(failed.class, Class::Interrupted, "{failed}");
+        assert_eq!(differences(&but_root_time(world.tree("db")), &but_root_time(now.clone())), "");
+        assert_eq!(world.docker.volume("copy").await.unwrap(), None);
+        assert_eq!(world.docker.leftovers().await.unwrap(), []);
+        let web = world.docker.container("web").await.unwrap().unwrap();
+        assert_eq!((web.state, web.restart_policy.as_str()), (ContainerState::Running, "always"));
+    }
+}

@@ -1,0 +1,136 @@
+//! Restores that have their own ways.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use archive::channel::{
+    Failed, FailedCause, Hello, Job, PROTOCOL, RecordKind, parse_json, read_record, write_json, write_record,
+};
+use archive::path::TreePath;
+use engine::failure::Class;
+use engine::port::docker::{ContainerState, Docker as _};
+use engine::testing::fake_docker::{Calls, FakeDocker, JobRunner};
+use engine::usecase::runs::runs;
+
+use crate::support::tree::{but_root_time, differences};
+use crate::support::world::{World, back_up, container, restore_as, restore_request};
+
+fn paths(names: &[&str]) -> Vec<TreePath> {
+    names.iter().map(|name| TreePath::parse(name.as_bytes().to_vec()).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_link_whose_first_name_is_left_out_is_that_file() {
+    let world = World::new();
+    world.volume("db", 1).await;
+    let host = world.host().await;
+    back_up(&host, "db").await.unwrap();
+    let mut request = restore_request("db", 1, Some("part"));
+    request.paths = paths(&["base/1/data.link"]);
+    restore_as(&host, &request).await.unwrap();
+    let (got, want) = (world.tree("part"), world.tree("db"));
+    let names: Vec<_> = got.keys().map(|path| String::from_utf8_lossy(path).into_owned()).collect();
+    assert_eq!(names, ["", "base", "base/1", "base/1/data.link"]);
+    let content = |line: &String| line.rsplit(' ').next().unwrap().to_owned();
+    assert_eq!(content(&got[&b"base/1/data.link"[..]]), content(&want[&b"base/1/data"[..]]));
+    // The folders above come back as they were, too.
+    assert_eq!(got[&b"base"[..]], want[&b"base"[..]]);
+}
+
+#[tokio::test]
+async fn paths_are_for_new_volumes_and_must_exist() {
+    let world = World::new();
+    world.volume("db", 1).await;
+    let host = world.host().await;
+    back_up(&host, "db").await.unwrap();
+    let mut request = restore_request("db", 1, None);
+    request.paths = paths(&["PG_VERSION"]);
+    assert_eq!(restore_as(&host, &request).await.unwrap_err().class, Class::Usage);
+    let mut request = restore_request("db", 1, Some("part"));
+    request.paths = paths(&["nothing/here"]);
+    assert_eq!(restore_as(&host, &request).await.unwrap_err().class, Class::NotFound);
+    assert_eq!(world.docker.volume("part").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_previous_content_can_be_kept() {
+    let world = World::new();
+    let old = world.volume("db", 1).await;
+    let host = world.host().await;
+    back_up(&host, "db").await.unwrap();
+    let now = world.replant("db", 2);
+    let mut request = restore_request("db", 1, None);
+    request.keep_previous = true;
+    let report = restore_as(&host, &request).await.unwrap();
+    let kept = format!("{}/", report.previous.unwrap());
+    let (mut previous, mut tree) = (world.tree("db"), world.tree("db"));
+    tree.retain(|path, _| !path.starts_with(b".backupd-previous-"));
+    assert_eq!(differences(&but_root_time(tree), &but_root_time(old)), "");
+    previous.retain(|path, _| path.starts_with(kept.as_bytes()));
+    assert_eq!(previous.len(), now.len() - 1, "all of it but the root");
+}
+
+/// Answers the first record, `Hello`, itself.
+struct AfterHello {
+    out: Box<dyn Write + Send>,
+    writes: u8,
+}
+
+impl Write for AfterHello {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writes = self.writes.saturating_add(1);
+        // A record is written in two pieces: header and payload.
+        if self.writes <= 2 { Ok(bytes.len()) } else { self.out.write(bytes) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Real jobs, but every unpack ends like this.
+fn failing_to_unpack(cause: FailedCause) -> JobRunner {
+    Arc::new(move |mut input, mut output, root| {
+        let mut serve = || -> io::Result<()> {
+            let hello = Hello { protocol: PROTOCOL, version: "test".to_owned() };
+            write_json(&mut output, RecordKind::Hello, &hello)?;
+            let mut payload = Vec::new();
+            read_record(&mut input, &mut payload)?;
+            if matches!(parse_json(&payload)?, Job::Unpack(_)) {
+                let failed = Failed { message: "write `base/1/data`".to_owned(), cause };
+                return write_json(&mut output, RecordKind::Failed, &failed);
+            }
+            let mut job = Vec::new();
+            write_record(&mut job, RecordKind::Job, &payload)?;
+            let out = AfterHello { out: Box::new(io::sink()), writes: 0 };
+            let out = AfterHello { out: std::mem::replace(&mut output, out.out), ..out };
+            archive::serve::serve(io::Cursor::new(job).chain(&mut input), out, Ok(root.try_clone()?))
+                .map(drop)
+        };
+        // As in a helper: whoever closed the channel knows why.
+        serve().ok();
+    })
+}
+
+#[tokio::test]
+async fn a_target_that_takes_no_more_keeps_what_it_has() {
+    for (cause, hint) in [(FailedCause::Full, "make room"), (FailedCause::ReadOnly, "--into NEW")] {
+        let mut world = World::new();
+        world.volume("db", 1).await;
+        back_up(&world.host().await, "db").await.unwrap();
+        let volumes = world.folder.path().join("volumes");
+        std::fs::remove_dir_all(world.docker.volume_folder("db")).unwrap();
+        world.docker = Arc::new(FakeDocker::new(volumes, failing_to_unpack(cause), Calls::new().script()));
+        let now = world.volume("db", 2).await;
+        world.docker.put_container(container("web", "db", ContainerState::Running, "always"));
+        world.clock.advance(1);
+        let host = world.host().await;
+        let failed = restore_as(&host, &restore_request("db", 1, None)).await.unwrap_err();
+        assert_eq!(failed.class, Class::Failed, "{failed}");
+        assert!(failed.hint.as_deref().unwrap_or_default().contains(hint), "{failed} {:?}", failed.hint);
+        assert_eq!(differences(&but_root_time(world.tree("db")), &but_root_time(now)), "");
+        let web = world.docker.container("web").await.unwrap().unwrap();
+        assert_eq!((web.state, web.restart_policy.as_str()), (ContainerState::Running, "always"));
+        assert_eq!(runs(&host, 1).unwrap()[0].state, "failed");
+    }
+}
