@@ -60,12 +60,20 @@ impl Engine {
         std::fs::read_to_string(self.file(file)).ok()?.trim().parse().ok()
     }
 
+    fn last_words(&self) -> String {
+        let log = std::fs::read(self.file("log")).unwrap_or_default();
+        String::from_utf8_lossy(&log[log.len().saturating_sub(3000)..]).into_owned()
+    }
+
     /// SIGKILL to it and to the containerd that it started; containers go on beneath their shims.
     fn kill(&mut self) {
         for file in ["docker.pid", "exec/containerd/containerd.pid"] {
             if let Some(pid) = self.pid(file).and_then(Pid::from_raw) {
-                kill_process(pid, Signal::KILL).unwrap();
+                // It may have ended by itself.
+                let _gone = kill_process(pid, Signal::KILL);
             }
+            // Until somebody has waited for it, a process looks alive, and an engine would not start beside it.
+            drop(std::fs::remove_file(self.file(file)));
         }
         for mut child in self.again.drain(..) {
             child.wait().unwrap();
@@ -74,13 +82,13 @@ impl Engine {
 
     /// Starts it again as it was started, and waits until it answers.
     fn start_again(&mut self) {
-        drop(std::fs::remove_file(self.file("docker.pid")));
         let mut command = Command::new(&self.command[0]);
-        command.args(&self.command[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let log = std::fs::File::options().append(true).open(self.file("log")).unwrap();
+        command.args(&self.command[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.again.push(command.spawn().unwrap());
         let began = Instant::now();
         while Docker::at(&self.socket).ask("GET", "/version", None).is_err() {
-            assert!(began.elapsed() < START, "the engine does not come back");
+            assert!(began.elapsed() < START, "the engine does not come back: {}", self.last_words());
             std::thread::sleep(Duration::from_millis(100));
         }
     }
