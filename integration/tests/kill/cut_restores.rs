@@ -128,7 +128,9 @@ fn a_restore_that_is_killed_while_it_swaps_leaves_the_old_content_or_the_new() {
                     again.kill();
                 }
             }
-            scene.assert_recovers(&what, &ended, wanted);
+            let found = scene.assert_recovers(&what, &ended, wanted);
+            // What was put in place stays there.
+            assert!(found == wanted || step.starts_with("putting"), "{what}");
         }
     }
 }
