@@ -1,6 +1,6 @@
 //! A tree on disk as values that can be compared: everything that a restore must give back.
 
-#![allow(dead_code, reason = "each test file uses its part of this")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part of this")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::CString;
