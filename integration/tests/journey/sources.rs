@@ -10,8 +10,8 @@ use crate::world::{World, put};
 /// The folder behind what a container has mounted at `at`.
 fn behind(world: &World, container: &str, at: &str) -> PathBuf {
     let found = world.docker.ask("GET", &format!("/containers/{container}/json"), None).unwrap();
-    let mounts = found["Mounts"].as_array().unwrap().iter();
-    let mount = mounts.filter(|mount| mount["Destination"] == at).next().unwrap();
+    let mut mounts = found["Mounts"].as_array().unwrap().iter();
+    let mount = mounts.find(|mount| mount["Destination"] == at).unwrap();
     PathBuf::from(mount["Source"].as_str().unwrap())
 }
 
