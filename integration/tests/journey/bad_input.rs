@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::json;
 
 use crate::bad_store::Small;
-use crate::recorded::{assert_equal, record};
-use crate::world::{World, noise, put};
+use crate::recorded::assert_equal;
+use crate::world::{World, content, noise, put};
 
 /// The plan refuses what cannot fit; what turns out not to fit leaves the old content.
 #[test]
@@ -26,17 +26,17 @@ fn a_target_without_room() {
     world.docker.remove_volume(&volume).unwrap();
     let options = json!({"type": "none", "o": "bind", "device": disk.0.display().to_string()});
     world.volume_as("v", json!({"DriverOpts": options}));
-    let before = record(&disk.0);
+    let before = content(&disk.0);
     for (number, words) in [("1", "MiB"), ("2", "No space left")] {
         let told = world.run(&["restore", &volume, "--snapshot", number, "--yes"]).fails(1, &[words]);
         assert!(told.stderr.contains("make room"), "{told}");
-        assert_equal(&record(&disk.0), &before);
+        assert_equal(&content(&disk.0), &before);
         assert_eq!(world.helpers(), Vec::<String>::new());
     }
     disk.make_read_only();
     let told = world.run(&["restore", &volume, "--yes"]).fails(1, &["ead-only"]);
     assert!(told.stderr.contains("--into NEW"), "{told}");
-    assert_equal(&record(&disk.0), &before);
+    assert_equal(&content(&disk.0), &before);
     world.assert_only(&[&volume]);
 }
 

@@ -97,13 +97,20 @@ fn look(world: &World, planted: &Planted) {
     assert!(world.run(&["--json", "snapshots"]).ok().rows()[0]["proven_at"].is_string());
 }
 
-/// What GNU tar can give back: neither sockets, nor paths that are too long for it.
+/// What a restore gives back: sockets are noted, and made again by the programs that listen on them.
+fn restored(tree: &Tree) -> Tree {
+    tree.iter()
+        .filter(|(_, node)| node.kind != 's')
+        .map(|(path, node)| (path.clone(), node.clone()))
+        .collect()
+}
+
+/// What GNU tar can give back: no paths that are too long for it.
 fn for_tar(tree: &Tree) -> Tree {
     let deep = |path: &[u8]| path == DEEP.as_bytes() || path.starts_with(format!("{DEEP}/").as_bytes());
-    tree.iter()
-        .filter(|(path, node)| node.kind != 's' && !deep(path))
-        .map(|(p, n)| (p.clone(), n.clone()))
-        .collect()
+    let mut tree = restored(tree);
+    tree.retain(|path, _| !deep(path));
+    tree
 }
 
 /// Unpacks what `program` prints with GNU tar, and compares.
@@ -129,7 +136,7 @@ fn export(world: &World, planted: &Planted) {
 
 /// A new volume, the same volume after it was removed, and in place over other content.
 fn restore(world: &World, planted: &Planted) {
-    let Planted { volume, tree, .. } = planted;
+    let (volume, tree) = (&planted.volume, &restored(&planted.tree));
     let copy = world.volume_name("copy");
     let done = world.run(&["--json", "restore", volume, "--into", &copy, "--yes"]).ok();
     let done = done.last_event("done", RESTORE_FIELDS);
@@ -215,8 +222,7 @@ fn with_a_folder() {
     let into = world.at("read");
     reader::read(&world, &planted.volume, &["--number", "1", "--check"]).ok();
     reader::read(&world, &planted.volume, &["--number", "1", "--into", into.to_str().unwrap()]).ok();
-    let want = planted.tree.iter().filter(|(_, node)| node.kind != 's').map(|(p, n)| (p.clone(), n.clone()));
-    assert_equal(&record(&into), &want.collect());
+    assert_equal(&record(&into), &restored(&planted.tree));
 }
 
 /// One small file of a large volume costs what it weighs, and comes back alone.

@@ -19,7 +19,6 @@ fn each_cleans_up_after_itself_alone() {
     backupd_once(&theirs).ok();
     backupd_once(&ours).ok();
     assert_eq!(ours.helpers().len(), 1, "a run that lives keeps its helper");
-    let run = hanging.run.clone();
     hanging.kill();
     theirs.back_up(&small);
     backupd_once(&theirs).ok();
@@ -27,7 +26,7 @@ fn each_cleans_up_after_itself_alone() {
     assert_eq!(server.uploads(BUCKET).len(), 1);
 
     server.forget_rules();
-    backupd_once(&ours).ends(0, &[&format!("{run}")]);
+    backupd_once(&ours).ends(0, &["was cut off before its commit"]);
     assert_eq!(server.uploads(BUCKET), Vec::<String>::new());
     ours.assert_only(&[&volume]);
     theirs.assert_only(&[&small]);

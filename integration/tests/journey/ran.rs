@@ -71,10 +71,7 @@ impl Ran {
     /// The rows of a list.
     #[track_caller]
     pub(crate) fn rows(&self) -> Vec<Value> {
-        match self.json() {
-            Value::Array(rows) => rows,
-            other => panic!("not a list: {other}"),
-        }
+        serde_json::from_value(self.json()).unwrap_or_else(|e| panic!("not a list: {e}: {self}"))
     }
 
     /// The last event, which must be this one and have these fields, with anything but nothing in them.

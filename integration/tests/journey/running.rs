@@ -78,11 +78,11 @@ impl Drop for Hanging {
     }
 }
 
-/// A scripted server, and a volume that goes up in parts.
+/// A scripted server, and a volume of more parts than are under way at once: its helper waits for them.
 pub(crate) fn large() -> (ScriptedS3, World, String) {
     let (server, world) = scripted();
     let (volume, place) = world.volume("v");
-    put(&place.join("noise"), &noise(9, 24 << 20));
+    put(&place.join("noise"), &noise(9, 96 << 20));
     (server, world, volume)
 }
 

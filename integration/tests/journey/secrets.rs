@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use integration::scripted_s3::{Action, Op, Rule, When};
+
 use crate::running::{Hanging, large};
 use crate::stores::{KEY_ID, SECRET};
 
@@ -48,8 +50,9 @@ fn keys_leave_no_trace() {
     hidden("its log", &[told.stdout, told.stderr.into_bytes()].concat());
 
     server.forget_rules();
+    server.rule(Rule::new(Op::Part, When::From(1, 1), Action::Status(500, "InternalError")));
     let logged = world.run(&["-vv", "--json", "backup", &volume]).ok();
-    assert!(logged.stderr.contains("DEBUG"), "{logged}");
+    assert!(logged.stderr.contains("try again"), "{logged}");
     hidden("a detailed log", &[logged.stdout, logged.stderr.into_bytes()].concat());
     for args in [&["--json", "show", &format!("{volume}@1")][..], &["doctor"], &["--json", "runs"]] {
         hidden(args[0], &world.run(args).ok().stdout);

@@ -10,8 +10,8 @@ use crate::world::{World, put};
 /// The folder behind what a container has mounted at `at`.
 fn behind(world: &World, container: &str, at: &str) -> PathBuf {
     let found = world.docker.ask("GET", &format!("/containers/{container}/json"), None).unwrap();
-    let mounts = found["Mounts"].as_array().unwrap().iter();
-    let mount = mounts.filter(|mount| mount["Destination"] == at).next().unwrap();
+    let mut mounts = found["Mounts"].as_array().unwrap().iter();
+    let mount = mounts.find(|mount| mount["Destination"] == at).unwrap();
     PathBuf::from(mount["Source"].as_str().unwrap())
 }
 
@@ -35,7 +35,7 @@ fn mounts_of_a_container_that_never_ran() {
         let done = world.run(&args).ok().last_event("done", crate::world::RESTORE_FIELDS);
         assert_eq!(done["started"].as_array().unwrap().len(), 0, "what was down stays down");
         assert_equal(&record(&behind(&world, &name, at)), &tree);
-        let copy = world.volume_name(&format!("copy{}", at.len()));
+        let copy = world.volume_name(&format!("copy-{}", &at[1..]));
         world.run(&["restore", &source, "--into", &copy, "--yes"]).ok();
         assert_equal(&record(&world.docker.volume(&copy).unwrap().unwrap()), &tree);
     }
@@ -49,7 +49,8 @@ fn a_wrong_name_is_an_error_that_helps_and_makes_nothing() {
     let mut containers = Containers::new();
     let (volume, _) = world.small_volume("named");
     let mounts = format!("{volume}:/named");
-    let name = containers.create(&world, "web", &["-v", &mounts, "--tmpfs", "/tmp", "-v", "/data"]);
+    let name =
+        containers.create(&world, "web", &["-v", &mounts, "--mount", "type=tmpfs,dst=/tmp", "-v", "/data"]);
     let before = world.volumes();
     let near = format!("{volume}x");
     let gone = format!("{name}x:/data");

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::ran::Ran;
+use crate::recorded::{Tree, record};
 
 /// The name of this host in every store.
 pub(crate) const HOST: &str = "journey";
@@ -30,7 +31,8 @@ pub(crate) struct World {
 impl World {
     /// With a store in a folder.
     pub(crate) fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("backupd-journey-").tempdir().unwrap();
+        // Short, because sockets lie in it, also those of the tour, and their paths are short.
+        let dir = tempfile::Builder::new().prefix("bj-").tempdir().unwrap();
         let store = format!("file://{}", dir.path().join("store").display());
         let name = format!("backupd-test-{}", RunId::random().unwrap());
         let world = Self { dir, docker: docker(), name, store, environment: Vec::new() };
@@ -167,12 +169,23 @@ impl Drop for World {
         }
         let mut left = Vec::new();
         for name in self.volumes() {
+            // The engine would keep everybody waiting for as long as it removes many files.
+            let place = self.docker.volume(&name).ok().flatten();
+            place.into_iter().for_each(|place| empty(&place));
             left.extend(self.docker.remove_volume(&name).err().map(|e| format!("{name}: {e}")));
         }
         if !std::thread::panicking() {
             assert!(helpers.is_empty(), "helpers were left: {helpers:?}");
             assert!(left.is_empty(), "volumes cannot be removed: {left:?}");
         }
+    }
+}
+
+fn empty(folder: &Path) {
+    for row in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_folder = row.file_type().is_ok_and(|kind| kind.is_dir());
+        // What stays is the engine's to remove.
+        drop(if is_folder { fs::remove_dir_all(row.path()) } else { fs::remove_file(row.path()) });
     }
 }
 
@@ -212,6 +225,13 @@ pub(crate) fn gave(what: String, output: &Output) -> Ran {
         stdout: output.stdout.clone(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// What is in a folder, without the time of the folder itself, in which something was staged and removed.
+pub(crate) fn content(folder: &Path) -> Tree {
+    let mut tree = record(folder);
+    tree.get_mut(&b""[..]).unwrap().modified = (0, 0);
+    tree
 }
 
 /// Makes a file of these bytes.

@@ -167,13 +167,7 @@ impl Deed<'_> {
         }
         self.run.unpacking()?;
         if !self.place.exists {
-            let shape = &self.opened.signed.manifest.volume;
-            let new = NewVolume {
-                name: self.plan.target.clone(),
-                driver: shape.driver.clone(),
-                options: shape.options.clone(),
-                labels: shape.labels.clone(),
-            };
+            let new = self.new_volume();
             self.docker
                 .create_volume(&new)
                 .await
@@ -217,6 +211,17 @@ impl Deed<'_> {
             resume::discard(self.host, self.docker, self.run.id(), &self.place.mount, &staged.run).await?;
         }
         Ok(())
+    }
+
+    /// A volume that is gone is made again as it was. One beside it is a plain one: its own options may name the
+    /// very place where the first one's files are, and its labels make it part of a project.
+    fn new_volume(&self) -> NewVolume {
+        let name = self.plan.target.clone();
+        if self.plan.request.into.is_some() {
+            return NewVolume { name, ..NewVolume::default() };
+        }
+        let shape = self.opened.signed.manifest.volume.clone();
+        NewVolume { name, driver: shape.driver, options: shape.options, labels: shape.labels }
     }
 
     /// Stops who uses the target, and swaps. A volume that was made for it is in place already.

@@ -95,6 +95,8 @@ impl Folder {
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
         match rustix::fs::unlinkat(&self.0, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
+            // A read-only file system refuses before it looks; what is not there need not go.
+            Err(Errno::ROFS) if self.open(name).is_err_and(|error| is_missing(&error)) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }

@@ -34,13 +34,21 @@ impl Shared {
             };
             let spent = self.clock.elapsed().saturating_sub(began);
             match retry::next(&fault, tries, spent, retry::chance(), &self.limits) {
-                Next::GiveUp => return Err(fault.tell(deed, key, tries)),
+                Next::GiveUp => return Err(self.named(fault).tell(deed, key, tries)),
                 Next::Again(wait) => {
                     tracing::debug!(deed, key, tries, ?wait, why = fault.why, "try again");
                     self.clock.sleep(wait).await;
                 }
             }
         }
+    }
+
+    /// Says which bucket is not there, or not ours: keys do not tell.
+    fn named(&self, fault: Fault) -> Fault {
+        if matches!(fault.kind, StoreErrorKind::NoBucket | StoreErrorKind::Denied) {
+            return Fault { why: format!("bucket `{}`: {}", self.bucket, fault.why), ..fault };
+        }
+        fault
     }
 
     async fn once<'a, T>(&'a self, one: &(impl Fn(Progress) -> Try<'a, T> + Sync)) -> Result<T, Fault> {
