@@ -3,6 +3,8 @@
 //! Always true: an entry stands in the table only after all of its content is in the stream, and whatever is
 //! left out, or is not what it seemed to be, has a note.
 
+mod put;
+
 use std::ffi::CStr;
 use std::io;
 
@@ -10,14 +12,15 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use self::put::entry_of;
 use crate::channel::{NoteKind, Notes, Totals};
-use crate::entry::{Entry, Kind, Witness, Xattr};
+use crate::entry::Kind;
 use crate::links::Links;
 use crate::names::Names;
 use crate::open::{OpenError, Opener};
 use crate::pack::{Halt, Pulse, list};
 use crate::path::TreePath;
-use crate::pax::{self, Body};
+use crate::pax;
 use crate::raw_stream::RawStream;
 use crate::read_file::{Content, Outcome, Plan};
 use crate::segment::SegmentCutter;
@@ -28,8 +31,6 @@ use crate::xattrs::{Subject, XattrReader};
 /// A name that stands for something else each time we come to open it is given up after this many looks.
 /// Files that are replaced by rename all the time are ordinary, so it takes some patience.
 const LOOKS_MAX: usize = 20;
-
-const EMPTY: Body = Body::Plain { size: 0 };
 
 /// What the walk does next.
 pub(crate) enum Visited {
@@ -297,77 +298,6 @@ impl<'a> Packer<'a> {
         self.notes.add(path, NoteKind::Changed, why);
         Some(true)
     }
-
-    fn symlink(
-        &mut self,
-        folder: BorrowedFd<'_>,
-        name: &CStr,
-        path: &TreePath,
-        stat: &Stat,
-    ) -> Result<Look, Halt> {
-        match rustix::fs::readlinkat(folder, name, Vec::new()) {
-            Ok(target) => {
-                self.special(folder, name, path, stat, Kind::Symlink { target: target.into_bytes() })
-            }
-            Err(Errno::INVAL | Errno::NOENT) => Ok(Look::Again),
-            Err(why) => {
-                self.unreadable(path, format!("cannot read link: {}", io::Error::from(why)));
-                Ok(PASSED)
-            }
-        }
-    }
-
-    /// What is recorded without being opened.
-    fn special(
-        &mut self,
-        folder: BorrowedFd<'_>,
-        name: &CStr,
-        path: &TreePath,
-        stat: &Stat,
-        kind: Kind,
-    ) -> Result<Look, Halt> {
-        let xattrs = self.read_xattrs(Subject::Name(folder, name), path);
-        self.put(path.clone(), stat, kind, xattrs)?;
-        Ok(PASSED)
-    }
-
-    fn read_xattrs(&mut self, subject: Subject<'_>, path: &TreePath) -> Vec<Xattr> {
-        let (xattrs, missing) = self.xattrs.read(subject);
-        for why in missing {
-            self.notes.add(path, NoteKind::Attribute, why);
-        }
-        xattrs
-    }
-
-    /// An entry without content.
-    fn put(&mut self, path: TreePath, stat: &Stat, kind: Kind, xattrs: Vec<Xattr>) -> Result<(), Halt> {
-        if matches!(kind, Kind::File { .. }) {
-            self.totals.files += 1;
-        }
-        let entry = entry_of(path, stat, kind, xattrs);
-        self.put_headers(&entry, EMPTY)?;
-        self.put_row(&entry)
-    }
-
-    fn put_headers(&mut self, entry: &Entry, body: Body) -> Result<(), Halt> {
-        self.headers.clear();
-        pax::put_headers(&mut self.headers, &mut self.records, entry, body);
-        Ok(self.stream.write(&self.headers)?)
-    }
-
-    fn put_row(&mut self, entry: &Entry) -> Result<(), Halt> {
-        self.totals.entries += 1;
-        match self.cutter.push(entry) {
-            Some(segment) => Ok(self.stream.segment(segment)?),
-            None => Ok(()),
-        }
-    }
-}
-
-fn entry_of(path: TreePath, stat: &Stat, kind: Kind, xattrs: Vec<Xattr>) -> Entry {
-    let Stat { mode, uid, gid, modified, .. } = *stat;
-    let witness = Witness { inode: stat.identity.inode, changed: stat.changed, unsteady: false };
-    Entry { path, kind, mode, uid, gid, modified, xattrs, witness }
 }
 
 fn is_gone(why: &io::Error) -> bool {

@@ -1,3 +1,5 @@
+//! Headers as GNU tar and the `tar` crate read them.
+
 use super::*;
 use crate::entry::{Witness, Xattr};
 use crate::path::TreePath;

@@ -1,0 +1,97 @@
+//! An entry as it goes out: headers into the stream, a row into the table.
+
+use std::ffi::CStr;
+use std::io;
+
+use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
+
+use super::{Look, PASSED, Packer};
+use crate::channel::NoteKind;
+use crate::entry::{Entry, Kind, Witness, Xattr};
+use crate::pack::Halt;
+use crate::path::TreePath;
+use crate::pax::{self, Body};
+use crate::stat::Stat;
+use crate::xattrs::Subject;
+
+const EMPTY: Body = Body::Plain { size: 0 };
+
+impl Packer<'_> {
+    pub(super) fn symlink(
+        &mut self,
+        folder: BorrowedFd<'_>,
+        name: &CStr,
+        path: &TreePath,
+        stat: &Stat,
+    ) -> Result<Look, Halt> {
+        match rustix::fs::readlinkat(folder, name, Vec::new()) {
+            Ok(target) => {
+                self.special(folder, name, path, stat, Kind::Symlink { target: target.into_bytes() })
+            }
+            Err(Errno::INVAL | Errno::NOENT) => Ok(Look::Again),
+            Err(why) => {
+                self.unreadable(path, format!("cannot read link: {}", io::Error::from(why)));
+                Ok(PASSED)
+            }
+        }
+    }
+
+    /// What is recorded without being opened.
+    pub(super) fn special(
+        &mut self,
+        folder: BorrowedFd<'_>,
+        name: &CStr,
+        path: &TreePath,
+        stat: &Stat,
+        kind: Kind,
+    ) -> Result<Look, Halt> {
+        let xattrs = self.read_xattrs(Subject::Name(folder, name), path);
+        self.put(path.clone(), stat, kind, xattrs)?;
+        Ok(PASSED)
+    }
+
+    pub(super) fn read_xattrs(&mut self, subject: Subject<'_>, path: &TreePath) -> Vec<Xattr> {
+        let (xattrs, missing) = self.xattrs.read(subject);
+        for why in missing {
+            self.notes.add(path, NoteKind::Attribute, why);
+        }
+        xattrs
+    }
+
+    /// An entry without content.
+    pub(super) fn put(
+        &mut self,
+        path: TreePath,
+        stat: &Stat,
+        kind: Kind,
+        xattrs: Vec<Xattr>,
+    ) -> Result<(), Halt> {
+        if matches!(kind, Kind::File { .. }) {
+            self.totals.files += 1;
+        }
+        let entry = entry_of(path, stat, kind, xattrs);
+        self.put_headers(&entry, EMPTY)?;
+        self.put_row(&entry)
+    }
+
+    pub(super) fn put_headers(&mut self, entry: &Entry, body: Body) -> Result<(), Halt> {
+        self.headers.clear();
+        pax::put_headers(&mut self.headers, &mut self.records, entry, body);
+        Ok(self.stream.write(&self.headers)?)
+    }
+
+    pub(super) fn put_row(&mut self, entry: &Entry) -> Result<(), Halt> {
+        self.totals.entries += 1;
+        match self.cutter.push(entry) {
+            Some(segment) => Ok(self.stream.segment(segment)?),
+            None => Ok(()),
+        }
+    }
+}
+
+pub(super) fn entry_of(path: TreePath, stat: &Stat, kind: Kind, xattrs: Vec<Xattr>) -> Entry {
+    let Stat { mode, uid, gid, modified, .. } = *stat;
+    let witness = Witness { inode: stat.identity.inode, changed: stat.changed, unsteady: false };
+    Entry { path, kind, mode, uid, gid, modified, xattrs, witness }
+}
