@@ -27,7 +27,7 @@ fn zstd_dc(pack: &[u8]) -> Vec<u8> {
     out.stdout
 }
 
-/// Unpacks with GNU tar, which may wonder about odd times and must have nothing else to say.
+/// Unpacks with GNU tar, which is not to wonder about odd times, and must have nothing else to say.
 fn untar(tarball: &[u8], into: &Path) {
     let mut tar = Command::new("tar")
         .args([
@@ -39,6 +39,7 @@ fn untar(tarball: &[u8], into: &Path) {
             "--numeric-owner",
             "-p",
             "--same-owner",
+            "--warning=no-timestamp",
             "-C",
         ])
         .arg(into)
@@ -49,9 +50,7 @@ fn untar(tarball: &[u8], into: &Path) {
     tar.stdin.take().unwrap().write_all(tarball).unwrap();
     let out = tar.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&out.stderr);
-    let odd_time =
-        |line: &str| line.contains("implausibly old time stamp") || line.ends_with("s in the future");
-    assert!(out.status.success() && said.lines().all(odd_time), "{said}");
+    assert!(out.status.success() && said.is_empty(), "{said}");
 }
 
 /// Packs, reads the pack by its tables, unpacks with GNU tar, compares. Sockets are no part of tarballs.
