@@ -119,11 +119,10 @@ fn untar(mut program: Command, tree: &Tree) {
     let mut program = program.stdout(Stdio::piped()).spawn().unwrap();
     let mut tar = Command::new("tar");
     tar.args(["x", "-f", "-", "--xattrs", "--xattrs-include=*", "--numeric-owner", "-p", "--same-owner"]);
+    tar.arg("--warning=no-timestamp");
     tar.arg(format!("--exclude=./{DEEP}")).arg(format!("--exclude={DEEP}")).arg("-C").arg(into.path());
     let told = ran(tar.stdin(program.stdout.take().unwrap()));
-    let odd_time =
-        |line: &str| line.contains("implausibly old time stamp") || line.ends_with("s in the future");
-    assert!(told.code == 0 && told.stderr.lines().all(odd_time), "{told}");
+    assert!(told.code == 0 && told.stderr.is_empty(), "{told}");
     assert!(program.wait().unwrap().success());
     assert_equal(&record(into.path()), &for_tar(tree));
 }
