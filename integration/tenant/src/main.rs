@@ -9,7 +9,6 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,24 +20,19 @@ const BEAT: Duration = Duration::from_millis(500);
 const READY: &str = "/ready";
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+async fn main() -> io::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    let done = match words[..] {
+    match words[..] {
         ["serve", file] => serve(file, Duration::ZERO).await,
-        ["serve", file, warm_up] => match warm_up.parse() {
-            Ok(millis) => serve(file, Duration::from_millis(millis)).await,
-            Err(e) => Err(io::Error::other(format!("`{warm_up}`: {e}"))),
-        },
+        ["serve", file, warm_up] => {
+            let millis = warm_up
+                .parse()
+                .map_err(|e: std::num::ParseIntError| io::Error::other(format!("`{warm_up}`: {e}")))?;
+            serve(file, Duration::from_millis(millis)).await
+        }
         ["ready"] => std::fs::metadata(READY).map(drop),
         _ => Err(io::Error::other(format!("what is {words:?}?"))),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("{e}");
-            ExitCode::FAILURE
-        }
     }
 }
 

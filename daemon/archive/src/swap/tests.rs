@@ -188,7 +188,7 @@ fn three_crashes_in_a_row_converge() {
 #[test]
 fn what_has_begun_is_not_discarded_and_what_has_not_is() {
     let (_, steps) = run(staged().path(), false, None);
-    let mut kinds = [0, 0];
+    let mut kinds = [0, 0, 0];
     for stop in 1..steps {
         let dir = staged();
         drop(run(dir.path(), false, Some(stop)));
@@ -196,10 +196,14 @@ fn what_has_begun_is_not_discarded_and_what_has_not_is() {
         let unswapped = dir.path().join(".backupd-restore-r1/new").exists();
         match discard(open(dir.path()).as_fd(), RUN) {
             Ok(done) => {
-                assert!(!begun && done.swapped != unswapped, "{stop}");
+                assert_eq!((begun, done.swapped), (false, !unswapped), "{stop}");
                 if unswapped {
                     assert_eq!(content(dir.path()), OLD_CONTENT, "{stop}");
                     kinds[0] += 1;
+                } else {
+                    // The swap was over, and only its folder was left.
+                    check_new("over", dir.path(), false, false);
+                    kinds[2] += 1;
                 }
                 assert!(!dir.path().join(".backupd-restore-r1").exists(), "{stop}");
             }
@@ -212,7 +216,7 @@ fn what_has_begun_is_not_discarded_and_what_has_not_is() {
             Err(other) => panic!("{stop}: {other}"),
         }
     }
-    assert!(kinds[0] > 0 && kinds[1] > 0, "{kinds:?}");
+    assert!(kinds.iter().all(|kind| *kind > 0), "{kinds:?}");
 }
 
 #[test]

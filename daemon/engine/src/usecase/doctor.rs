@@ -106,7 +106,7 @@ async fn store(host: &Host) -> Vec<Check> {
         Ok(Some(owner)) => match host.allowed_by(&owner) {
             Ok(()) => checks.push(Check::good(
                 "store",
-                format!("{name}, ours since {}", owner.made_at.strftime("%Y-%m-%d")),
+                format!("{name}, ours since {:.0}, signed with key {}", owner.made_at, owner.public_key),
             )),
             Err(failure) => checks.push(Check::bad("store", &failure)),
         },
