@@ -4,8 +4,6 @@
 //! `serve FILE [WARM-UP]` is the service; `ready` is its health check, which is well so many milliseconds
 //! after the start.
 
-#![expect(clippy::print_stderr, reason = "it has nobody else to tell")]
-
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
