@@ -20,7 +20,7 @@ const CUT_AT: usize = 512 << 10;
 /// One path in this many is a cut.
 const CUT_ONE_IN: u32 = 512;
 
-/// A segment is never larger: the longest row may follow just below [`CUT_AT`].
+/// A segment is never larger: the longest row may follow just below the size that forces a cut.
 pub const SEGMENT_BYTES_MAX: usize = CUT_AT + row::ROW_BYTES_MAX + 64;
 
 /// Whether a segment of `raw` bytes ends after the row of `path`.
