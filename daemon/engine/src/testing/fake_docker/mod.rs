@@ -237,12 +237,8 @@ impl Docker for FakeDocker {
             let id = format!("helper-{}", now.made);
             let helper =
                 helper::start(&folder, cut, runner, id.clone(), Arc::clone(world), Arc::clone(script))?;
-            let leftover = Leftover {
-                id: id.clone(),
-                run: spec.run.clone(),
-                owner: spec.owner.clone(),
-                created_at: None,
-            };
+            let leftover =
+                Leftover { id: id.clone(), run: spec.run.clone(), owner: spec.owner.clone(), created_at: None };
             now.helpers.insert(id, (leftover, spec.mount.clone()));
             Ok(helper)
         })?;
