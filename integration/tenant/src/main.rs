@@ -1,8 +1,8 @@
 //! A service that lives on a volume: it writes a line to a file of its own twice a second, and ends well when
 //! it is told to. What it wrote shows when it ran, and when it did not.
 //!
-//! `serve FILE [WARM-UP]` is the service; `ready` is its health check, which is well so many milliseconds
-//! after the start.
+//! `serve FILE WARM-UP LINGER` is the service; `ready` is its health check, which is well `WARM-UP`
+//! milliseconds after the start. Told to end, it takes `LINGER` milliseconds, as databases do.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -22,19 +22,19 @@ async fn main() -> io::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words[..] {
-        ["serve", file] => serve(file, Duration::ZERO).await,
-        ["serve", file, warm_up] => {
-            let millis = warm_up
-                .parse()
-                .map_err(|e: std::num::ParseIntError| io::Error::other(format!("`{warm_up}`: {e}")))?;
-            serve(file, Duration::from_millis(millis)).await
-        }
+        ["serve", file, warm_up, linger] => serve(file, millis(warm_up)?, millis(linger)?).await,
         ["ready"] => std::fs::metadata(READY).map(drop),
         _ => Err(io::Error::other(format!("what is {words:?}?"))),
     }
 }
 
-async fn serve(file: &str, warm_up: Duration) -> io::Result<()> {
+fn millis(text: &str) -> io::Result<Duration> {
+    let parsed =
+        text.parse().map_err(|e: std::num::ParseIntError| io::Error::other(format!("`{text}`: {e}")));
+    parsed.map(Duration::from_millis)
+}
+
+async fn serve(file: &str, warm_up: Duration, linger: Duration) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     // The container may have run before.
     drop(std::fs::remove_file(READY));
@@ -43,7 +43,10 @@ async fn serve(file: &str, warm_up: Duration) -> io::Result<()> {
     let mut count = 0_u64;
     loop {
         tokio::select! {
-            _ = terminate.recv() => return write(file, "end"),
+            _ = terminate.recv() => {
+                tokio::time::sleep(linger).await;
+                return write(file, "end");
+            }
             _ = beats.tick() => {}
         }
         write(file, &format!("beat {count}"))?;

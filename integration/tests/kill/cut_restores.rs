@@ -135,6 +135,33 @@ fn a_restore_that_is_killed_while_it_swaps_leaves_the_old_content_or_the_new() {
     }
 }
 
+/// The engine goes on stopping the service of a restore that died: who recovers must not take it for running.
+#[test]
+fn a_service_that_is_on_its_way_down_comes_up_again() {
+    let linger = Duration::from_secs(3);
+    let rig = Rig::new(None);
+    let (volume, folder) = rig.volume("v");
+    plant(&folder, 1, 1);
+    rig.back_up(&volume);
+    let old = tree(&folder, BEATS);
+    for restart in ["always", "no"] {
+        let lease = Lease { volume: &volume, restart, linger: 3_000, ..Lease::default() };
+        let tenant = rig.tenant(restart, &folder, &lease);
+        let mut running = rig.start(&["restore", &volume, "--yes"]);
+        assert!(running.step("putting the restored content"));
+        std::thread::sleep(linger / 6);
+        assert_eq!(tenant.status(), "running", "it takes its time");
+        running.kill();
+        assert_eq!(rig.content(&volume, "1"), old);
+        std::thread::sleep(linger + linger / 6);
+        assert_eq!((tenant.status().as_str(), tenant.restart_policy().as_str()), ("running", restart));
+        tenant.assert_beats();
+        assert_eq!(tree(&folder, BEATS), old);
+        rig.assert_clean(&[&volume], "killed while the engine stopped the service");
+        tenant.order("stop");
+    }
+}
+
 /// A5, I10: the service recovers too, before anybody types anything.
 #[test]
 fn the_daemon_recovers_what_was_cut_off() {

@@ -47,6 +47,8 @@ pub(crate) struct Lease<'a> {
     pub(crate) auto_remove: bool,
     /// Has a health check, and is well so many milliseconds after its start.
     pub(crate) warm_up: Option<u64>,
+    /// Takes so many milliseconds to end.
+    pub(crate) linger: u64,
     /// Its service in a compose project, and what that depends on.
     pub(crate) service: Option<(&'a str, &'a str)>,
 }
@@ -63,10 +65,11 @@ impl Tenant {
     /// Makes it, and does not start it. `folder` is where its volume's files are.
     pub(crate) fn create(docker: &Docker, image: &str, name: &str, folder: &Path, lease: &Lease<'_>) -> Self {
         let file = if lease.file.is_empty() { "heartbeat" } else { lease.file };
-        let mut command = vec!["serve".to_owned(), format!("/data/{file}")];
+        let (warm_up, linger) = (lease.warm_up.unwrap_or(0).to_string(), lease.linger.to_string());
         let mut body = json!({
             "Image": image,
             "Entrypoint": ["/tenant"],
+            "Cmd": ["serve", format!("/data/{file}"), warm_up, linger],
             "Labels": { "bkd-kill": "tenant" },
             "HostConfig": {
                 "NetworkMode": "none",
@@ -75,8 +78,7 @@ impl Tenant {
                 "Mounts": [{ "Type": "volume", "Source": lease.volume, "Target": "/data" }],
             },
         });
-        if let Some(warm_up) = lease.warm_up {
-            command.push(warm_up.to_string());
+        if lease.warm_up.is_some() {
             let millis = |n: u64| n * 1_000_000;
             body["Healthcheck"] = json!({
                 "Test": ["CMD", "/tenant", "ready"],
@@ -88,7 +90,6 @@ impl Tenant {
             body["Labels"]["com.docker.compose.service"] = json!(service);
             body["Labels"]["com.docker.compose.depends_on"] = json!(needs);
         }
-        body["Cmd"] = json!(command);
         let made = docker.ask("POST", &format!("/containers/create?name={name}"), Some(&body)).unwrap();
         Self {
             docker: docker.clone(),

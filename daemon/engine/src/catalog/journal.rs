@@ -28,6 +28,10 @@ pub struct RestoreJournal {
     pub keep_previous: bool,
     /// What is stopped meanwhile, in the order in which it is stopped; it starts in reverse.
     pub containers: Vec<StoppedContainer>,
+    /// The engine has been, or is about to be, told to stop them. It goes on with that when we die: one that
+    /// still runs may be on its way down.
+    #[serde(default)]
+    pub stopping: bool,
 }
 
 /// A container as it was before we stopped it.

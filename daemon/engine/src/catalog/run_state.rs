@@ -14,6 +14,7 @@ use std::fmt;
 ///   Recovery reads it back: if it is this run's, the backup was good.
 /// * `Preparing`: the row's journal names the target, and the containers that are about to be stopped.
 /// * `Unpacking`: the target has a staging folder, or is a volume that we made, with part of the content.
+///   Once it has all of it, the journal tells that the containers are being stopped.
 /// * `Swapping`: new content is changing places with old. The staging folder's own journal tells whether
 ///   to finish or to undo.
 /// * `Resuming`: the content is decided; containers are on their way up.
@@ -54,7 +55,7 @@ pub enum RunEvent {
     Upload,
     /// PUTs the manifest.
     Commit,
-    /// Stops containers, makes a volume; also when the journal grows.
+    /// Stops containers, makes a volume; also when the journal tells more.
     Prepare,
     /// Writes content.
     Unpack,
@@ -98,7 +99,8 @@ impl RunState {
             (Self::Planned | Self::Uploading, E::Upload) => Ok(Self::Uploading),
             (Self::Uploading, E::Commit) => Ok(Self::Committing),
             (Self::Planned | Self::Preparing, E::Prepare) => Ok(Self::Preparing),
-            (Self::Preparing, E::Unpack) => Ok(Self::Unpacking),
+            // The journal tells more; the staging folder is there all the same.
+            (Self::Preparing, E::Unpack) | (Self::Unpacking, E::Prepare) => Ok(Self::Unpacking),
             (Self::Unpacking, E::Swap) => Ok(Self::Swapping),
             (Self::Preparing | Self::Unpacking | Self::Swapping | Self::Resuming, E::Resume) => {
                 Ok(Self::Resuming)
@@ -182,7 +184,7 @@ mod tests {
             uploading  -        uploading  committing  -          -          -         -         ended
             committing -        -          -           -          -          -         -         ended
             preparing  -        -          -           preparing  unpacking  -         resuming  -
-            unpacking  -        -          -           -          -          swapping  resuming  -
+            unpacking  -        -          -           unpacking  -          swapping  resuming  -
             swapping   -        -          -           -          -          -         resuming  -
             resuming   -        -          -           -          -          -         resuming  ended
             ended      -        -          -           -          -          -         -         -";

@@ -97,6 +97,10 @@ fn catalog(host: &Host) -> Check {
 async fn store(host: &Host) -> Vec<Check> {
     let store = match host.store().await {
         Ok(store) => store,
+        Err(_) if host.is_new_folder_store() => {
+            let found = format!("{}, not there yet: the first backup makes it", host.settings().store);
+            return vec![Check::good("store", found)];
+        }
         Err(failure) => return vec![Check::bad("store", &failure)],
     };
     let mut checks = Vec::new();

@@ -200,6 +200,17 @@ impl Host {
         Ok(!known.is_empty())
     }
 
+    /// A local directory that no backup has used yet, and that is missing or empty.
+    pub(crate) fn is_new_folder_store(&self) -> bool {
+        let Some(folder) = self.store_folder() else { return false };
+        let unused = self.store_url().is_ok_and(|url| matches!(self.has_snapshots_in(&url), Ok(false)));
+        let vacant = match std::fs::read_dir(&folder) {
+            Ok(mut inside) => inside.next().is_none(),
+            Err(e) => e.kind() == std::io::ErrorKind::NotFound,
+        };
+        unused && vacant
+    }
+
     /// How runs remember the store.
     pub(crate) fn store_name(&self) -> Result<String, Failure> {
         Ok(self.store_url()?.to_string())

@@ -155,6 +155,7 @@ impl Deed<'_> {
             created_volume: !self.place.exists,
             keep_previous: self.plan.request.keep_previous,
             containers: service::journal(&self.place.users)?,
+            stopping: false,
         };
         self.run.preparing(self.opened.signed.manifest.number, &journal)?;
         Ok(journal)
@@ -230,7 +231,11 @@ impl Deed<'_> {
             return Ok(None);
         }
         self.watch.tell(Told::Step(format!("putting the restored content of {} in place", self.plan.target)));
-        service::stop(self.docker, &journal.containers).await?;
+        if !journal.containers.is_empty() {
+            let stopping = RestoreJournal { stopping: true, ..journal.clone() };
+            self.run.preparing(self.opened.signed.manifest.number, &stopping)?;
+            service::stop(self.docker, &journal.containers).await?;
+        }
         // Someone may have started a container since the plan; with a writer inside, a swap would mix.
         let now = place(self.host, self.docker, &self.plan.request).await?;
         if let Some(user) = now.users.iter().find(|user| user.is_up()) {
@@ -260,7 +265,7 @@ impl Deed<'_> {
         if !containers.is_empty() {
             self.watch.tell(Told::Step("starting containers again".to_owned()));
         }
-        service::start_again(self.docker, self.host.clock(), containers).await
+        service::start_again(self.docker, self.host.clock(), containers, false).await
     }
 
     /// Takes back what was begun. Says whether all is as it was before.

@@ -78,7 +78,9 @@ pub(crate) async fn settle(
         | RunState::Ended => content(host, docker, &row, journal).await?,
     };
     host.catalog().note_resume(run).map_err(|e| catalog_failure("note what the run does", e))?;
-    service::start_again(docker, host.clock(), &journal.containers).await?;
+    // What the row says now, since the caller's copy may be older.
+    let stopping = row.journal.is_some_and(|journal| journal.stopping);
+    service::start_again(docker, host.clock(), &journal.containers, stopping).await?;
     Ok(settled)
 }
 

@@ -104,15 +104,17 @@ pub(crate) async fn stop(docker: &dyn Docker, journal: &[StoppedContainer]) -> R
 }
 
 /// Brings back what the journal lists, in reverse, and waits for health. Gives the names of what was started
-/// and warnings; fails only if something that ran before does not run now.
+/// and warnings; fails only if something that ran before does not run now. If the engine may still be
+/// `stopping` them for someone who died, what runs is stopped to the end first: else it would go down later.
 pub(crate) async fn start_again(
     docker: &dyn Docker,
     clock: &dyn Clock,
     journal: &[StoppedContainer],
+    stopping: bool,
 ) -> Result<(Vec<String>, Vec<String>), Failure> {
     let (mut started, mut warnings, mut failed) = (Vec::new(), Vec::new(), None);
     for stopped in journal.iter().rev() {
-        match one(docker, clock, stopped).await {
+        match one(docker, clock, stopped, stopping).await {
             Ok(Back::Started) => started.push(stopped.name.clone()),
             Ok(Back::LeftAlone) => {}
             Ok(Back::Gone) => warnings.push(format!("container `{}` was removed meanwhile", stopped.name)),
@@ -140,9 +142,20 @@ enum Back {
     Unhealthy,
 }
 
-async fn one(docker: &dyn Docker, clock: &dyn Clock, stopped: &StoppedContainer) -> Result<Back, Failure> {
+async fn one(
+    docker: &dyn Docker,
+    clock: &dyn Clock,
+    stopped: &StoppedContainer,
+    stopping: bool,
+) -> Result<Back, Failure> {
     let what = || format!("start container `{}` again", stopped.name);
-    let found = docker.container(&stopped.id).await.map_err(|e| blame::docker(what(), e))?;
+    let mut found = docker.container(&stopped.id).await.map_err(|e| blame::docker(what(), e))?;
+    let untouched =
+        |now: &Container| now.state == ContainerState::Running && now.started_at == stopped.started_at;
+    if stopping && found.as_ref().is_some_and(untouched) {
+        docker.stop(&stopped.id, STOP_GRACE).await.map_err(|e| blame::docker(what(), e))?;
+        found = docker.container(&stopped.id).await.map_err(|e| blame::docker(what(), e))?;
+    }
     // Re-created under another id: whoever did that decides whether it runs.
     let Some(found) = found else { return Ok(Back::Gone) };
     let policy = docker.set_restart_policy(&stopped.id, &stopped.restart_policy).await;

@@ -159,8 +159,13 @@ fn fill(catalog: &Catalog) {
         }
     }
     let target = RestoreTarget::Volume("db-data".to_owned());
-    let journal =
-        RestoreJournal { target, created_volume: true, keep_previous: true, containers: Vec::new() };
+    let journal = RestoreJournal {
+        target,
+        created_volume: true,
+        keep_previous: true,
+        containers: Vec::new(),
+        stopping: false,
+    };
     for n in 1..=6 {
         catalog.begin_run(&new_restore(n), at(0)).unwrap();
         catalog.note_prepare(&run_id(n), number(n), &journal).unwrap();

@@ -31,6 +31,7 @@ fn journal() -> RestoreJournal {
             started_at: Some(at(-500)),
             compose: Some(ComposeService { project: "app".to_owned(), service: "db".to_owned() }),
         }],
+        stopping: false,
     }
 }
 
