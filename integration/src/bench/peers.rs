@@ -33,6 +33,18 @@ impl Tool {
     /// In the order of the table.
     pub const ALL: [Self; 4] = [Self::Backupctl, Self::TarZstd, Self::TarGzip, Self::Restic];
 
+    /// The one that people call so.
+    pub fn named(name: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|tool| tool.name() == name).ok_or_else(|| {
+            format!("no tool `{name}`; there are {}", Self::ALL.map(Self::name).join(", "))
+        })
+    }
+
+    /// gzip takes ten times as long as all others together, so it runs once.
+    pub fn runs_again(self) -> bool {
+        self != Self::TarGzip
+    }
+
     /// As the table calls it.
     pub fn name(self) -> &'static str {
         match self {
@@ -138,7 +150,7 @@ impl<'a> Attempt<'a> {
         self.server
             .introduce(&mut command)
             .env("BACKUPD_STORE", format!("s3://{BUCKET}/ours?endpoint={endpoint}&region=us-east-1"))
-            .env("BACKUPD_STATE", self.state.path())
+            .env("BACKUPD_STATE", self.state.path().join("state"))
             .env("BACKUPD_HOST", "bench")
             .env("RESTIC_REPOSITORY", format!("s3:{endpoint}/{BUCKET}/restic"))
             .env("RESTIC_PASSWORD", "bench")

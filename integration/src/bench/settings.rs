@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::peers::Tool;
 use super::workloads::Workload;
 
 /// How to use it, for people.
-pub const USAGE: &str = "usage: bench [--runs N] [--scale S] [--only WORKLOAD,…] [--write FILE]";
+pub const USAGE: &str = "usage: bench [--runs N] [--scale S] [--only WORKLOAD,…] [--tools TOOL,…] [--write FILE]";
 
 /// The parsed command line.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,14 +17,20 @@ pub struct Settings {
     pub scale: f64,
     /// Which volumes.
     pub only: Vec<Workload>,
+    /// Which tools, in the order of the table.
+    pub tools: Vec<Tool>,
     /// The document whose marked part becomes the table.
     pub write: Option<PathBuf>,
 }
 
 impl Settings {
+    fn usual() -> Self {
+        Self { runs: 3, scale: 1.0, only: Workload::ALL.to_vec(), tools: Tool::ALL.to_vec(), write: None }
+    }
+
     /// Reads the words after the program's name.
     pub fn parse(words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut settings = Self { runs: 3, scale: 1.0, only: Workload::ALL.to_vec(), write: None };
+        let mut settings = Self::usual();
         let mut words = words;
         while let Some(flag) = words.next() {
             let value = words.next().ok_or(USAGE)?;
@@ -36,6 +43,9 @@ impl Settings {
                         value.parse().ok().filter(|s| (0.001..=10.0).contains(s)).ok_or(USAGE)?;
                 }
                 "--only" => settings.only = value.split(',').map(workload).collect::<Result<_, _>>()?,
+                "--tools" => {
+                    settings.tools = value.split(',').map(Tool::named).collect::<Result<_, _>>()?;
+                }
                 "--write" => settings.write = Some(value.into()),
                 _ => return Err(USAGE.to_owned()),
             }
@@ -64,11 +74,12 @@ mod tests {
 
     #[test]
     fn settings_are_checked_where_they_come_in() {
-        let usual = Settings { runs: 3, scale: 1.0, only: Workload::ALL.to_vec(), write: None };
+        let usual = Settings::usual();
         check("", Ok(usual.clone()));
         check("--runs 5 --scale 0.1", Ok(Settings { runs: 5, scale: 0.1, ..usual.clone() }));
         check("--only small,sparse", Ok(Settings { only: vec![Workload::Small, Workload::Sparse], ..usual }));
-        for bad in ["--runs 0", "--scale 99", "--only huge", "--runs", "--what 1"] {
+        for bad in [
+            "--tools cp","--runs 0", "--scale 99", "--only huge", "--runs", "--what 1"] {
             check(bad, Err(()));
         }
     }

@@ -22,11 +22,14 @@ pub enum Workload {
     Random,
     /// Mostly holes.
     Sparse,
+    /// The pieces of the sparse one without its holes.
+    Dense,
 }
 
 impl Workload {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 5] = [Self::Database, Self::Metrics, Self::Small, Self::Random, Self::Sparse];
+    pub const ALL: [Self; 6] =
+        [Self::Database, Self::Metrics, Self::Small, Self::Random, Self::Sparse, Self::Dense];
 
     /// As people name it.
     pub fn name(self) -> &'static str {
@@ -36,6 +39,7 @@ impl Workload {
             Self::Small => "small",
             Self::Random => "random",
             Self::Sparse => "sparse",
+            Self::Dense => "dense",
         }
     }
 
@@ -46,7 +50,7 @@ impl Workload {
             Self::Metrics => "servers/7/0007.wsp",
             Self::Small => "7/0007",
             Self::Random => "1",
-            Self::Sparse => "1.img",
+            Self::Sparse | Self::Dense => "1.img",
         }
     }
 
@@ -57,7 +61,8 @@ impl Workload {
             Self::Metrics => metrics(folder, scaled(20_000, scale)),
             Self::Small => small(folder, scaled(100_000, scale)),
             Self::Random => random(folder, scaled(1024, scale)),
-            Self::Sparse => sparse(folder, scaled(5 * 1024, scale)),
+            Self::Sparse => sparse(folder, scaled(5 * 1024, scale), 100),
+            Self::Dense => sparse(folder, scaled(5 * 1024, scale).div_ceil(100), 1),
         }
     }
 }
@@ -75,19 +80,21 @@ fn create(path: &Path) -> io::Result<BufWriter<File>> {
     Ok(BufWriter::with_capacity(256 << 10, File::create(path)?))
 }
 
-/// Eight relations of pages that hold rows of ids, times, hexadecimal keys and words.
+/// Relations of pages that hold rows of ids, times, hexadecimal keys and words: seven large ones, and a 64th of
+/// the whole in the one that is restored by itself.
 fn database(folder: &Path, mib: u64) -> io::Result<u64> {
     let noise = &mut Noise::new(1);
-    let pages_each = mib * MIB / 8 / PAGE_BYTES as u64;
+    let pages = mib * MIB / PAGE_BYTES as u64;
+    let pages_of = |relation| if relation == 3 { pages / 64 } else { (pages - pages / 64) / 7 };
     let mut id = 0_u64;
     for relation in 1..=8 {
         let mut out = create(&folder.join(format!("base/16384/{relation}")))?;
-        for number in 0..pages_each {
+        for number in 0..pages_of(relation) {
             out.write_all(&page(noise, number, &mut id))?;
         }
         out.flush()?;
     }
-    Ok(8 * pages_each * PAGE_BYTES as u64)
+    Ok((1..=8).map(pages_of).sum::<u64>() * PAGE_BYTES as u64)
 }
 
 const WORDS: &[&str] = &[
@@ -195,14 +202,14 @@ fn random(folder: &Path, mib: u64) -> io::Result<u64> {
     Ok(mib / 4 * 4 * MIB)
 }
 
-/// Four images, in which one MiB of a hundred is there.
-fn sparse(folder: &Path, mib_each: u64) -> io::Result<u64> {
+/// Four images, in which one MiB of `every` is there.
+fn sparse(folder: &Path, mib_each: u64, every: usize) -> io::Result<u64> {
     let noise = &mut Noise::new(5);
     let mut piece = vec![0; 1 << 20];
     for image in 0..4 {
         let mut out = create(&folder.join(format!("{image}.img")))?.into_inner().map_err(io::Error::other)?;
         out.set_len(mib_each * MIB)?;
-        for at in (0..mib_each).step_by(100) {
+        for at in (0..mib_each).step_by(every) {
             noise.fill(&mut piece);
             out.seek(SeekFrom::Start(at * MIB))?;
             out.write_all(&piece)?;
