@@ -6,7 +6,7 @@
 //! ```text
 //! helper  Hello                       both sides must speak the same protocol
 //! engine  Job                         one job for a helper's life
-//! Pack    helper: Bytes* Progress* … then Done(Packed) or Failed
+//! Pack    helper: Bytes* Progress* Ask* … then Done(Packed) or Failed; engine: one Answer to each Ask
 //! Unpack  engine: Rows* Frame* … then End; helper: Progress* … then Done(Unpacked) or Failed
 //! others  helper: Done(..) or Failed
 //! ```
@@ -15,11 +15,13 @@
 //! `Done` (or without `End` in the other direction) is a failure, whatever the exit status says: a dying
 //! container engine closes channels politely. `Done` carries the length and hash of all `Bytes` before it.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::base::Base;
 use crate::frame::{FRAME_BYTES, FrameRow, Hash};
 use crate::layout::{BlockRef, RootRef, hex_hash};
 use crate::varint::{Malformed, Reader, put};
@@ -59,6 +61,10 @@ pub enum RecordKind {
     Frame = 8,
     /// [`End`] as JSON, from the engine: all rows and frames were sent.
     End = 9,
+    /// [`crate::base::Ask`] as JSON, from the helper, which waits for the answer.
+    Ask = 10,
+    /// What was asked for, from the engine.
+    Answer = 11,
 }
 
 impl RecordKind {
@@ -74,6 +80,8 @@ impl RecordKind {
             7 => Self::Rows,
             8 => Self::Frame,
             9 => Self::End,
+            10 => Self::Ask,
+            11 => Self::Answer,
             _ => return Err(Malformed("unknown record")),
         })
     }
@@ -116,6 +124,9 @@ pub struct PackJob {
     pub level: i32,
     /// Compressing threads.
     pub workers: u32,
+    /// What to compare with; without it the pack is a complete tarball.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
 }
 
 /// What a backup pass found, as counts.
@@ -229,7 +240,7 @@ pub(crate) fn cut_message(mut text: String) -> String {
 pub struct Packed {
     /// What was found.
     pub totals: Totals,
-    /// Length of the pack: all bytes that were sent.
+    /// Length of the pack: all bytes that were sent. Zero if nothing is new: then there is no pack.
     pub length: u64,
     /// BLAKE3 of them.
     #[serde(with = "hex_hash")]
@@ -240,6 +251,12 @@ pub struct Packed {
     pub footer: BlockRef,
     /// The entries table.
     pub entries: Vec<RootRef>,
+    /// The pages table, which the next incremental pass compares with.
+    #[serde(default)]
+    pub pages: Vec<RootRef>,
+    /// Every pack that extents or tables name, and how many bytes of its raw content the extents need.
+    #[serde(default)]
+    pub used: BTreeMap<u64, u64>,
     /// What changed, vanished or could not be read.
     pub notes: Notes,
 }

@@ -11,6 +11,7 @@
 //! * Memory does not grow with the size of the tree.
 
 mod attributes;
+pub mod base;
 mod beneath;
 pub mod channel;
 mod durable;

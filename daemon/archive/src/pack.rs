@@ -3,6 +3,7 @@
 //! Always true: a pack that is reported was written to its last byte; what could not be read is told by
 //! path; and failures of the source and of the sink never become each other.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -90,7 +91,8 @@ pub fn pack(
         roots.iter().map(|root| root.rows).sum::<u64>() == totals.entries,
         "BUG: entries table does not hold the entries that were counted"
     );
-    Ok(Packed { totals, length, hash, raw_bytes, footer, entries: roots, notes })
+    let used = BTreeMap::from([(job.pack, totals.data_bytes)]);
+    Ok(Packed { totals, length, hash, raw_bytes, footer, entries: roots, pages: Vec::new(), used, notes })
 }
 
 fn write_error(why: Option<WriteError>) -> PackError {

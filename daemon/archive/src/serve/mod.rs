@@ -89,7 +89,9 @@ fn unpack(job: &UnpackJob, root: OwnedFd, input: &mut dyn Read, output: &Output)
             | RecordKind::Bytes
             | RecordKind::Progress
             | RecordKind::Done
-            | RecordKind::Failed) => {
+            | RecordKind::Failed
+            | RecordKind::Ask
+            | RecordKind::Answer) => {
                 return Err(failed(format!("`{other:?}` inside a restore stream"), FailedCause::Channel));
             }
         }

@@ -17,7 +17,7 @@ use archive::segment;
 use rustix::fd::AsFd;
 use rustix::fs::{Mode, OFlags};
 
-pub const JOB: PackJob = PackJob { pack: 42, level: 1, workers: 2 };
+pub const JOB: PackJob = PackJob { pack: 42, level: 1, workers: 2, base: None };
 
 /// Packs a folder; `hook` sees each piece before it is taken.
 pub fn try_pack(

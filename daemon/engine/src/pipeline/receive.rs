@@ -64,7 +64,9 @@ pub async fn receive(
             | RecordKind::Failed
             | RecordKind::Rows
             | RecordKind::Frame
-            | RecordKind::End => {
+            | RecordKind::End
+            | RecordKind::Ask
+            | RecordKind::Answer => {
                 let what = format!("{:?} during a backup", record.kind);
                 return Err(ReceiveError::Source(ChannelError::Protocol(what)));
             }

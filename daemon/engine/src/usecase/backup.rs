@@ -224,7 +224,7 @@ impl Deed<'_> {
         let name = Lineage::pack_name(number, taken_at, self.run.id());
         let key = format!("{}{name}", self.lineage.prefix());
         let effort = self.host.settings().effort;
-        let job = Job::Pack(PackJob { pack: id, level: effort.level, workers: effort.workers() });
+        let job = Job::Pack(PackJob { pack: id, level: effort.level, workers: effort.workers(), base: None });
         let spec = spec(self.host, self.run.id(), &self.source.mount, Access::Read);
         // The intent goes first: whatever happens from here on, recovery knows the key.
         self.run.uploading(&key, None)?;

@@ -1,0 +1,41 @@
+//! What an incremental pass leans on: the snapshot before, as its tables say.
+//!
+//! The job names the roots. The helper asks for what it needs of the tables while it walks, and the engine, which
+//! has the store, answers with what it has checked: so neither holds a table in memory, and nothing is fetched
+//! that nobody compares with.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::layout::{BlockRef, RootRef};
+
+/// The snapshot that a pass compares with.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Base {
+    /// Its entries table.
+    pub entries: Vec<RootRef>,
+    /// Its pages table.
+    pub pages: Vec<RootRef>,
+    /// Packs that the new snapshot must not need: their content and tables are stored anew.
+    pub shun: BTreeSet<u64>,
+    /// Files are read even if all that the kernel says of them is as it was.
+    pub reread: bool,
+}
+
+/// One question of the helper. One at a time; the answer's payload is the table's bytes, checked and decoded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// The body of a root, as [`crate::layout::read_root`] reads it.
+    Root(RootRef),
+    /// The raw rows of a segment.
+    Segment {
+        /// The pack it lies in.
+        pack: u64,
+        /// Where.
+        block: BlockRef,
+        /// Length of its rows.
+        raw: u32,
+    },
+}
