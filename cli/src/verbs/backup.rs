@@ -13,6 +13,8 @@ use crate::session::{Ending, Session};
 ///
 /// Containers go on running; the snapshot says whether any of them could write meanwhile.
 ///
+/// The first snapshot of a source is full, and one every 30 days; others read what changed and send only that.
+///
 /// Ends with the worst exit code of all sources: 3 when a snapshot was made but lacks files that could not
 /// be read.
 #[derive(Debug, clap::Args)]
@@ -27,13 +29,17 @@ pub(crate) struct Args {
     /// Take a snapshot of an empty source too; without this it is refused, as a sign of a wrong mount
     #[arg(long)]
     allow_empty: bool,
+
+    /// Read and send everything, instead of what changed since the last snapshot
+    #[arg(long)]
+    full: bool,
 }
 
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let host = session.open_to_write().await?;
     let mut classes = Vec::new();
     for source in &args.sources {
-        match one(&host, source, args.allow_empty, session).await {
+        match one(&host, source, args, session).await {
             Ok(Ending::Done) => {}
             Ok(Ending::With(class)) => classes.push(class),
             Err(failure) => {
@@ -51,12 +57,17 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
 async fn one(
     host: &Host,
     source: &SourceName,
-    allow_empty: bool,
+    args: &Args,
     session: &Session,
 ) -> Result<Ending, Failure> {
     session.still_wanted()?;
     let telling = session.attend()?;
-    let request = BackupRequest { source: source.clone(), by_hand: true, allow_empty };
+    let request = BackupRequest {
+        source: source.clone(),
+        by_hand: true,
+        allow_empty: args.allow_empty,
+        full: args.full,
+    };
     let result = backup(host, &request, &telling).await;
     let heard = telling.end();
     let report = result?;

@@ -38,6 +38,7 @@ mod sparse;
 mod staging;
 mod stat;
 pub mod swap;
+pub mod tarball;
 pub mod unpack;
 pub mod varint;
 mod walk;

@@ -51,8 +51,19 @@ pub struct PackRef {
     pub hash: Hash,
     /// Length of its raw content stream.
     pub raw_bytes: u64,
+    /// How much of that this snapshot's files need.
+    #[serde(default)]
+    pub used: u64,
     /// Where its footer lies.
     pub footer: BlockRef,
+}
+
+impl PackRef {
+    /// About how many of its bytes a restore of the snapshot fetches.
+    pub fn wanted_bytes(&self) -> u64 {
+        let share = u128::from(self.length) * u128::from(self.used) / u128::from(self.raw_bytes.max(1));
+        u64::try_from(share).unwrap_or(u64::MAX).min(self.length)
+    }
 }
 
 /// What Docker knew of the volume; enough to make it again.
@@ -125,6 +136,12 @@ pub struct Manifest {
     pub packs: Vec<PackRef>,
     /// The entries table.
     pub entries: Vec<RootRef>,
+    /// The pages table, which only the next snapshot looks at.
+    #[serde(default)]
+    pub pages: Vec<RootRef>,
+    /// When the full snapshot was taken that this one goes back to; itself, if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_at: Option<Timestamp>,
     /// What changed, vanished, or could not be read.
     pub notes: Notes,
     /// The volume.
@@ -155,6 +172,11 @@ impl Manifest {
     /// Whether entries that should be there are missing.
     pub fn is_partial(&self) -> bool {
         self.notes.is_partial()
+    }
+
+    /// When the full snapshot was taken that this one goes back to.
+    pub fn full_taken_at(&self) -> Timestamp {
+        self.full_at.unwrap_or(self.taken_at)
     }
 
     /// Bytes that the snapshot itself added to the store, its manifest apart.
@@ -192,7 +214,7 @@ impl Manifest {
                 return Err("footer lies outside its pack");
             }
         }
-        for root in &self.entries {
+        for root in self.entries.iter().chain(&self.pages) {
             let pack =
                 self.packs.iter().find(|pack| pack.id == root.pack).ok_or("table in a pack not listed")?;
             let end = root.block.offset.checked_add(u64::from(root.block.length));

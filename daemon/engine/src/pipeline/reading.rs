@@ -190,9 +190,13 @@ impl Reading {
 
     /// The raw rows of one segment.
     pub async fn segment(&self, at: &SegmentRef) -> Result<Vec<u8>, ReadError> {
-        let pack = self.pack(at.pack)?;
-        let bytes = self.block(pack, &at.block).await?;
-        let raw_bytes = at.raw;
+        self.segment_at(at.pack, &at.block, at.raw).await
+    }
+
+    /// The same of a segment that is known by its place.
+    pub async fn segment_at(&self, pack: u64, at: &BlockRef, raw_bytes: u32) -> Result<Vec<u8>, ReadError> {
+        let pack = self.pack(pack)?;
+        let bytes = self.block(pack, at).await?;
         let decoded = tokio::task::spawn_blocking(move || {
             let mut decoder = Decoder::new().map_err(|e| e.to_string())?;
             segment::read_block(&mut decoder, &bytes, raw_bytes).map_err(|e| e.to_string())

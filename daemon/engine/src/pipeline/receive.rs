@@ -3,10 +3,13 @@
 //! The helper's `Done` carries the length and the hash of everything before it. Only a stream that ends so,
 //! and adds up, was a backup; a channel that merely closes never is.
 
+use archive::base::Ask;
 use archive::channel::{Packed, Progress, RecordKind};
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
-use super::channel::{ChannelError, read_record};
+use super::answers::Answers;
+use super::channel::{ChannelError, read_record, write_record};
+use super::reading::ReadError;
 use crate::port::store::{OpenUpload, StoreError, Upload};
 
 /// Why a backup stream broke off. Trouble of the source and trouble of the store stay two things.
@@ -15,9 +18,20 @@ pub enum ReceiveError {
     /// The helper's side: the source could not be read, or the helper died.
     #[error(transparent)]
     Source(ChannelError),
-    /// The store's side.
+    /// The store's side, where the pack goes.
     #[error(transparent)]
     Store(StoreError),
+    /// The store's side, where the snapshot before lies.
+    #[error(transparent)]
+    Base(ReadError),
+}
+
+/// Both ends of the channel to a helper.
+pub struct Ends<'a> {
+    /// What it says.
+    pub from: &'a mut (dyn AsyncRead + Send + Unpin),
+    /// What it is told.
+    pub to: &'a mut (dyn AsyncWrite + Send + Unpin),
 }
 
 /// Whoever wants to know what comes by.
@@ -31,7 +45,8 @@ pub trait Listener: Send {
 
 /// Passes a pack on and gives its trailer once everything adds up. The upload is not finished here.
 pub async fn receive(
-    from: &mut (dyn AsyncRead + Send + Unpin),
+    ends: Ends<'_>,
+    mut answers: Option<Answers>,
     upload: &mut dyn Upload,
     listener: &mut dyn Listener,
 ) -> Result<Packed, ReceiveError> {
@@ -39,7 +54,7 @@ pub async fn receive(
     let mut length = 0;
     let mut opened = false;
     loop {
-        let record = read_record(from).await.map_err(ReceiveError::Source)?;
+        let record = read_record(ends.from).await.map_err(ReceiveError::Source)?;
         match record.kind {
             RecordKind::Bytes => {
                 hasher.update(&record.payload);
@@ -59,13 +74,24 @@ pub async fn receive(
                 }
                 return Ok(packed);
             }
+            RecordKind::Ask => {
+                let ask: Ask = record.json().map_err(ReceiveError::Source)?;
+                let answers = answers.as_mut().ok_or_else(|| {
+                    let what = "it asked for the snapshot before, and there is none".to_owned();
+                    ReceiveError::Source(ChannelError::Protocol(what))
+                })?;
+                let answer = answers.answer(&ask).await.map_err(ReceiveError::Base)?;
+                let written = write_record(ends.to, RecordKind::Answer, &answer, &[]).await;
+                written.map_err(ReceiveError::Source)?;
+                let flushed = ends.to.flush().await;
+                flushed.map_err(|_closed| ReceiveError::Source(ChannelError::Cut))?;
+            }
             RecordKind::Hello
             | RecordKind::Job
             | RecordKind::Failed
             | RecordKind::Rows
             | RecordKind::Frame
             | RecordKind::End
-            | RecordKind::Ask
             | RecordKind::Answer => {
                 let what = format!("{:?} during a backup", record.kind);
                 return Err(ReceiveError::Source(ChannelError::Protocol(what)));

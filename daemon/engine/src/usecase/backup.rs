@@ -9,32 +9,25 @@
 //! before the manifest nothing names the pack, so what was uploaded is an orphan of this run that recovery
 //! removes; after it the snapshot is in the store, and recovery writes the rows that are missing.
 
-use archive::channel::{Job, PackJob, Packed};
-use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::catalog::Verb;
 use crate::failure::{Class, Failure};
-use crate::format::manifest::{Manifest, PackRef, SnapshotKind};
+use crate::format::manifest::{Manifest, SnapshotKind};
 use crate::format::names::{Lineage, owner_key};
 use crate::format::owner::Owner;
-use crate::pipeline::receive::{Listener, ReceiveError, receive};
-use crate::port::docker::{Access, Docker};
-use crate::port::store::{OpenUpload, Put, Store, StoreErrorKind, Upload};
+use crate::port::docker::Docker;
+use crate::port::store::{Put, Store, StoreErrorKind};
 use crate::usecase::blame;
 use crate::usecase::host::Host;
 use crate::usecase::index::{self, Folder, Signed};
-use crate::usecase::job::{Session, spec};
 use crate::usecase::notes::warnings;
 use crate::usecase::opened;
 use crate::usecase::recover;
 use crate::usecase::run::Run;
 use crate::usecase::source::{self, Source};
-use crate::usecase::watch::{Progress, Told, Watch};
+use crate::usecase::watch::{Told, Watch};
 use crate::words::{Number, SourceName};
-
-/// A manifest that was still on its way when its run ended has arrived, or never will, after this.
-const ORPHAN_AGE_SECONDS: i64 = 24 * 3600;
 
 /// What to back up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +38,8 @@ pub struct BackupRequest {
     pub by_hand: bool,
     /// An empty source is meant.
     pub allow_empty: bool,
+    /// Lean on no earlier snapshot.
+    pub full: bool,
 }
 
 /// A committed snapshot.
@@ -175,13 +170,15 @@ impl Deed<'_> {
         };
         let taken_at = self.host.clock().now();
         self.watch.tell(Told::Step(format!("reading {}", self.request.source)));
-        let pack = self.pack(number, taken_at).await?;
-        let manifest = self.manifest(number, taken_at, pack, parent.as_ref()).await?;
+        let (passed, lost) = self.read(number, taken_at, parent.as_ref()).await?;
+        let manifest = self.manifest(number, taken_at, passed, parent.as_ref()).await?;
         let signed = self.commit(manifest).await?;
         self.host.note_snapshot(&self.lineage.manifest(number), &signed, &signed.signed_by).await?;
-        self.sweep_orphans(folder).await;
+        self.sweep_orphans(&folder, &signed.manifest).await;
         self.run.done(signed.manifest.totals.entries, signed.manifest.totals.bytes);
-        Ok(self.report(&signed.manifest))
+        let mut report = self.report(&signed.manifest);
+        report.warnings.extend(lost.map(|why| format!("took a full backup: {why}")));
+        Ok(report)
     }
 
     /// Makes sure that no other machine writes under this name.
@@ -218,68 +215,6 @@ impl Deed<'_> {
         index::manifest(self.store, self.lineage, highest, deleted, &trusted).await.map(Some)
     }
 
-    /// Reads the source into a complete pack object.
-    async fn pack(&self, number: Number, taken_at: Timestamp) -> Result<(PackRef, Packed), Failure> {
-        let id = number.pack_id(0);
-        let name = Lineage::pack_name(number, taken_at, self.run.id());
-        let key = format!("{}{name}", self.lineage.prefix());
-        let effort = self.host.settings().effort;
-        let job = Job::Pack(PackJob { pack: id, level: effort.level, workers: effort.workers(), base: None });
-        let spec = spec(self.host, self.run.id(), &self.source.mount, Access::Read);
-        // The intent goes first: whatever happens from here on, recovery knows the key.
-        self.run.uploading(&key, None)?;
-        let what = format!("read source `{}`", self.request.source);
-        let mut session = Session::open(self.docker, &spec, &job, what).await?;
-        let store_what = || format!("write pack `{key}`");
-        let mut upload = match self.store.begin(&key).await {
-            Ok(upload) => upload,
-            Err(e) => {
-                session.kill().await;
-                return Err(blame::store(store_what(), e));
-            }
-        };
-        let mut listener = Teller { run: self.run, watch: self.watch };
-        let packed = match receive(&mut *session.helper.from, &mut *upload, &mut listener).await {
-            Ok(packed) => packed,
-            Err(ReceiveError::Source(e)) => {
-                abort(upload).await;
-                return Err(session.broke(e).await);
-            }
-            Err(ReceiveError::Store(e)) => {
-                session.kill().await;
-                abort(upload).await;
-                return Err(blame::store(store_what(), e));
-            }
-        };
-        if let Err(failure) = session.close().await.and_then(|()| self.not_empty(&packed)) {
-            abort(upload).await;
-            return Err(failure);
-        }
-        let length = upload.finish().await.map_err(|e| blame::store(store_what(), e))?;
-        if length != packed.length {
-            let why = format!("the store has {length} bytes of {}", packed.length);
-            return Err(Failure::failed(store_what()).because(why).hint("`backupctl doctor`"));
-        }
-        let pack = PackRef {
-            id,
-            name,
-            length,
-            hash: packed.hash,
-            raw_bytes: packed.raw_bytes,
-            footer: packed.footer,
-        };
-        Ok((pack, packed))
-    }
-
-    /// An empty source is far more often a wrong mount than a wish.
-    fn not_empty(&self, packed: &Packed) -> Result<(), Failure> {
-        if packed.totals.entries > 1 || self.request.allow_empty {
-            return Ok(());
-        }
-        Err(Failure::new(Class::Unsafe, format!("source `{}` is empty", self.request.source))
-            .hint("if it is meant to be, add `--allow-empty`"))
-    }
-
     fn report(&self, manifest: &Manifest) -> BackupReport {
         BackupReport {
             snapshot: opened::snapshot_id(self.host, self.lineage, manifest.number),
@@ -301,47 +236,5 @@ impl Deed<'_> {
     async fn take_back(&self) -> Result<Option<Signed>, Failure> {
         recover::sweep(self.docker, &self.host.owner(), self.run.id()).await?;
         recover::undo_backup(self.host, self.store, self.lineage, self.run.id()).await
-    }
-
-    /// Deletes packs that a run of this installation left long ago without a commit. A failure here takes
-    /// nothing from the snapshot that was just made; the next backup tries again.
-    async fn sweep_orphans(&self, before: Folder) {
-        let now = self.host.clock().now().as_second();
-        for orphan in before.orphans() {
-            let ended = self.host.catalog().run(&orphan.run).ok().and_then(|row| row.ended_at);
-            if ended.is_some_and(|at| now - at.as_second() > ORPHAN_AGE_SECONDS)
-                && let Err(e) = self.store.delete(&orphan.key).await
-            {
-                tracing::debug!("delete orphan: {e}");
-            }
-        }
-    }
-}
-
-/// Passes on what comes by while a pack is received.
-struct Teller<'a> {
-    run: &'a Run<'a>,
-    watch: &'a dyn Watch,
-}
-
-impl Listener for Teller<'_> {
-    fn progress(&mut self, progress: archive::channel::Progress) {
-        self.run.progress(progress.entries, progress.bytes, &progress.path);
-        let archive::channel::Progress { entries, bytes, path } = progress;
-        self.watch.tell(Told::Progress(Progress { entries, bytes, of_bytes: None, path }));
-    }
-
-    fn opened(&mut self, upload: OpenUpload) {
-        // Without the id, recovery still finds the upload by its key.
-        if let Err(failure) = self.run.uploading(&upload.key, Some(&upload.id)) {
-            tracing::debug!("{failure}");
-        }
-    }
-}
-
-/// Gives up an upload. If even that fails, the run's row names it and recovery aborts it.
-async fn abort(upload: Box<dyn Upload>) {
-    if let Err(e) = upload.abort().await {
-        tracing::debug!("abort upload: {e}");
     }
 }

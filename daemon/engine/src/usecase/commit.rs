@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use archive::channel::Packed;
 use archive::layout::FORMAT;
 use jiff::Timestamp;
 
@@ -13,6 +12,7 @@ use crate::port::store::{Put, StoreErrorKind};
 use crate::usecase::backup::Deed;
 use crate::usecase::blame;
 use crate::usecase::index::Signed;
+use crate::usecase::pass::Passed;
 use crate::usecase::source::{self, Source};
 use crate::usecase::watch::Told;
 use crate::words::Number;
@@ -22,9 +22,12 @@ impl Deed<'_> {
         &self,
         number: Number,
         taken_at: Timestamp,
-        (pack, packed): (PackRef, Packed),
+        passed: Passed,
         parent: Option<&Signed>,
     ) -> Result<Manifest, Failure> {
+        let before = parent.map(|parent| &parent.manifest).filter(|_| passed.incremental);
+        let packs = self.packs(&passed, before)?;
+        let Passed { packed, .. } = passed;
         // Asked again: a container that started while the source was read wrote into the copy.
         let now = source::resolve(self.docker, &self.request.source).await?;
         let consistency = match (self.source.consistency(), now.consistency()) {
@@ -47,18 +50,37 @@ impl Deed<'_> {
             run: self.run.id().clone(),
             taken_at,
             finished_at: self.host.clock().now(),
-            kind: SnapshotKind::Full,
+            kind: if before.is_some() { SnapshotKind::Incremental } else { SnapshotKind::Full },
             consistency,
             by_hand: self.request.by_hand,
             totals: packed.totals,
-            packs: vec![pack],
+            packs,
             entries: packed.entries,
+            pages: packed.pages,
+            full_at: before.map(Manifest::full_taken_at),
             notes: packed.notes,
             volume: self.source.shape.clone(),
             users: self.source.users_of_source(),
             made_by,
             parent: parent.map(|parent| Parent { number: parent.manifest.number, hash: parent.hash }),
         })
+    }
+
+    /// All packs that the new snapshot needs: those before that it still uses, and its own.
+    fn packs(&self, passed: &Passed, before: Option<&Manifest>) -> Result<Vec<PackRef>, Failure> {
+        let used = &passed.packed.used;
+        let earlier = before.map(|manifest| manifest.packs.as_slice()).unwrap_or_default();
+        let packs: Vec<PackRef> = earlier
+            .iter()
+            .filter_map(|pack| used.get(&pack.id).map(|used| PackRef { used: *used, ..pack.clone() }))
+            .chain(passed.pack.clone())
+            .collect();
+        match used.keys().find(|id| !packs.iter().any(|pack| pack.id == **id)) {
+            None => Ok(packs),
+            Some(id) => Err(Failure::failed(format!("read source `{}`", self.request.source))
+                .because(format!("the helper leans on pack {id}, which the snapshot before does not have"))
+                .hint(format!("`backupctl backup {} --full`", self.request.source))),
+        }
     }
 
     /// PUTs the manifest: with it the snapshot is, without it it is not.

@@ -3,18 +3,21 @@
 //! Standard tools cannot see that a tarball was cut short, so the report carries the BLAKE3 of what was
 //! written, and success is said only after every frame was checked and written.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::pin::pin;
 
+use archive::frame::{Encoder, FRAME_BYTES};
 use futures_util::stream::StreamExt as _;
 use serde::Serialize;
 
 use crate::failure::{Class, Failure};
+use crate::format::manifest::{PackRef, SnapshotKind};
 use crate::pipeline::scan::scan;
+use crate::pipeline::tarball::{self, TarballError};
 use crate::usecase::blame;
 use crate::usecase::browse::cannot_write;
 use crate::usecase::host::Host;
-use crate::usecase::opened::open;
+use crate::usecase::opened::{Opened, open};
 use crate::usecase::watch::{Progress, Told, Watch};
 use crate::words::SnapshotName;
 
@@ -49,17 +52,53 @@ pub async fn export(
     let opened = open(host, name).await?;
     let id = opened.id(host);
     let manifest = &opened.signed.manifest;
-    let Some(pack) = manifest.packs.first() else {
-        return Err(Failure::failed(format!("export `{id}`")).because("its manifest lists no pack"));
-    };
     watch.tell(Told::Step(format!("exporting {id}")));
-    let mut hasher = blake3::Hasher::new();
-    let (mut raw_bytes, mut bytes) = (0, 0);
+    let mut counted = Counted { out, hasher: blake3::Hasher::new(), bytes: 0 };
+    match (manifest.kind, manifest.packs.as_slice()) {
+        // Its one pack is the tarball.
+        (SnapshotKind::Full, [pack]) => whole_pack(&opened, &id, pack, what, &mut counted, watch).await?,
+        (SnapshotKind::Full | SnapshotKind::Incremental, _) => {
+            gathered(&opened, &id, what, host.settings().effort.level, &mut counted, watch).await?;
+        }
+    }
+    counted.out.flush().map_err(cannot_write)?;
+    let blake3 = counted.hasher.finalize().to_hex().to_string();
+    Ok(ExportReport { snapshot: id, bytes: counted.bytes, blake3 })
+}
+
+/// What went out.
+struct Counted<'a> {
+    out: &'a mut (dyn Write + Send),
+    hasher: blake3::Hasher,
+    bytes: u64,
+}
+
+impl Counted<'_> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.hasher.update(piece);
+        self.bytes += piece.len() as u64;
+        self.out.write_all(piece)
+    }
+}
+
+fn interrupted(id: &str) -> Failure {
+    Failure::new(Class::Interrupted, format!("export of `{id}` was interrupted"))
+        .hint("what was written is not a whole tarball; delete it")
+}
+
+async fn whole_pack(
+    opened: &Opened,
+    id: &str,
+    pack: &PackRef,
+    what: ExportAs,
+    out: &mut Counted<'_>,
+    watch: &dyn Watch,
+) -> Result<(), Failure> {
+    let mut raw_bytes = 0;
     let mut frames = pin!(scan(&opened.reading, pack));
     while let Some(scanned) = frames.next().await {
         if watch.cancel().is_asked() {
-            return Err(Failure::new(Class::Interrupted, format!("export of `{id}` was interrupted"))
-                .hint("what was written is not a whole tarball; delete it"));
+            return Err(interrupted(id));
         }
         let (stored, raw) = scanned.bytes.map_err(|e| blame::read(format!("export `{id}`"), e))?;
         raw_bytes += raw.len() as u64;
@@ -67,17 +106,65 @@ pub async fn export(
             ExportAs::Tar => &raw,
             ExportAs::TarZst => &stored,
         };
-        hasher.update(piece);
-        bytes += piece.len() as u64;
-        out.write_all(piece).map_err(cannot_write)?;
-        let of_bytes = Some(pack.raw_bytes);
-        watch.tell(Told::Progress(Progress { entries: 0, bytes: raw_bytes, of_bytes, path: String::new() }));
+        out.write(piece).map_err(cannot_write)?;
+        tell(watch, raw_bytes, pack.raw_bytes);
     }
-    out.flush().map_err(cannot_write)?;
-    if raw_bytes != pack.raw_bytes {
-        return Err(
-            Failure::failed(format!("export `{id}`")).because("the pack is shorter than its manifest says")
-        );
+    if raw_bytes == pack.raw_bytes {
+        return Ok(());
     }
-    Ok(ExportReport { snapshot: id, bytes, blake3: hasher.finalize().to_hex().to_string() })
+    Err(Failure::failed(format!("export `{id}`")).because("the pack is shorter than its manifest says"))
+}
+
+/// A tarball whose content lies in several packs.
+async fn gathered(
+    opened: &Opened,
+    id: &str,
+    what: ExportAs,
+    level: i32,
+    out: &mut Counted<'_>,
+    watch: &dyn Watch,
+) -> Result<(), Failure> {
+    let cannot_compress = |e: io::Error| Failure::failed(format!("export `{id}`")).because(e);
+    let mut encoder = Encoder::new(level).map_err(cannot_compress)?;
+    let of_bytes = opened.signed.manifest.totals.data_bytes;
+    let (mut frame, mut stored) = (Vec::with_capacity(FRAME_BYTES), Vec::new());
+    let mut raw_bytes = 0;
+    let mut pass_on = |bytes: &[u8]| {
+        if watch.cancel().is_asked() {
+            return Err(io::Error::from(io::ErrorKind::Interrupted));
+        }
+        raw_bytes += bytes.len() as u64;
+        tell(watch, raw_bytes, of_bytes.max(raw_bytes));
+        let mut bytes = bytes;
+        if what == ExportAs::Tar {
+            return out.write(bytes);
+        }
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(FRAME_BYTES - frame.len()));
+            frame.extend_from_slice(now);
+            bytes = later;
+            if frame.len() == FRAME_BYTES {
+                encoder.encode_into(&frame, &mut stored)?;
+                frame.clear();
+                out.write(&stored)?;
+            }
+        }
+        Ok(())
+    };
+    match tarball::write(&opened.reading, &mut pass_on).await {
+        Ok(()) => {}
+        Err(TarballError::Write(e)) if e.kind() == io::ErrorKind::Interrupted => return Err(interrupted(id)),
+        Err(TarballError::Write(e)) => return Err(cannot_write(e)),
+        Err(TarballError::Read(e)) => return Err(blame::read(format!("export `{id}`"), e)),
+    }
+    if !frame.is_empty() {
+        encoder.encode_into(&frame, &mut stored).map_err(cannot_compress)?;
+        out.write(&stored).map_err(cannot_write)?;
+    }
+    Ok(())
+}
+
+fn tell(watch: &dyn Watch, bytes: u64, of_bytes: u64) {
+    let of_bytes = Some(of_bytes);
+    watch.tell(Told::Progress(Progress { entries: 0, bytes, of_bytes, path: String::new() }));
 }

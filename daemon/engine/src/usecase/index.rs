@@ -41,8 +41,6 @@ pub(crate) struct Folder {
 /// A pack as the listing shows it.
 #[derive(Debug)]
 pub(crate) struct StoredPack {
-    /// The snapshot that it was written for.
-    pub(crate) number: Number,
     /// The run that wrote it.
     pub(crate) run: RunId,
     /// Its key.
@@ -53,14 +51,6 @@ impl Folder {
     /// The highest number that was ever used and is still known.
     pub(crate) fn highest(&self) -> Option<Number> {
         self.live.iter().chain(&self.deleted).max().copied()
-    }
-
-    /// Packs written for a number that nothing committed. A committed number may have orphans of another run
-    /// beside its own pack; those stay, because only the manifest tells which is which.
-    pub(crate) fn orphans(&self) -> impl Iterator<Item = &StoredPack> {
-        self.packs
-            .iter()
-            .filter(|pack| !self.live.contains(&pack.number) && !self.deleted.contains(&pack.number))
     }
 }
 
@@ -73,8 +63,8 @@ pub(crate) async fn folder(store: &dyn ReadStore, lineage: &Lineage) -> Result<F
         match lineage.parse(&object.key) {
             Some(LineageKey::Manifest(number)) => folder.live.push(number),
             Some(LineageKey::Deleted(number)) => folder.deleted.push(number),
-            Some(LineageKey::Pack { number, run }) => {
-                folder.packs.push(StoredPack { number, run, key: object.key });
+            Some(LineageKey::Pack { run, .. }) => {
+                folder.packs.push(StoredPack { run, key: object.key });
             }
             None => {}
         }

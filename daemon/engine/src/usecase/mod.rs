@@ -2,6 +2,7 @@
 //! and gives a report or a [`crate::failure::Failure`]. Nothing here prints.
 
 pub mod backup;
+pub mod base;
 mod blame;
 pub mod browse;
 mod choice;
@@ -15,6 +16,8 @@ mod index;
 mod job;
 mod notes;
 mod opened;
+mod orphans;
+mod pass;
 pub mod plant;
 pub mod recover;
 pub mod restore;

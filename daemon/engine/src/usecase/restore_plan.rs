@@ -206,7 +206,7 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
         files: manifest.totals.files,
         entries: manifest.totals.entries,
         bytes: manifest.totals.bytes,
-        fetch_bytes: manifest.packs.iter().map(|pack| pack.length).sum(),
+        fetch_bytes: manifest.packs.iter().map(crate::format::manifest::PackRef::wanted_bytes).sum(),
         free_bytes: None,
         stops: stops(&place.users),
         warnings: Vec::new(),

@@ -147,7 +147,7 @@ pub(crate) fn snapshot(name: &str) -> SnapshotName {
 }
 
 pub(crate) fn backup_request(name: &str) -> BackupRequest {
-    BackupRequest { source: source(name), by_hand: false, allow_empty: false }
+    BackupRequest { source: source(name), by_hand: false, allow_empty: false, full: false }
 }
 
 pub(crate) async fn back_up(host: &Host, name: &str) -> Result<BackupReport, Failure> {

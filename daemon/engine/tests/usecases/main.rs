@@ -6,6 +6,7 @@ mod browsing;
 mod committing;
 mod damaged;
 mod deleting;
+mod incremental;
 mod refused;
 mod restoring;
 #[path = "../support/mod.rs"]

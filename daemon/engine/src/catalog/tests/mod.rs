@@ -62,6 +62,7 @@ fn manifest(lineage: &Lineage, n: u64, taken: i64, needs: &[u64]) -> Manifest {
         length: 1000 + of,
         hash: [u8::try_from(of % 256).unwrap(); 32],
         raw_bytes: 4000,
+        used: 0,
         footer: BlockRef { offset: 100, length: 60, hash: [7; 32] },
     };
     Manifest {
@@ -78,6 +79,8 @@ fn manifest(lineage: &Lineage, n: u64, taken: i64, needs: &[u64]) -> Manifest {
         totals: Totals { entries: n + 2, files: n + 1, bytes: 4096 * n, data_bytes: 1024 * n },
         packs: needs.iter().map(pack).collect(),
         entries: Vec::new(),
+        pages: Vec::new(),
+        full_at: None,
         notes: Notes { unreadable: u64::from(n.is_multiple_of(5)), ..Notes::default() },
         volume: VolumeShape { name: "db-data".to_owned(), ..VolumeShape::default() },
         users: Vec::new(),

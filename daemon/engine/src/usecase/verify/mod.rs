@@ -4,32 +4,27 @@
 //! The full one also fetches and decodes every frame. Damage is told by snapshot, object, frame and the
 //! files that need it; it never ends the verification of the rest.
 
-use std::collections::BTreeMap;
-use std::pin::pin;
-use std::sync::Arc;
+mod bad;
 
-use archive::entry::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+
+use archive::frame::Hash;
 use archive::layout::{TAIL_BYTES, put_tail};
-use archive::path::TreePath;
 use futures_util::stream::StreamExt as _;
 use serde::Serialize;
 
+use self::bad::Bad;
 use crate::failure::{Class, Failure};
 use crate::format::manifest::PackRef;
-use crate::pipeline::entries::Entries;
-use crate::pipeline::frames::pieces_of;
 use crate::pipeline::reading::{ReadError, Reading};
 use crate::pipeline::scan::scan;
-use crate::usecase::blame;
 use crate::usecase::host::Host;
 use crate::usecase::index;
 use crate::usecase::opened::{Opened, open};
 use crate::usecase::snapshots::{Wanted, WantedHost, snapshots};
 use crate::usecase::watch::{Progress, Told, Watch};
 use crate::words::SnapshotName;
-
-/// Files named for one bad frame; the rest is only counted.
-const FILES_NAMED_MAX: usize = 20;
 
 /// What to verify.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -79,10 +74,12 @@ pub async fn verify(
     let began = host.clock().elapsed();
     let mut report = VerifyReport { snapshots: 0, frames: 0, bytes: 0, damaged: Vec::new(), seconds: 0.0 };
     let names = if request.names.is_empty() { all_of_this_host(host).await? } else { request.names.clone() };
+    // Snapshots share packs: what was read and found whole is not read again.
+    let mut whole = BTreeSet::new();
     for name in names {
         watch.tell(Told::Step(format!("verifying {name}")));
         let before = report.damaged.len();
-        let opened = one(host, &name, request.quick, watch, &mut report).await?;
+        let opened = one(host, &name, request.quick, watch, &mut whole, &mut report).await?;
         report.snapshots += 1;
         if let Some(opened) = opened {
             let good = report.damaged.len() == before;
@@ -118,6 +115,7 @@ async fn one(
     name: &SnapshotName,
     quick: bool,
     watch: &dyn Watch,
+    whole: &mut BTreeSet<(String, Hash)>,
     report: &mut VerifyReport,
 ) -> Result<Option<Opened>, Failure> {
     let opened = match open(host, name).await {
@@ -140,6 +138,11 @@ async fn one(
     let of_bytes = manifest.packs.iter().map(|pack| pack.raw_bytes).sum();
     let mut bad = Bad { id: &id, reading: &opened.reading, frames: BTreeMap::new() };
     for pack in &manifest.packs {
+        let key = (opened.reading.key(pack), pack.hash);
+        if whole.contains(&key) {
+            continue;
+        }
+        let before = report.damaged.len();
         if let Err(e) = lengths(&opened.reading, pack).await {
             bad.add(pack, None, e, report)?;
             continue;
@@ -166,8 +169,12 @@ async fn one(
             let path = String::new();
             watch.tell(Told::Progress(Progress { entries: 0, bytes, of_bytes: Some(of_bytes), path }));
         }
+        if report.damaged.len() == before {
+            whole.insert(key);
+        }
     }
     bad.tables(manifest.totals.entries, report).await?;
+    bad.pages(report).await?;
     Ok(Some(opened))
 }
 
@@ -191,101 +198,4 @@ async fn lengths(reading: &Reading, pack: &PackRef) -> Result<(), ReadError> {
         reading.frame_list(pack, list).await?;
     }
     Ok(())
-}
-
-/// Gathers what is bad in one snapshot.
-struct Bad<'a> {
-    id: &'a str,
-    reading: &'a Arc<Reading>,
-    /// Bad frames, and where in the report they stand.
-    frames: BTreeMap<(u64, u64), usize>,
-}
-
-impl Bad<'_> {
-    fn add(
-        &mut self,
-        pack: &PackRef,
-        frame: Option<u64>,
-        error: ReadError,
-        report: &mut VerifyReport,
-    ) -> Result<(), Failure> {
-        // A store that cannot be reached says nothing about what is in it.
-        if !error.is_damage() {
-            return Err(blame::read(format!("verify `{}`", self.id), error));
-        }
-        if let Some(frame) = frame {
-            self.frames.insert((pack.id, frame), report.damaged.len());
-        }
-        let what = match error {
-            ReadError::Damaged { what, .. } => what,
-            ReadError::Store(e) => e.to_string(),
-        };
-        let object = self.reading.key(pack);
-        report.damaged.push(Damage { snapshot: self.id.to_owned(), object, frame, files: Vec::new(), what });
-        Ok(())
-    }
-
-    /// Reads all entries: are they as many as the manifest says, do their extents lie within their packs,
-    /// and which of them need a bad frame?
-    async fn tables(&mut self, entries: u64, report: &mut VerifyReport) -> Result<(), Failure> {
-        let mut stream = Entries::new(Arc::clone(self.reading), TreePath::root());
-        let mut seen = 0;
-        loop {
-            let batch = match stream.next().await {
-                Ok(Some(batch)) => batch,
-                Ok(None) => break,
-                Err(e) if e.is_damage() => {
-                    let (object, what) = match &e {
-                        ReadError::Damaged { object, what, .. } => (object.clone(), what.clone()),
-                        ReadError::Store(e) => (e.key.clone(), e.to_string()),
-                    };
-                    let snapshot = self.id.to_owned();
-                    report.damaged.push(Damage { snapshot, object, frame: None, files: Vec::new(), what });
-                    return Ok(());
-                }
-                Err(e) => return Err(blame::read(format!("verify `{}`", self.id), e)),
-            };
-            seen += batch.entries.len() as u64;
-            for entry in &batch.entries {
-                self.entry(entry, report);
-            }
-        }
-        if seen != entries {
-            report.damaged.push(Damage {
-                snapshot: self.id.to_owned(),
-                object: "entries table".to_owned(),
-                frame: None,
-                files: Vec::new(),
-                what: format!("it lists {seen} entries, and the manifest says {entries}"),
-            });
-        }
-        Ok(())
-    }
-
-    fn entry(&self, entry: &Entry, report: &mut VerifyReport) {
-        for ((id, frame), piece) in pieces_of(0, entry) {
-            if let Some(at) = self.frames.get(&(id, frame)) {
-                let files = &mut report.damaged[*at].files;
-                let path = entry.path.to_string();
-                if files.len() < FILES_NAMED_MAX && files.last() != Some(&path) {
-                    files.push(path);
-                }
-            }
-            let end =
-                frame * archive::frame::FRAME_BYTES as u64 + u64::from(piece.frame_offset + piece.length);
-            let what = match self.reading.pack(id) {
-                Ok(pack) if end <= pack.raw_bytes => continue,
-                Ok(_) => "its content lies beyond the end of its pack".to_owned(),
-                Err(e) => e.to_string(),
-            };
-            report.damaged.push(Damage {
-                snapshot: self.id.to_owned(),
-                object: "entries table".to_owned(),
-                frame: None,
-                files: vec![entry.path.to_string()],
-                what,
-            });
-            return;
-        }
-    }
 }

@@ -1,0 +1,214 @@
+//! Snapshots that lean on those before: every one restores exactly, whatever became of the others.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
+
+use engine::format::manifest::{Manifest, SnapshotKind};
+use engine::port::docker::Docker as _;
+use engine::usecase::backup::{BackupReport, BackupRequest, backup};
+use engine::usecase::delete::{delete, plan_delete};
+use engine::usecase::export::{ExportAs, export};
+use engine::usecase::host::Host;
+use engine::usecase::verify::{VerifyRequest, verify};
+use engine::usecase::watch::Silent;
+
+use crate::support::tree::{Tree, bytes, differences};
+use crate::support::world::{World, back_up, backup_request, restore_as, restore_request, snapshot};
+
+const DAY_SECONDS: i64 = 24 * 3600;
+
+async fn full(host: &Host) -> BackupReport {
+    let request = BackupRequest { full: true, ..backup_request("db") };
+    backup(host, &request, &Silent::default()).await.unwrap()
+}
+
+/// A volume with one large file, which is what incrementals are about.
+async fn world() -> World {
+    let world = World::new();
+    world.volume("db", 1).await;
+    fs::write(world.docker.volume_folder("db").join("large"), large()).unwrap();
+    world
+}
+
+fn large() -> Vec<u8> {
+    bytes(9, 6 << 20)
+}
+
+/// One page of the large file becomes another.
+fn touch(world: &World, page: u64) {
+    let file = fs::File::options().write(true).open(world.docker.volume_folder("db").join("large")).unwrap();
+    file.write_all_at(&bytes(u8::try_from(page % 200).unwrap(), 4096), page * 4096).unwrap();
+}
+
+/// Files older than the two seconds in which their times prove nothing.
+async fn grow_old() {
+    tokio::time::sleep(Duration::from_millis(2300)).await;
+}
+
+async fn restores(world: &World, number: u64, want: &Tree) {
+    let into = format!("restored-{number}");
+    restore_as(&world.host().await, &restore_request("db", number, Some(&into))).await.unwrap();
+    assert_eq!(differences(&world.tree(&into), want), "", "db@{number}");
+    world.docker.remove_volume(&into).await.unwrap();
+}
+
+fn packs(world: &World) -> BTreeSet<String> {
+    let keys = world.store.snapshot().into_keys();
+    keys.filter(|key| key.ends_with(".tar.zst")).collect()
+}
+
+fn manifest(world: &World, number: u64) -> Manifest {
+    let object = &world.store.snapshot()[&format!("h1/db/{number:08}.manifest")];
+    let line = object.split(|byte| *byte == b'\n').next().unwrap();
+    Manifest::parse(line).unwrap()
+}
+
+async fn purge(world: &World, number: u64) {
+    let host = world.host().await;
+    let plan = plan_delete(&host, &snapshot(&format!("db@{number}")), true).await.unwrap();
+    delete(&host, plan, &Silent::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_snapshot_of_a_chain_restores_also_when_others_are_gone() {
+    let world = world().await;
+    let mut trees = Vec::new();
+    for generation in 0..7_u8 {
+        match generation {
+            0 => {}
+            3 => fs::rename(
+                world.docker.volume_folder("db").join("base"),
+                world.docker.volume_folder("db").join("cellar"),
+            )
+            .unwrap(),
+            5 => {
+                world.replant("db", 5);
+            }
+            _ => touch(&world, u64::from(generation) * 31),
+        }
+        trees.push(world.tree("db"));
+        let report = back_up(&world.host().await, "db").await.unwrap();
+        let want = if generation == 0 { SnapshotKind::Full } else { SnapshotKind::Incremental };
+        assert_eq!(report.kind, want, "generation {generation}");
+        if [1, 2, 3, 4].contains(&generation) {
+            assert!(report.sent_bytes < 200_000, "{generation}: {} bytes for one page", report.sent_bytes);
+        }
+    }
+    for (number, tree) in (1..).zip(&trees) {
+        restores(&world, number, tree).await;
+    }
+    for gone in [1, 4, 6] {
+        purge(&world, gone).await;
+        for (number, tree) in (1..).zip(&trees).filter(|(number, _)| world.has(*number)) {
+            restores(&world, number, tree).await;
+        }
+        let wanted: BTreeSet<String> = (1..=7)
+            .filter(|number| world.has(*number))
+            .flat_map(|number| manifest(&world, number).packs)
+            .map(|pack| format!("h1/db/{}", pack.name))
+            .collect();
+        assert_eq!(packs(&world), wanted, "after purging {gone}");
+    }
+    let report = verify(&world.host().await, &VerifyRequest::default(), &Silent::default()).await.unwrap();
+    assert!(report.damaged.is_empty(), "{:?}", report.damaged);
+}
+
+impl World {
+    fn has(&self, number: u64) -> bool {
+        self.store.snapshot().contains_key(&format!("h1/db/{number:08}.manifest"))
+    }
+}
+
+#[tokio::test]
+async fn nothing_new_sends_nothing() {
+    let world = world().await;
+    grow_old().await;
+    let tree = world.tree("db");
+    for _ in 0..3 {
+        back_up(&world.host().await, "db").await.unwrap();
+    }
+    assert_eq!(packs(&world).len(), 1, "the pack of the full snapshot is the only one");
+    let third = manifest(&world, 3);
+    assert_eq!((third.kind, third.sent_bytes()), (SnapshotKind::Incremental, 0));
+    assert_eq!(third.entries, manifest(&world, 1).entries, "tables are pointed to");
+    purge(&world, 1).await;
+    restores(&world, 3, &tree).await;
+}
+
+#[tokio::test]
+async fn a_base_that_is_lost_costs_a_full_snapshot_and_is_said() {
+    let world = world().await;
+    back_up(&world.host().await, "db").await.unwrap();
+    let pack = packs(&world).pop_first().unwrap();
+    let good = world.store.lose(&pack).unwrap();
+    let mut bad = good.to_vec();
+    let entries = usize::try_from(manifest(&world, 1).entries[0].block.offset).unwrap();
+    bad[entries + 20] ^= 1;
+    for damaged in [None, Some(bad)] {
+        let told = damaged.is_some();
+        if let Some(bad) = damaged {
+            world.store.plant(&pack, bad);
+            let newest = packs(&world).pop_last().unwrap();
+            // The one before is whole, so lean on the broken one again.
+            world.store.lose(&newest);
+            world.store.lose("h1/db/00000002.manifest");
+        }
+        let report = back_up(&world.host().await, "db").await.unwrap();
+        assert_eq!(report.kind, SnapshotKind::Full, "{told}");
+        let said = report.warnings.iter().any(|warning| warning.starts_with("took a full backup: "));
+        assert!(said, "{:?}", report.warnings);
+        restores(&world, 2, &world.tree("db")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_one_comes_when_asked_for_and_when_it_is_due() {
+    let world = world().await;
+    let host = world.host().await;
+    back_up(&host, "db").await.unwrap();
+    assert_eq!(full(&host).await.kind, SnapshotKind::Full);
+    world.clock.advance(29 * DAY_SECONDS);
+    assert_eq!(back_up(&host, "db").await.unwrap().kind, SnapshotKind::Incremental);
+    world.clock.advance(2 * DAY_SECONDS);
+    let due = back_up(&host, "db").await.unwrap();
+    assert_eq!((due.kind, due.warnings.len()), (SnapshotKind::Full, 0));
+}
+
+#[tokio::test]
+async fn a_pack_that_outlives_its_snapshot_is_no_orphan() {
+    let world = world().await;
+    back_up(&world.host().await, "db").await.unwrap();
+    touch(&world, 3);
+    back_up(&world.host().await, "db").await.unwrap();
+    purge(&world, 1).await;
+    for _ in 0..2 {
+        world.clock.advance(2 * DAY_SECONDS);
+        touch(&world, 5);
+        back_up(&world.host().await, "db").await.unwrap();
+    }
+    restores(&world, 4, &world.tree("db")).await;
+}
+
+#[tokio::test]
+async fn an_export_is_the_tarball_that_a_full_pack_would_be() {
+    let world = world().await;
+    back_up(&world.host().await, "db").await.unwrap();
+    touch(&world, 100);
+    touch(&world, 1300);
+    let host = world.host().await;
+    back_up(&host, "db").await.unwrap();
+    full(&host).await;
+    let mut tarballs = Vec::new();
+    for name in ["db@2", "db@3"] {
+        let mut out = Vec::new();
+        let report =
+            export(&host, &snapshot(name), ExportAs::Tar, &mut out, &Silent::default()).await.unwrap();
+        assert_eq!(report.bytes, out.len() as u64);
+        let mut compressed = Vec::new();
+        export(&host, &snapshot(name), ExportAs::TarZst, &mut compressed, &Silent::default()).await.unwrap();
+        tarballs.push(out);
+    }
+    assert!(tarballs[0] == tarballs[1], "the incremental's tarball is another one");
+}
