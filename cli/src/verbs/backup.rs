@@ -54,12 +54,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     Ok(worst(&classes).map_or(Ending::Done, Ending::With))
 }
 
-async fn one(
-    host: &Host,
-    source: &SourceName,
-    args: &Args,
-    session: &Session,
-) -> Result<Ending, Failure> {
+async fn one(host: &Host, source: &SourceName, args: &Args, session: &Session) -> Result<Ending, Failure> {
     session.still_wanted()?;
     let telling = session.attend()?;
     let request = BackupRequest {

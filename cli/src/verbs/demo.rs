@@ -132,7 +132,8 @@ impl Tour<'_> {
 
     async fn back_up(&self, source: &SourceName) -> Result<SnapshotName, Failure> {
         let telling = self.session.attend()?;
-        let request = BackupRequest { source: source.clone(), by_hand: true, allow_empty: false, full: false };
+        let request =
+            BackupRequest { source: source.clone(), by_hand: true, allow_empty: false, full: false };
         let result = backup(&self.host, &request, &telling).await;
         telling.end();
         let report = result?;

@@ -76,7 +76,8 @@ fn measure(settings: &Settings, docker: &Docker, subject: &Subject) -> io::Resul
     eprintln!("{}: filling", subject.workload.name());
     let bytes = subject.workload.fill(&subject.place, settings.scale)?;
     rustix::fs::sync();
-    let mut rows: Vec<Row> = settings.tools.iter().map(|tool| Row { tool: *tool, outcomes: Vec::new() }).collect();
+    let mut rows: Vec<Row> =
+        settings.tools.iter().map(|tool| Row { tool: *tool, outcomes: Vec::new() }).collect();
     // In turn, so that whatever else the machine does meets all of them.
     for run in 1..=settings.runs {
         for row in rows.iter_mut().filter(|row| run == 1 || row.tool.runs_again()) {

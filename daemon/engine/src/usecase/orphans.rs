@@ -48,5 +48,6 @@ impl Deed<'_> {
 
 /// What a manifest names is no orphan.
 fn forgive(suspects: &mut Vec<&StoredPack>, manifest: &Manifest) {
-    suspects.retain(|pack| !manifest.packs.iter().any(|named| pack.key.ends_with(&format!("/{}", named.name))));
+    suspects
+        .retain(|pack| !manifest.packs.iter().any(|named| pack.key.ends_with(&format!("/{}", named.name))));
 }

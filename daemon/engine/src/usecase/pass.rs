@@ -67,7 +67,10 @@ impl Deed<'_> {
                     Ok(passed) => return Ok((passed, None)),
                     Err(Ended::BaseLost(e)) if e.is_damage() => WhyFull::Lost(e.to_string()),
                     Err(Ended::BaseLost(e)) => {
-                        return Err(blame::read(format!("compare with `{}@{}`", self.lineage.source, manifest.number), e));
+                        return Err(blame::read(
+                            format!("compare with `{}@{}`", self.lineage.source, manifest.number),
+                            e,
+                        ));
                     }
                     Err(Ended::Failed(failure)) => return Err(failure),
                 }
