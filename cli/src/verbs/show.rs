@@ -166,9 +166,12 @@ mod tests {
                 length: 1 << 30,
                 hash: [0; 32],
                 raw_bytes: 5 << 30,
+                used: 0,
                 footer: BlockRef { offset: 0, length: 1, hash: [0; 32] },
             }],
             entries: Vec::new(),
+            pages: Vec::new(),
+            full_at: None,
             notes,
             volume: VolumeShape {
                 name: "db-data".into(),
