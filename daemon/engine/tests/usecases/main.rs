@@ -1,6 +1,7 @@
 //! The use cases on twins: what people ask for, and what goes wrong on the way.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::disallowed_methods, reason = "these files are what programs leave in a volume")]
 
 mod browsing;
 mod committing;
