@@ -13,4 +13,5 @@ pub mod policy;
 pub mod schema;
 pub mod select;
 pub mod settings;
+pub mod shipped;
 mod values;

@@ -113,3 +113,6 @@ fn reason(verdict: &Verdict) -> String {
         Verdict::UnknownPolicy { why, .. } => why.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

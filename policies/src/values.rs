@@ -68,7 +68,9 @@ pub(crate) fn carries_secret(url: &str) -> bool {
         || query.split('&').filter_map(|pair| pair.split_once('=')).any(|(key, value)| {
             let (key, value) =
                 (key.to_ascii_lowercase(), value.replace("%40", "@").replace("%3A", ":").replace("%2F", "/"));
-            userinfo(&value) || SECRETS.iter().any(|secret| key.contains(secret))
+            userinfo(&value)
+                || matches!(key.as_str(), "key" | "sig" | "pwd" | "auth")
+                || SECRETS.iter().any(|secret| key.contains(secret))
         })
 }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
-use crate::policy::terms::{Drill, Keep, Terms};
+use jiff::tz::TimeZone;
+
+use crate::policy::terms::{Consistency, Drill, Guard, Keep, Limits, Notify, Pack};
 use crate::select::Select;
 
 /// A key of a policy file.
@@ -49,9 +51,17 @@ impl Kind {
 pub(crate) struct Draft {
     pub(crate) nothing: Option<String>,
     pub(crate) select: Select,
-    pub(crate) terms: Terms,
+    pub(crate) schedule: Option<String>,
+    pub(crate) time_zone: TimeZone,
+    pub(crate) jitter: Duration,
+    pub(crate) store: Option<String>,
+    pub(crate) consistency: Consistency,
     pub(crate) keep: Keep,
+    pub(crate) guard: Guard,
     pub(crate) drill: Drill,
+    pub(crate) limits: Limits,
+    pub(crate) notify: Notify,
+    pub(crate) pack: Pack,
     /// The keys that the file has, by their paths: `keep`, `keep.daily`.
     pub(crate) seen: BTreeMap<String, Seen>,
 }
@@ -64,13 +74,22 @@ pub(crate) struct Seen {
 }
 
 impl Draft {
+    /// What holds where a file says nothing.
     pub(crate) fn new() -> Self {
         Self {
             nothing: None,
             select: Select::default(),
-            terms: Terms::unsaid(),
-            keep: Keep::unsaid(),
-            drill: Drill::unsaid(),
+            schedule: None,
+            time_zone: TimeZone::UTC,
+            jitter: Duration::ZERO,
+            store: None,
+            consistency: Consistency::default(),
+            keep: Keep::default(),
+            guard: Guard::default(),
+            drill: Drill::default(),
+            limits: Limits::default(),
+            notify: Notify::default(),
+            pack: Pack::default(),
             seen: BTreeMap::new(),
         }
     }

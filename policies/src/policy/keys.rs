@@ -32,24 +32,24 @@ pub(crate) static POLICY: &[Key] = &[
     key(
         "schedule",
         "when: a line of crontab(5), five fields, or six with seconds in front",
-        Text(|d, t| schedule(t).map(|t| d.terms.schedule = t)),
+        Text(|d, t| schedule(t).map(|t| d.schedule = Some(t))),
     ),
     key(
         "time_zone",
         "the IANA name of the zone in which `schedule` is meant; UTC if left out",
-        Text(|d, t| zone(t).map(|zone| d.terms.time_zone = zone)),
+        Text(|d, t| zone(t).map(|zone| d.time_zone = zone)),
     ),
     key(
         "jitter",
         "runs begin up to this much later, another time on each host; 0s if left out",
-        Time(0..=DAY, |d, t| d.terms.jitter = t),
+        Time(0..=DAY, |d, t| d.jitter = t),
     ),
     key(
         "store",
         "another store than the settings'",
         Text(|d, t| {
             store_fine(t)?;
-            d.terms.store = Some(t.to_owned());
+            d.store = Some(t.to_owned());
             Ok(())
         }),
     ),
@@ -108,38 +108,41 @@ static SELECT: &[Key] = &[
 static CONSISTENCY: &[Key] = &[
     key(
         "mode",
-        "`live` copies while writers run; `pause` and `stop` hold them; `hooks` runs your commands; the others know one database each",
-        Word(Mode::WORDS, |d, i| d.terms.consistency.mode = Mode::ALL[i]),
+        "`live` copies while writers run; `pause` and `stop` hold them; `hooks` runs your commands; the \
+         others know one database each",
+        Word(Mode::WORDS, |d, i| d.consistency.mode = Mode::ALL[i]),
     ),
     key(
         "set",
         "sources of one compose project are frozen at one moment and restored under one id",
-        Flag(|d, on| d.terms.consistency.set = on),
+        Flag(|d, on| d.consistency.set = on),
     ),
     key(
         "max_freeze",
         "how long writers may stand still; past it they run again and the backup fails; 60s if left out",
-        Time(1..=HOUR, |d, t| d.terms.consistency.max_freeze = t),
+        Time(1..=HOUR, |d, t| d.consistency.max_freeze = t),
     ),
     key(
         "on_unfreezable",
-        "where a writer cannot be held: `refuse`, which holds if left out, fails the run; `live` copies and says so",
-        Word(OnUnfreezable::WORDS, |d, i| d.terms.consistency.on_unfreezable = OnUnfreezable::ALL[i]),
+        "where a writer cannot be held: `refuse`, which holds if left out, fails the run; `live` copies \
+         and says so",
+        Word(OnUnfreezable::WORDS, |d, i| d.consistency.on_unfreezable = OnUnfreezable::ALL[i]),
     ),
     key(
         "before",
         "for mode `hooks`: program and arguments, run in the container before files are read",
-        Texts(|d, t| word(t).map(|t| d.terms.consistency.before.push(t))),
+        Texts(|d, t| word(t).map(|t| d.consistency.before.push(t))),
     ),
     key(
         "after",
         "for mode `hooks`: as `before`, run afterwards whatever happened",
-        Texts(|d, t| word(t).map(|t| d.terms.consistency.after.push(t))),
+        Texts(|d, t| word(t).map(|t| d.consistency.after.push(t))),
     ),
     key(
         "reread",
-        "`changed`, which holds if left out, reads files whose size, times or inode changed; `always` reads all",
-        Word(Reread::WORDS, |d, i| d.terms.consistency.reread = Reread::ALL[i]),
+        "`changed`, which holds if left out, reads files whose size, times or inode changed; `always` \
+         reads all",
+        Word(Reread::WORDS, |d, i| d.consistency.reread = Reread::ALL[i]),
     ),
 ];
 
@@ -183,17 +186,17 @@ static GUARD: &[Key] = &[
     key(
         "shrink_percent",
         "share of its bytes that a source may lose; 50 if left out, 100 switches it off",
-        Whole(1..=100, |d, n| d.terms.guard.shrink_percent = n),
+        Whole(1..=100, |d, n| d.guard.shrink_percent = n),
     ),
     key(
         "file_loss_percent",
         "share of its files that a source may lose; 50 if left out, 100 switches it off",
-        Whole(1..=100, |d, n| d.terms.guard.file_loss_percent = n),
+        Whole(1..=100, |d, n| d.guard.file_loss_percent = n),
     ),
     key(
         "identity",
         "whether a database that became another one is held; true if left out",
-        Flag(|d, on| d.terms.guard.identity = on),
+        Flag(|d, on| d.guard.identity = on),
     ),
 ];
 
@@ -220,53 +223,45 @@ static LIMITS: &[Key] = &[
     key(
         "concurrency",
         "sources of this policy at once; 1 if left out",
-        Whole(1..=64, |d, n| d.terms.limits.concurrency = n),
+        Whole(1..=64, |d, n| d.limits.concurrency = n),
     ),
     key(
         "bandwidth",
         "speed to the store, of each run; no limit if left out",
-        Speed(1 << 10..=MIB * MIB, |d, n| d.terms.limits.bandwidth = Some(n)),
+        Speed(1 << 10..=MIB * MIB, |d, n| d.limits.bandwidth = Some(n)),
     ),
-    key(
-        "nice",
-        "priority of helpers, as nice(1); 10 if left out",
-        Whole(0..=19, |d, n| d.terms.limits.nice = n),
-    ),
+    key("nice", "priority of helpers, as nice(1); 10 if left out", Whole(0..=19, |d, n| d.limits.nice = n)),
 ];
 
 static NOTIFY: &[Key] = &[
     key(
         "webhook",
         "where events are posted: `https://…`, or `file:///…` for a file that holds that URL",
-        Text(|d, t| web(t).map(|t| d.terms.notify.webhook = Some(t))),
+        Text(|d, t| web(t).map(|t| d.notify.webhook = Some(t))),
     ),
     key(
         "command",
         "program and arguments on the host, with the event on its standard input",
-        Texts(|d, t| word(t).map(|t| d.terms.notify.command.push(t))),
+        Texts(|d, t| word(t).map(|t| d.notify.command.push(t))),
     ),
     key(
         "heartbeat",
         "asked for after every good run: `https://…`, or `file:///…` for a file that holds that URL",
-        Text(|d, t| web(t).map(|t| d.terms.notify.heartbeat = Some(t))),
+        Text(|d, t| web(t).map(|t| d.notify.heartbeat = Some(t))),
     ),
-    key(
-        "on",
-        "which events; all if left out",
-        Words(Event::WORDS, |d, i| d.terms.notify.on.push(Event::ALL[i])),
-    ),
+    key("on", "which events; all if left out", Words(Event::WORDS, |d, i| d.notify.on.push(Event::ALL[i]))),
 ];
 
 static PACK: &[Key] = &[
-    key("level", "zstd level; the settings' if left out", Whole(1..=19, |d, n| d.terms.pack.level = Some(n))),
+    key("level", "zstd level; the settings' if left out", Whole(1..=19, |d, n| d.pack.level = Some(n))),
     key(
         "full_every",
         "a full snapshot at least this often; 30d if left out",
-        Time(DAY..=10 * YEAR, |d, t| d.terms.pack.full_every = t),
+        Time(DAY..=10 * YEAR, |d, t| d.pack.full_every = t),
     ),
     key(
         "max_packs",
         "a full snapshot when more packs than this are behind one",
-        Whole(2..=1_000, |d, n| d.terms.pack.max_packs = Some(n)),
+        Whole(2..=1_000, |d, n| d.pack.max_packs = Some(n)),
     ),
 ];

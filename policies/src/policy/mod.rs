@@ -79,6 +79,8 @@ impl Policy {
 /// No person writes a longer one.
 const FILE_BYTES_MAX: usize = 256 << 10;
 
+const BREAKS_TOLD_MAX: usize = 4;
+
 /// A policy, and where its file speaks of what it selects.
 struct Written {
     policy: Policy,
@@ -103,7 +105,8 @@ fn judged(judge: &mut Judge<'_>, file: &str, text: &str) -> Option<Written> {
         return None;
     }
     let (table, broken) = DeTable::parse_recoverable(text);
-    for error in &broken {
+    // One break makes the parser stumble on; the first few tell.
+    for error in broken.iter().take(BREAKS_TOLD_MAX) {
         judge.blame(&error.span().unwrap_or_default(), error.message());
     }
     if !broken.is_empty() {
@@ -124,7 +127,7 @@ fn judged(judge: &mut Judge<'_>, file: &str, text: &str) -> Option<Written> {
     }
     let draft = read::read(judge, table.get_ref());
     let select_at = draft.at("select").map_or(0, |span| span.start);
-    Some(Written { policy: rules::finish(judge, &name, draft), select_at })
+    Some(Written { policy: rules::finish(judge, name, draft)?, select_at })
 }
 
 /// The name that a file gives to its policy.

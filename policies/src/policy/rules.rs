@@ -9,16 +9,14 @@ use crate::policy::key::Draft;
 use crate::policy::terms::{Event, Mode, Terms};
 use crate::policy::{Policy, Rule};
 
-/// Blames what does not fit; the policy is of use only if nothing was blamed.
-pub(crate) fn finish(judge: &mut Judge<'_>, name: &str, mut draft: Draft) -> Policy {
-    selects_something(judge, name, &draft);
-    if let Some(because) = draft.nothing.take() {
+/// Blames what does not fit. Without blame there is a policy; with it, what is given is of no use.
+pub(crate) fn finish(judge: &mut Judge<'_>, name: String, draft: Draft) -> Option<Policy> {
+    selects_something(judge, &name, &draft);
+    if draft.at("nothing").is_some() {
         stands_alone(judge, &draft);
-        return Policy { name: name.to_owned(), select: draft.select, rule: Rule::Nothing { because } };
+        return Some(Policy { name, select: draft.select, rule: Rule::Nothing { because: draft.nothing? } });
     }
-    if draft.at("nothing").is_none() {
-        says_when_and_how(judge, &draft);
-    }
+    says_when_and_how(judge, &draft);
     keeps_something(judge, &draft);
     hooks_fit(judge, &draft);
     freezes_fit(judge, &draft);
@@ -26,17 +24,26 @@ pub(crate) fn finish(judge: &mut Judge<'_>, name: &str, mut draft: Draft) -> Pol
     if let Some(span) = draft.at("drill").filter(|_| draft.at("drill.every").is_none()) {
         judge.blame(&span, "`[drill]` does not say how often; write `every = \"7d\"` below it");
     }
-    Policy { name: name.to_owned(), rule: Rule::BackUp(Box::new(terms(&mut draft))), select: draft.select }
-}
-
-fn terms(draft: &mut Draft) -> Terms {
-    let mut terms = std::mem::replace(&mut draft.terms, Terms::unsaid());
-    terms.keep = draft.at("keep").map(|_| draft.keep.clone());
-    terms.drill = draft.at("drill").map(|_| draft.drill.clone());
-    if terms.notify.on.is_empty() {
-        terms.notify.on = Event::ALL.to_vec();
+    let (keep, drill) =
+        (draft.seen.get("keep").map(|_| draft.keep), draft.seen.get("drill").map(|_| draft.drill));
+    let mut notify = draft.notify;
+    if notify.on.is_empty() {
+        notify.on = Event::ALL.to_vec();
     }
-    terms
+    let terms = Terms {
+        schedule: draft.schedule?,
+        time_zone: draft.time_zone,
+        jitter: draft.jitter,
+        consistency: draft.consistency,
+        keep,
+        guard: draft.guard,
+        drill,
+        limits: draft.limits,
+        notify,
+        pack: draft.pack,
+        store: draft.store,
+    };
+    Some(Policy { name, select: draft.select, rule: Rule::BackUp(Box::new(terms)) })
 }
 
 fn selects_something(judge: &mut Judge<'_>, name: &str, draft: &Draft) {
@@ -78,7 +85,8 @@ fn says_when_and_how(judge: &mut Judge<'_>, draft: &Draft) {
     if draft.at("schedule").is_none() {
         judge.blame(
             &end,
-            "`schedule` is missing: when does it run? `schedule = \"0 2 * * *\"`, above the first `[table]`, is \
+            "`schedule` is missing: when does it run? `schedule = \"0 2 * * *\"`, above the first \
+             `[table]`, is \
              every night at two",
         );
     }
@@ -98,7 +106,8 @@ fn keeps_something(judge: &mut Judge<'_>, draft: &Draft) {
     if let Some(span) = draft.fine("keep").filter(|_| draft.keep.keeps_nothing()) {
         judge.blame(
             &span,
-            "`[keep]` keeps nothing; give it a count or a time, as `daily = 14` or `within = \"30d\"`, or leave it \
+            "`[keep]` keeps nothing; give it a count or a time, as `daily = 14` or `within = \"30d\"`, or \
+             leave it \
              out to keep everything",
         );
     }
@@ -109,13 +118,20 @@ fn hooks_fit(judge: &mut Judge<'_>, draft: &Draft) {
     match mode(draft) {
         Some((Mode::Hooks, span)) if hooks.iter().all(Option::is_none) => judge.blame(
             &span,
-            "mode `hooks` has no hooks; write `before = [\"program\", \"argument\"]`, `after = […]` or both beside it",
+            "mode `hooks` has no hooks; write `before = [\"program\", \"argument\"]`, `after = […]` or \
+             both beside it",
         ),
         Some((Mode::Hooks, _)) | None => {}
         Some((mode, _)) => {
             for span in hooks.into_iter().flatten() {
                 let mode = mode.word();
-                judge.blame(&span, format!("hooks run in mode `hooks` only, and this is `{mode}`; change it or remove them"));
+                judge.blame(
+                    &span,
+                    format!(
+                        "hooks run in mode `hooks` only, and this is `{mode}`; change \
+                 it or remove them"
+                    ),
+                );
             }
         }
     }
@@ -137,7 +153,7 @@ fn freezes_fit(judge: &mut Judge<'_>, draft: &Draft) {
 
 /// The mode, if it was said and read.
 fn mode(draft: &Draft) -> Option<(Mode, Range<usize>)> {
-    Some((draft.terms.consistency.mode, draft.fine("consistency.mode")?))
+    Some((draft.consistency.mode, draft.fine("consistency.mode")?))
 }
 
 fn tells_somebody(judge: &mut Judge<'_>, draft: &Draft) {

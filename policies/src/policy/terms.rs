@@ -189,7 +189,7 @@ pub struct Limits {
 }
 
 /// `[notify]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Notify {
     /// Where events are posted: `https://…`, or `file:///…`, a file that holds that URL.
     pub webhook: Option<String>,
@@ -214,48 +214,29 @@ pub struct Pack {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-impl Terms {
-    /// What holds where a file says nothing. `schedule` and `mode` have no such value: a file must say them.
-    pub(crate) fn unsaid() -> Self {
+impl Default for Consistency {
+    /// `mode` has no default: a file must say it.
+    fn default() -> Self {
         Self {
-            schedule: String::new(),
-            time_zone: TimeZone::UTC,
-            jitter: Duration::ZERO,
-            consistency: Consistency {
-                mode: Mode::Live,
-                set: false,
-                max_freeze: Duration::from_secs(60),
-                on_unfreezable: OnUnfreezable::Refuse,
-                before: Vec::new(),
-                after: Vec::new(),
-                reread: Reread::Changed,
-            },
-            keep: None,
-            guard: Guard { shrink_percent: 50, file_loss_percent: 50, identity: true },
-            drill: None,
-            limits: Limits { concurrency: 1, bandwidth: None, nice: 10 },
-            notify: Notify { webhook: None, command: Vec::new(), heartbeat: None, on: Vec::new() },
-            pack: Pack { level: None, full_every: DAY * 30, max_packs: None },
-            store: None,
+            mode: Mode::Live,
+            set: false,
+            max_freeze: Duration::from_secs(60),
+            on_unfreezable: OnUnfreezable::Refuse,
+            before: Vec::new(),
+            after: Vec::new(),
+            reread: Reread::Changed,
         }
     }
 }
 
-impl Keep {
-    pub(crate) fn unsaid() -> Self {
-        Self {
-            last: 0,
-            hourly: 0,
-            daily: 0,
-            weekly: 0,
-            monthly: 0,
-            yearly: 0,
-            within: None,
-            by_hand: None,
-            grace: DAY * 7,
-        }
+impl Default for Keep {
+    fn default() -> Self {
+        let [last, hourly, daily, weekly, monthly, yearly] = [0; 6];
+        Self { last, hourly, daily, weekly, monthly, yearly, within: None, by_hand: None, grace: DAY * 7 }
     }
+}
 
+impl Keep {
     /// Neither a count nor a time keeps anything.
     pub(crate) fn keeps_nothing(&self) -> bool {
         [self.last, self.hourly, self.daily, self.weekly, self.monthly, self.yearly].iter().all(|n| *n == 0)
@@ -263,8 +244,27 @@ impl Keep {
     }
 }
 
-impl Drill {
-    pub(crate) fn unsaid() -> Self {
-        Self { every: DAY * 30, image: None, memory_bytes: 1 << 30, timeout: Duration::from_secs(1_800) }
+impl Default for Guard {
+    fn default() -> Self {
+        Self { shrink_percent: 50, file_loss_percent: 50, identity: true }
+    }
+}
+
+impl Default for Drill {
+    /// `every` has no default: a file must say it.
+    fn default() -> Self {
+        Self { every: DAY, image: None, memory_bytes: 1 << 30, timeout: Duration::from_secs(1_800) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { concurrency: 1, bandwidth: None, nice: 10 }
+    }
+}
+
+impl Default for Pack {
+    fn default() -> Self {
+        Self { level: None, full_every: DAY * 30, max_packs: None }
     }
 }
