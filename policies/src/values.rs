@@ -46,7 +46,7 @@ pub(crate) fn store_fine(text: &str) -> Result<(), &'static str> {
     if carries_secret(text) {
         return Err(
             "must not carry keys: everybody may read this file; give them to the service through the AWS \
-                    chain (`profile=` in the URL, its environment, a role) and write `s3://bucket/prefix`",
+             chain (`profile=` in the URL, its environment, a role) and write `s3://bucket/prefix`",
         );
     }
     let fine =

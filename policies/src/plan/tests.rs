@@ -41,9 +41,8 @@ fn what_starts_stops_and_moves_is_named() {
     ]);
     let plan = plan(&before, &after, &volumes(&["one", "two", "three", "four", "five", "six", "seven"]));
     let changes: Vec<(Effect, String)> = plan.changes.iter().map(|c| (c.effect(), c.to_string())).collect();
-    let still = "no label and no policy asks for it: label its volume or container \
-     `backupd.policy=<name>`, name it in \
-                 a policy's `[select]`, or decide against it with `nothing = \"because …\"`";
+    let still = "no label and no policy asks for it: label its volume or container `backupd.policy=<name>`, \
+     name it in a policy's `[select]`, or decide against it with `nothing = \"because …\"`";
     assert_eq!(changes, [
         (Effect::Stops, format!("`one` stops being backed up by policy `a`: {still}")),
         (Effect::Starts, "`three` starts to be backed up, by policy `a`".to_owned()),
@@ -51,8 +50,7 @@ fn what_starts_stops_and_moves_is_named() {
         (
             Effect::Stays,
             "`six` is still not backed up: policy `cache` says nothing to back up, because it is a cache: \
-             `volumes` has \
-             `six`"
+             `volumes` has `six`"
                 .to_owned()
         ),
     ]);

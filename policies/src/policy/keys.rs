@@ -9,7 +9,7 @@ use crate::policy::terms::{Event, Mode, OnUnfreezable, Reread};
 use crate::policy::texts::{
     container_mount, docker_name, folder, label, line, schedule, volume, web, word, zone,
 };
-use crate::select::{Glob, LabelTest};
+use crate::select::Glob;
 use crate::values::store_fine;
 
 const HOUR: u64 = 3_600;
@@ -86,12 +86,12 @@ static SELECT: &[Key] = &[
     key(
         "labels",
         "labels that the volume must have, all of them: `key` or `key=value`",
-        Texts(|d, t| label(t).map(|()| d.select.labels.push(LabelTest::new(t)))),
+        Texts(|d, t| label(t).map(|t| d.select.labels.extend([t]))),
     ),
     key(
         "container_labels",
         "labels that a container which uses the source must have, all of them",
-        Texts(|d, t| label(t).map(|()| d.select.container_labels.push(LabelTest::new(t)))),
+        Texts(|d, t| label(t).map(|t| d.select.container_labels.extend([t]))),
     ),
     key(
         "project",
@@ -124,8 +124,8 @@ static CONSISTENCY: &[Key] = &[
     ),
     key(
         "on_unfreezable",
-        "where a writer cannot be held: `refuse`, which holds if left out, fails the run; `live` copies \
-         and says so",
+        "where a writer cannot be held: `refuse`, which holds if left out, fails the run; `live` copies and \
+         says so",
         Word(OnUnfreezable::WORDS, |d, i| d.consistency.on_unfreezable = OnUnfreezable::ALL[i]),
     ),
     key(
@@ -140,8 +140,8 @@ static CONSISTENCY: &[Key] = &[
     ),
     key(
         "reread",
-        "`changed`, which holds if left out, reads files whose size, times or inode changed; `always` \
-         reads all",
+        "`changed`, which holds if left out, reads files whose size, times or inode changed; `always` reads \
+         all",
         Word(Reread::WORDS, |d, i| d.consistency.reread = Reread::ALL[i]),
     ),
 ];

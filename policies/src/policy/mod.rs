@@ -94,7 +94,10 @@ fn read_file(file: &str, text: &str) -> Result<Written, Vec<Complaint>> {
     let complaints = judge.complaints(&shown(file));
     match written {
         Some(written) if complaints.is_empty() => Ok(written),
-        Some(_) | None => Err(complaints),
+        Some(_) | None => {
+            assert!(!complaints.is_empty(), "BUG: a file is no policy, and nobody says why");
+            Err(complaints)
+        }
     }
 }
 

@@ -86,8 +86,7 @@ fn says_when_and_how(judge: &mut Judge<'_>, draft: &Draft) {
         judge.blame(
             &end,
             "`schedule` is missing: when does it run? `schedule = \"0 2 * * *\"`, above the first \
-             `[table]`, is \
-             every night at two",
+             `[table]`, is every night at two",
         );
     }
     if draft.at("consistency.mode").is_none() {
@@ -107,8 +106,7 @@ fn keeps_something(judge: &mut Judge<'_>, draft: &Draft) {
         judge.blame(
             &span,
             "`[keep]` keeps nothing; give it a count or a time, as `daily = 14` or `within = \"30d\"`, or \
-             leave it \
-             out to keep everything",
+             leave it out to keep everything",
         );
     }
 }
@@ -118,8 +116,8 @@ fn hooks_fit(judge: &mut Judge<'_>, draft: &Draft) {
     match mode(draft) {
         Some((Mode::Hooks, span)) if hooks.iter().all(Option::is_none) => judge.blame(
             &span,
-            "mode `hooks` has no hooks; write `before = [\"program\", \"argument\"]`, `after = […]` or \
-             both beside it",
+            "mode `hooks` has no hooks; write `before = [\"program\", \"argument\"]`, `after = […]` or both \
+             beside it",
         ),
         Some((Mode::Hooks, _)) | None => {}
         Some((mode, _)) => {
@@ -127,10 +125,7 @@ fn hooks_fit(judge: &mut Judge<'_>, draft: &Draft) {
                 let mode = mode.word();
                 judge.blame(
                     &span,
-                    format!(
-                        "hooks run in mode `hooks` only, and this is `{mode}`; change \
-                 it or remove them"
-                    ),
+                    format!("hooks run in mode `hooks` only, and this is `{mode}`; change it or remove them"),
                 );
             }
         }

@@ -5,6 +5,7 @@
 use jiff::tz::{self, TimeZone};
 
 use crate::complaint::{nearest, shown};
+use crate::select::LabelTest;
 use crate::values::carries_secret;
 
 type Taken<T> = Result<T, String>;
@@ -71,7 +72,7 @@ pub(crate) fn web(url: &str) -> Taken<String> {
 }
 
 /// `key` or `key=value`.
-pub(crate) fn label(text: &str) -> Taken<()> {
+pub(crate) fn label(text: &str) -> Taken<LabelTest> {
     let key = text.split('=').next().unwrap_or_default();
     if key.is_empty() || text.len() > 1_024 || text.chars().any(char::is_control) {
         return Err("must be `key` or `key=value`".to_owned());
@@ -79,7 +80,7 @@ pub(crate) fn label(text: &str) -> Taken<()> {
     if key.starts_with("backupd.") {
         return Err("must not name our own labels: `backupd.policy` selects by itself".to_owned());
     }
-    Ok(())
+    Ok(LabelTest::new(text))
 }
 
 /// A pattern for the names that Docker gives to volumes, containers and projects.

@@ -7,7 +7,7 @@
 //! Always true: a folder of the host is claimed by name alone, never by conditions or `rest`; and
 //! a `[select]` that says nothing claims nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::complaint::shown;
 use crate::select::glob::{Glob, Globs};
@@ -23,9 +23,9 @@ pub struct Select {
     /// Folders of the host.
     pub paths: Globs,
     /// Labels that the volume must have.
-    pub labels: Vec<LabelTest>,
+    pub labels: BTreeSet<LabelTest>,
     /// Labels that one container which uses the source must have, all of them.
-    pub container_labels: Vec<LabelTest>,
+    pub container_labels: BTreeSet<LabelTest>,
     /// The compose project that it must belong to.
     pub project: Option<Glob>,
     /// Volumes that no other policy claims.

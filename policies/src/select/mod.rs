@@ -204,9 +204,8 @@ fn unprotected(source: &Source) -> String {
             .to_owned();
     }
     format!(
-        "no label and no policy asks for it: label its volume or container `{POLICY_LABEL}=<name>`, name \
-         it in a \
-         policy's `[select]`, or decide against it with `nothing = \"because …\"`"
+        "no label and no policy asks for it: label its volume or container `{POLICY_LABEL}=<name>`, name it \
+         in a policy's `[select]`, or decide against it with `nothing = \"because …\"`"
     )
 }
 

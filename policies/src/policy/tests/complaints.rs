@@ -18,8 +18,7 @@ fn unknown_keys_are_told_with_the_nearest_or_their_right_place() {
     check_more(
         "\"a\\u001b[2J\" = 1",
         &["1:1: unknown key `a\\u{1b}[2J`; known here: `nothing`, `schedule`, `time_zone`, `jitter`, \
-             `store`, \
-         `select`, `consistency`, `keep`, `guard`, `drill`, `limits`, `notify`, `pack`"],
+             `store`, `select`, `consistency`, `keep`, `guard`, `drill`, `limits`, `notify`, `pack`"],
     );
 }
 
@@ -51,14 +50,13 @@ fn values_of_the_wrong_kind_are_told_with_the_right_one() {
     );
     check_more(
         "notify = { command = [\"x\"], on = [\"failed\"] }",
-        &["1:35: `on` must be one of `failure`, `recovery`, `overdue`, `guard`, not `failed`; did you \
-             mean `failure`?"],
+        &["1:35: `on` must be one of `failure`, `recovery`, `overdue`, `guard`, not `failed`; did you mean \
+             `failure`?"],
     );
     check(
         "schedule = \"0 2 * * *\"\nconsistency.mode = \"postgresql\"\n",
         &["p.toml:2:20: `mode` must be one of `live`, `pause`, `stop`, `hooks`, `postgres`, `mysql`, \
-             `redis`, `rrd`, \
-           not `postgresql`; did you mean `postgres`?"],
+             `redis`, `rrd`, not `postgresql`; did you mean `postgres`?"],
     );
 }
 
@@ -66,9 +64,8 @@ fn values_of_the_wrong_kind_are_told_with_the_right_one() {
 fn bounds_are_told_with_their_meaning() {
     check(
         "schedule = \"0 2 * * *\"\n[consistency]\nmode = \"pause\"\nmax_freeze = \"61m\"\n",
-        &["p.toml:4:14: `max_freeze` must be between 1s and 1h: how long writers may stand still; past \
-             it they run \
-           again and the backup fails; 60s if left out"],
+        &["p.toml:4:14: `max_freeze` must be between 1s and 1h: how long writers may stand still; past it \
+             they run again and the backup fails; 60s if left out"],
     );
     for (text, column, bounds) in [
         ("keep = { last = 1, grace = \"5m\" }", 28, "`grace` must be between 1h and 366d"),
@@ -94,8 +91,7 @@ fn time_zones_exist_and_schedules_have_fields() {
     check_more(
         "time_zone = \"Europe/Brelin\"",
         &["1:13: `time_zone` must be the IANA name of a time zone, and `Europe/Brelin` is none; did you \
-             mean \
-           `Europe/Berlin`?"],
+             mean `Europe/Berlin`?"],
     );
     for bad in ["", "CEST+", "../../etc/passwd", "Etc/Unknown"] {
         assert_eq!(said(&format!("{}time_zone = \"{bad}\"\n", super::LEAST)).len(), 1, "{bad}");
@@ -112,11 +108,9 @@ fn what_is_missing_is_asked_for() {
         "jitter = \"1m\"\n",
         &[
             "p.toml:2:1: `schedule` is missing: when does it run? `schedule = \"0 2 * * *\"`, above the \
-             first `[table]`, \
-         is every night at two",
-            "p.toml:2:1: `mode` is missing: below `[consistency]`, write `mode = \"…\"` with one of \
-             `live`, `pause`, \
-         `stop`, `hooks`, `postgres`, `mysql`, `redis`, `rrd`",
+             first `[table]`, is every night at two",
+            "p.toml:2:1: `mode` is missing: below `[consistency]`, write `mode = \"…\"` with one of `live`, \
+             `pause`, `stop`, `hooks`, `postgres`, `mysql`, `redis`, `rrd`",
         ],
     );
     check_more(
@@ -148,8 +142,7 @@ fn empty_and_half_written_files_are_no_policies() {
 #[test]
 fn keeping_nothing_is_refused() {
     let nothing = "`[keep]` keeps nothing; give it a count or a time, as `daily = 14` or `within = \
-     \"30d\"`, or leave \
-                   it out to keep everything";
+     \"30d\"`, or leave it out to keep everything";
     for text in ["[keep]", "[keep]\ndaily = 0\nlast = 0", "[keep]\ngrace = \"2d\"\nby_hand = \"2d\""] {
         check_more(text, &[&format!("1:2: {nothing}")]);
     }
@@ -164,9 +157,8 @@ fn hooks_and_their_mode_come_together() {
     };
     check(
         &hooks("hooks", ""),
-        &["p.toml:3:1: mode `hooks` has no hooks; write `before = [\"program\", \"argument\"]`, `after \
-             = […]` or both \
-         beside it"],
+        &["p.toml:3:1: mode `hooks` has no hooks; write `before = [\"program\", \"argument\"]`, `after = \
+             […]` or both beside it"],
     );
     check(&hooks("hooks", "after = [\"resume\"]"), &[]);
     check(
@@ -204,8 +196,7 @@ fn beside_nothing_only_select_may_stand() {
 #[test]
 fn secrets_in_urls_are_refused_without_repeating_them() {
     let store = "must not carry keys: everybody may read this file; give them to the service through the \
-     AWS chain \
-                 (`profile=` in the URL, its environment, a role) and write `s3://bucket/prefix`";
+     AWS chain (`profile=` in the URL, its environment, a role) and write `s3://bucket/prefix`";
     for url in [
         "s3://AKIA:hunter2@bucket/x",
         "s3://bucket/x?endpoint=https://user:hunter2@host",
@@ -214,9 +205,8 @@ fn secrets_in_urls_are_refused_without_repeating_them() {
     ] {
         check_more(&format!("store = \"{url}\""), &[&format!("1:9: `store` {store}")]);
     }
-    let web = "must not carry a password or token: everybody may read this file; write the whole URL into \
-     a file that \
-               only root can read, and here `file:///etc/backupd/NAME`";
+    let web = "must not carry a password or token: everybody may read this file; write the whole URL into a \
+     file that only root can read, and here `file:///etc/backupd/NAME`";
     for url in ["https://me:hunter2@example.org/x", "https://example.org/x?token=hunter2"] {
         check_more(&format!("notify.webhook = \"{url}\""), &[&format!("1:18: `webhook` {web}")]);
         check_more(&format!("notify.heartbeat = \"{url}\""), &[&format!("1:20: `heartbeat` {web}")]);
@@ -229,9 +219,8 @@ fn secrets_in_urls_are_refused_without_repeating_them() {
 fn selections_name_what_can_be_named() {
     check_more(
         "[select]",
-        &["1:2: `[select]` chooses nothing; write `volumes = [\"…\"]` below it, or leave it out and \
-             label volumes or \
-         containers `backupd.policy=p`"],
+        &["1:2: `[select]` chooses nothing; write `volumes = [\"…\"]` below it, or leave it out and label \
+             volumes or containers `backupd.policy=p`"],
     );
     check_more(
         "select.volumes = [\"!x\"]",

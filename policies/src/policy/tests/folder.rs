@@ -20,8 +20,7 @@ fn all_that_is_wrong_in_all_files_is_told_at_once() {
         &[("b.toml", "daily = 1"), ("a.toml", "[keep]"), ("c.toml", "")],
         &[
             "a.toml:3:2: `[keep]` keeps nothing; give it a count or a time, as `daily = 14` or `within = \
-             \"30d\"`, or \
-         leave it out to keep everything",
+             \"30d\"`, or leave it out to keep everything",
             "b.toml:3:1: unknown key `daily` here; it belongs into `[keep]`",
         ],
     );
@@ -37,9 +36,8 @@ fn policies_are_found_by_the_names_of_their_files() {
 
 #[test]
 fn names_of_files_are_names_of_policies() {
-    let rule = "the file's name is the policy's, and must be letters, digits, `.`, `-` and `_`, at most \
-     64 of them; \
-                rename the file";
+    let rule = "the file's name is the policy's, and must be letters, digits, `.`, `-` and `_`, at most 64 \
+     of them; rename the file";
     check(&[(".toml", "")], &[&format!(".toml:1:1: {rule}")]);
     check(&[("-x.toml", "")], &[&format!("-x.toml:1:1: {rule}")]);
     check(&[("a\u{1b}.toml", "")], &[&format!("a\\u{{1b}}.toml:1:1: {rule}")]);

@@ -71,9 +71,11 @@ fn every_key_is_read() {
     let select = &policy.select;
     assert!(select.volumes.find("db-data").is_some() && select.volumes.find("cache-data").is_none());
     assert!(select.mounts.find("web:/srv/app").is_some() && select.paths.find("/srv/app/x").is_some());
-    assert_eq!(select.labels[0].value.as_deref(), Some("db"));
-    assert_eq!((select.labels[1].key.as_str(), &select.labels[1].value), ("keep", &None));
-    assert_eq!(select.container_labels[0].key, "role");
+    let tests = |labels: &std::collections::BTreeSet<crate::select::LabelTest>| {
+        labels.iter().map(|test| (test.key.clone(), test.value.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(tests(&select.labels), [("keep".into(), None), ("tier".into(), Some("db".into()))]);
+    assert_eq!(tests(&select.container_labels), [("role".into(), None)]);
     assert_eq!(select.project.as_ref().map(|project| project.as_str()), Some("shop"));
     let want = Terms {
         schedule: "0 2 * * MON-FRI".into(),

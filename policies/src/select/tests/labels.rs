@@ -45,8 +45,7 @@ fn two_labels_that_disagree_are_a_clash() {
         &two,
         "clash db web",
         "container `a` has label `backupd.policy=db`, container `b` has label `backupd.policy=web`; leave \
-         one of \
-         these labels",
+         one of these labels",
     );
     let agreed =
         volume("x").user("a", "/x", &[(POLICY_LABEL, "db")]).user("b", "/x", &[(POLICY_LABEL, "db")]);

@@ -52,17 +52,15 @@ fn reasons_are_sentences() {
         &folder,
         &source,
         "policy db",
-        "`volumes` has `*data`, the volume has label `tier=db`, container `c` has label `role`, its \
-         compose project \
-         is `shop`",
+        "`volumes` has `*data`, the volume has label `tier=db`, container `c` has label `role`, its compose \
+         project is `shop`",
     );
     check(
         &folder,
         &volume("x"),
         "unprotected",
-        "no label and no policy asks for it: label its volume or container `backupd.policy=<name>`, name \
-         it in a \
-         policy's `[select]`, or decide against it with `nothing = \"because …\"`",
+        "no label and no policy asks for it: label its volume or container `backupd.policy=<name>`, name it \
+         in a policy's `[select]`, or decide against it with `nothing = \"because …\"`",
     );
 }
 
@@ -79,9 +77,8 @@ fn the_rest_is_volumes_that_nobody_claims() {
         &folder,
         &volume("0123abcd").anonymous(),
         "unprotected",
-        "no container uses it, and its name was made up by Docker: look inside, then give its data a \
-         named volume or \
-         remove it",
+        "no container uses it, and its name was made up by Docker: look inside, then give its data a named \
+         volume or remove it",
     );
 }
 
@@ -95,8 +92,7 @@ fn two_policies_that_claim_one_source_are_a_clash_whatever_they_say() {
         &volume("az"),
         "clash a z",
         "policy `a` claims it: `volumes` has `a*`; policy `z` claims it: `volumes` has `*z`; narrow one \
-         `[select]`, \
-         or label the source `backupd.policy=<name>`",
+         `[select]`, or label the source `backupd.policy=<name>`",
     );
     check_verdict(&folder, &volume("ab").label("tmp", ""), "clash a no-x");
 }
