@@ -58,6 +58,12 @@ fn selects_something(judge: &mut Judge<'_>, name: &str, draft: &Draft) {
             ),
         );
     }
+    if let Some(span) = draft.at("select.rest").filter(|_| select.rest && select.has_conditions()) {
+        judge.blame(
+            &span,
+            "`rest` is all that is left, whatever its labels and project; remove it or those conditions",
+        );
+    }
     for (key, list) in [("volumes", &select.volumes), ("mounts", &select.mounts), ("paths", &select.paths)] {
         if list.only_takes_away() {
             let span = draft.at(&format!("select.{key}")).unwrap_or(span.clone());

@@ -226,6 +226,11 @@ fn selections_name_what_can_be_named() {
         "select.volumes = [\"!x\"]",
         &["1:8: `volumes` only takes away; name first what it takes away from: `\"*\"`"],
     );
+    check_more(
+        "[select]\nproject = \"x\"\nrest = true",
+        &["3:1: `rest` is all that is left, whatever its labels and project; remove it or those conditions"],
+    );
+    check_more("[select]\nvolumes = [\"x\"]\nrest = true", &[]);
     for (text, column, want) in [
         (
             "volumes = [\"web:/data\"]",
