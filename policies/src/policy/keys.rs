@@ -14,8 +14,8 @@ use crate::values::store_fine;
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
-const YEAR: u64 = 366 * DAY;
-const COUNT_MAX: u32 = 100_000;
+const YEAR: u64 = 365 * DAY;
+const COUNT_MAX: u32 = 10_000;
 const MIB: u64 = 1 << 20;
 
 const fn key(name: &'static str, about: &'static str, kind: crate::policy::key::Kind) -> Key {
@@ -169,11 +169,15 @@ static KEEP: &[Key] = &[
         "one a year, for so many years that have one",
         Whole(0..=COUNT_MAX, |d, n| d.keep.yearly = n),
     ),
-    key("within", "all that are younger", Time(1..=100 * YEAR, |d, t| d.keep.within = Some(t))),
+    key(
+        "within",
+        "all that are at most this much older than the newest",
+        Time(1..=100 * YEAR, |d, t| d.keep.within = Some(t)),
+    ),
     key(
         "by_hand",
-        "how long snapshots made by hand are kept; for ever if left out; they use up no count",
-        Time(HOUR..=100 * YEAR, |d, t| d.keep.by_hand = Some(t)),
+        "how long snapshots made by hand are kept; 90d if left out; they use up no count",
+        Time(HOUR..=100 * YEAR, |d, t| d.keep.by_hand = t),
     ),
     key(
         "grace",

@@ -145,10 +145,10 @@ pub struct Keep {
     pub monthly: u32,
     /// One a year.
     pub yearly: u32,
-    /// All that are younger.
+    /// All that are at most this much older than the newest.
     pub within: Option<Duration>,
-    /// How long those made by hand are kept; for ever if `None`. They use up no count.
-    pub by_hand: Option<Duration>,
+    /// How long those made by hand are kept. They use up no count.
+    pub by_hand: Duration,
     /// How long a deleted one can be undeleted.
     pub grace: Duration,
 }
@@ -232,7 +232,7 @@ impl Default for Consistency {
 impl Default for Keep {
     fn default() -> Self {
         let [last, hourly, daily, weekly, monthly, yearly] = [0; 6];
-        Self { last, hourly, daily, weekly, monthly, yearly, within: None, by_hand: None, grace: DAY * 7 }
+        Self { last, hourly, daily, weekly, monthly, yearly, within: None, by_hand: DAY * 90, grace: DAY * 7 }
     }
 }
 

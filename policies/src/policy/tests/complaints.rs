@@ -68,15 +68,15 @@ fn bounds_are_told_with_their_meaning() {
              they run again and the backup fails; 60s if left out"],
     );
     for (text, column, bounds) in [
-        ("keep = { last = 1, grace = \"5m\" }", 28, "`grace` must be between 1h and 366d"),
-        ("keep.daily = -1", 14, "`daily` must be between 0 and 100000"),
-        ("keep.daily = 99999999999999999999", 14, "`daily` must be between 0 and 100000"),
+        ("keep = { last = 1, grace = \"5m\" }", 28, "`grace` must be between 1h and 365d"),
+        ("keep.daily = -1", 14, "`daily` must be between 0 and 10000"),
+        ("keep.daily = 99999999999999999999", 14, "`daily` must be between 0 and 10000"),
         ("guard.shrink_percent = 0", 24, "`shrink_percent` must be between 1 and 100"),
         ("drill = { every = \"1d\", memory = \"1MiB\" }", 34, "`memory` must be between 32MiB and 1TiB"),
         ("limits.nice = 20", 15, "`nice` must be between 0 and 19"),
         ("limits.concurrency = 0", 22, "`concurrency` must be between 1 and 64"),
         ("pack.level = 20", 14, "`level` must be between 1 and 19"),
-        ("pack.full_every = \"1h\"", 19, "`full_every` must be between 1d and 3660d"),
+        ("pack.full_every = \"1h\"", 19, "`full_every` must be between 1d and 3650d"),
         ("jitter = \"25h\"", 10, "`jitter` must be between 0s and 1d"),
         ("limits.bandwidth = \"2TiB/s\"", 20, "`bandwidth` must be between 1KiB/s and 1TiB/s"),
     ] {

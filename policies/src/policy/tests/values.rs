@@ -42,7 +42,7 @@ fn every_key_is_read() {
         monthly = 5
         yearly = 6
         within = "30d"
-        by_hand = "90d"
+        by_hand = "60d"
         grace = "2d"
         [guard]
         shrink_percent = 10
@@ -98,7 +98,7 @@ fn every_key_is_read() {
             monthly: 5,
             yearly: 6,
             within: Some(DAY * 30),
-            by_hand: Some(DAY * 90),
+            by_hand: DAY * 60,
             grace: DAY * 2,
         }),
         guard: Guard { shrink_percent: 10, file_loss_percent: 20, identity: false },
