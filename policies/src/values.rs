@@ -43,10 +43,35 @@ pub(crate) fn text_of(
 }
 
 pub(crate) fn store_fine(text: &str) -> Result<(), &'static str> {
+    if carries_secret(text) {
+        return Err(
+            "must not carry keys: everybody may read this file; give them to the service through the AWS \
+             chain (`profile=` in the URL, its environment, a role) and write `s3://bucket/prefix`",
+        );
+    }
     let fine =
         text.strip_prefix("s3://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?']))
             || text.starts_with("file:///");
     if fine { Ok(()) } else { Err("must be `file:///dir` or `s3://bucket/prefix`") }
+}
+
+/// Whether a URL has somebody's name or password before its host, in the URL of an endpoint too, or a key
+/// of its query that holds a secret.
+pub(crate) fn carries_secret(url: &str) -> bool {
+    const SECRETS: [&str; 7] = ["secret", "token", "passw", "access_key", "apikey", "api_key", "signature"];
+    let (front, query) = url.split_once('?').unwrap_or((url, ""));
+    let userinfo = |url: &str| {
+        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+        rest.split('/').next().is_some_and(|host| host.contains('@'))
+    };
+    userinfo(front)
+        || query.split('&').filter_map(|pair| pair.split_once('=')).any(|(key, value)| {
+            let (key, value) =
+                (key.to_ascii_lowercase(), value.replace("%40", "@").replace("%3A", ":").replace("%2F", "/"));
+            userinfo(&value)
+                || matches!(key.as_str(), "key" | "sig" | "pwd" | "auth")
+                || SECRETS.iter().any(|secret| key.contains(secret))
+        })
 }
 
 /// The rule of a host's folder in the store, told here so that the complaint can name line and column.
@@ -79,17 +104,22 @@ pub(crate) fn whole<T: TryFrom<i64>>(
     value: &Spanned<DeValue<'_>>,
     bounds: Range<i64>,
 ) -> Option<T> {
-    let Some(number) = value.get_ref().as_integer() else {
+    if !value.get_ref().is_integer() {
         wrong_type(judge, key, &value.span(), "a whole number", value);
         return None;
-    };
-    let parsed = i64::from_str_radix(number.as_str(), number.radix()).ok();
-    let inside = parsed.filter(|n| bounds.contains(n)).and_then(|n| T::try_from(n).ok());
+    }
+    let inside = integer(value).filter(|n| bounds.contains(n)).and_then(|n| T::try_from(n).ok());
     if inside.is_none() {
         judge
             .blame(&value.span(), format!("`{key}` must be between {} and {}", bounds.start, bounds.end - 1));
     }
     inside
+}
+
+/// The number that a value is, if it is one and fits.
+pub(crate) fn integer(value: &Spanned<DeValue<'_>>) -> Option<i64> {
+    let number = value.get_ref().as_integer()?;
+    i64::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
 pub(crate) fn memory(judge: &mut Judge<'_>, value: &Spanned<DeValue<'_>>) -> Option<u64> {
@@ -107,7 +137,7 @@ pub(crate) fn memory(judge: &mut Judge<'_>, value: &Spanned<DeValue<'_>>) -> Opt
 }
 
 /// `192MiB`, `1GiB`, `1.5GiB` is not one: whole numbers of KiB, MiB, GiB or TiB.
-fn parse_bytes(text: &str) -> Option<u64> {
+pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
     let (digits, shift) = units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)))?;
     let digits = digits.trim_end();

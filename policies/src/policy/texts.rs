@@ -1,0 +1,127 @@
+//! Texts that policies carry: each is taken as it will be used, or refused with what it must be.
+//!
+//! Always true: no refusal repeats a URL, for a secret may be in it.
+
+use jiff::tz::{self, TimeZone};
+
+use crate::complaint::{nearest, shown};
+use crate::select::LabelTest;
+use crate::values::carries_secret;
+
+type Taken<T> = Result<T, String>;
+
+/// One line of words for people.
+pub(crate) fn line(text: &str) -> Taken<String> {
+    if text.trim().is_empty() || text.chars().count() > 300 || text.chars().any(char::is_control) {
+        return Err("must say why in one line: `nothing = \"because it is a cache\"`".to_owned());
+    }
+    Ok(text.trim().to_owned())
+}
+
+/// An argument of a command, or the name of an image.
+pub(crate) fn word(text: &str) -> Taken<String> {
+    if text.is_empty() || text.len() > 4_096 || text.contains('\0') {
+        return Err("must not be empty, longer than 4096 bytes, or hold a zero byte".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// The line of a schedule. Here the calendar's own parser is asked.
+pub(crate) fn schedule(text: &str) -> Taken<String> {
+    let fields = text.split_whitespace().count();
+    if !(5..=6).contains(&fields) {
+        return Err(
+            "must be a line of crontab(5) with five fields: `\"0 2 * * *\"` is every night at two".to_owned()
+        );
+    }
+    Ok(text.trim().to_owned())
+}
+
+/// A zone that the database of zones knows.
+pub(crate) fn zone(name: &str) -> Taken<TimeZone> {
+    if let Some(zone) = TimeZone::get(name).ok().filter(|zone| !zone.is_unknown()) {
+        return Ok(zone);
+    }
+    let known: Vec<String> = tz::db().available().map(|name| name.as_str().to_owned()).collect();
+    if known.is_empty() {
+        return Err(
+            "cannot be looked up: this host has no database of time zones; install `tzdata`".to_owned()
+        );
+    }
+    let mend = match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "write it as `Europe/Berlin` or `UTC`".to_owned(),
+    };
+    Err(format!("must be the IANA name of a time zone, and `{}` is none; {mend}", shown(name)))
+}
+
+/// Where somebody is told: a web address, or a file that holds one.
+pub(crate) fn web(url: &str) -> Taken<String> {
+    const FILE: &str =
+        "write the whole URL into a file that only root can read, and here `file:///etc/backupd/NAME`";
+    if carries_secret(url) {
+        return Err(format!("must not carry a password or token: everybody may read this file; {FILE}"));
+    }
+    let rest = ["https://", "http://"].iter().find_map(|scheme| url.strip_prefix(scheme));
+    let fine = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+        || url.strip_prefix("file:///").is_some_and(|path| !path.is_empty());
+    if !fine || url.len() > 2_048 || url.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(format!("must be `https://…`; if it is secret, {FILE}"));
+    }
+    Ok(url.to_owned())
+}
+
+/// `key` or `key=value`.
+pub(crate) fn label(text: &str) -> Taken<LabelTest> {
+    let key = text.split('=').next().unwrap_or_default();
+    if key.is_empty() || text.len() > 1_024 || text.chars().any(char::is_control) {
+        return Err("must be `key` or `key=value`".to_owned());
+    }
+    if key.starts_with("backupd.") {
+        return Err("must not name our own labels: `backupd.policy` selects by itself".to_owned());
+    }
+    Ok(LabelTest::new(text))
+}
+
+/// A pattern for the names that Docker gives to volumes, containers and projects.
+pub(crate) fn docker_name(text: &str) -> Taken<()> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '*' | '?');
+    if text.is_empty() || text.len() > 255 || !text.chars().all(fine) {
+        return Err("must be letters, digits, `.`, `-`, `_`, and `*` or `?` as patterns".to_owned());
+    }
+    Ok(())
+}
+
+/// A pattern for names of volumes.
+pub(crate) fn volume(text: &str) -> Taken<()> {
+    let name = text.strip_prefix('!').unwrap_or(text);
+    if name.contains(":/") {
+        return Err("must be names of volumes; `container:/mount/point` belongs into `mounts`".to_owned());
+    }
+    if name.starts_with('/') {
+        return Err("must be names of volumes; a folder of the host belongs into `paths`".to_owned());
+    }
+    docker_name(name)
+}
+
+/// A pattern for `container:/mount/point`.
+pub(crate) fn container_mount(text: &str) -> Taken<()> {
+    let place = text.strip_prefix('!').unwrap_or(text).split_once(':');
+    let fine = place.is_some_and(|(container, at)| docker_name(container).is_ok() && absolute(at));
+    if fine { Ok(()) } else { Err("must be `container:/mount/point`".to_owned()) }
+}
+
+/// A pattern for folders of the host.
+pub(crate) fn folder(text: &str) -> Taken<()> {
+    if absolute(text.strip_prefix('!').unwrap_or(text)) {
+        return Ok(());
+    }
+    Err("must be absolute paths below `/`, without `.`, `..` or a slash at the end: `/srv/app/data`"
+        .to_owned())
+}
+
+fn absolute(path: &str) -> bool {
+    let parts = path.strip_prefix('/').map(|inside| inside.split('/'));
+    let fine = parts.is_some_and(|mut parts| parts.all(|part| !matches!(part, "" | "." | "..")));
+    fine && path.len() <= 4_096 && !path.chars().any(char::is_control)
+}

@@ -1,0 +1,65 @@
+//! What labels ask for. Two of them mean something: `backupd.policy=<name>` and `backupd.exclude=true`.
+//!
+//! Whoever may start a container writes labels, so they are hostile: a value is compared with the names of
+//! policies and with `true`, and is only shown escaped and cut.
+//!
+//! Always true: an unclear label never takes protection away. Only `true` excludes, and a label of ours
+//! that we do not know is told of.
+
+use std::collections::BTreeMap;
+
+use crate::complaint::{nearest, shown};
+
+/// Selects the policy that it names.
+pub const POLICY_LABEL: &str = "backupd.policy";
+
+/// With `true`: decided that this is not backed up.
+pub const EXCLUDE_LABEL: &str = "backupd.exclude";
+
+/// All labels of ours; the last two are on helper containers.
+const KNOWN: [&str; 4] = [POLICY_LABEL, EXCLUDE_LABEL, "backupd.run", "backupd.owner"];
+
+/// What one volume or container asks for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Wish<'a> {
+    /// This policy.
+    Policy(&'a str),
+    /// To be left out.
+    Exclude,
+}
+
+/// A wish and whose it is: ``volume `db-data` ``.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wisher<'a> {
+    pub(crate) who: String,
+    pub(crate) wish: Wish<'a>,
+}
+
+/// What `labels` ask for; two wishes contradict each other.
+pub(crate) fn wishes<'a>(who: &str, labels: &'a BTreeMap<String, String>) -> Vec<Wisher<'a>> {
+    let policy = labels.get(POLICY_LABEL).map(|name| Wish::Policy(name));
+    let exclude = labels.get(EXCLUDE_LABEL).filter(|value| *value == "true").map(|_| Wish::Exclude);
+    policy.into_iter().chain(exclude).map(|wish| Wisher { who: who.to_owned(), wish }).collect()
+}
+
+/// Labels that were meant for us and mean nothing, in words.
+pub(crate) fn strange(who: &str, labels: &BTreeMap<String, String>) -> Vec<String> {
+    const NOTES_MAX: usize = 8;
+    let mut notes = Vec::new();
+    for (label, value) in labels.range("backupd.".to_owned()..) {
+        if !label.starts_with("backupd.") || notes.len() == NOTES_MAX {
+            break;
+        }
+        if !KNOWN.contains(&label.as_str()) {
+            let near = nearest(label, KNOWN[..2].iter().copied());
+            let meant = near.map_or(String::new(), |known| format!("; did you mean `{known}`?"));
+            notes.push(format!("{who} has label `{}`, which means nothing{meant}", shown(label)));
+        } else if label == EXCLUDE_LABEL && !matches!(value.as_str(), "true" | "false") {
+            let value = shown(value);
+            notes.push(format!(
+                "{who} has label `{EXCLUDE_LABEL}={value}`, which excludes nothing; only `true` does"
+            ));
+        }
+    }
+    notes
+}
