@@ -4,10 +4,20 @@
 //! has the store, answers with what it has checked: so neither holds a table in memory, and nothing is fetched
 //! that nobody compares with.
 
+mod chunks;
+mod entries;
+mod pages;
+mod tables;
+
 use std::collections::BTreeSet;
+use std::io;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::chunks::ChunkMap;
+pub(crate) use self::entries::{EntriesBase, Met};
+pub(crate) use self::pages::{Kept, PagesBase};
+pub(crate) use self::tables::Tables;
 use crate::layout::{BlockRef, RootRef};
 
 /// The snapshot that a pass compares with.
@@ -39,3 +49,6 @@ pub enum Ask {
         raw: u32,
     },
 }
+
+/// Answers what a pass asks for, or says why the engine cannot be asked.
+pub type Asking<'a> = dyn FnMut(&Ask) -> io::Result<Vec<u8>> + 'a;

@@ -93,7 +93,7 @@ pub struct Xattr {
 }
 
 /// What told the walk that nothing changed: compared by the next incremental, never restored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Witness {
     /// Inode number.
     pub inode: u64,
@@ -101,6 +101,29 @@ pub struct Witness {
     pub changed: Stamp,
     /// The content moved while it was read, so it may not stand for "unchanged" next time.
     pub unsteady: bool,
+    /// It may not do so for another reason: its times were too fresh to tell a later change by, or not all of its
+    /// attributes could be read.
+    pub young: bool,
+    /// What the stored content of a regular file hashes to; nothing for all other kinds.
+    pub chunks: Chunks,
+}
+
+/// The first 16 bytes of a BLAKE3, all zero for what lies wholly in a hole.
+pub type ShortHash = [u8; 16];
+
+/// Hashes of a file's content as it is stored, in pieces of 1 MiB: see [`crate::pages`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunks {
+    /// Pages of the file are `1 << page_exponent` bytes long.
+    pub page_exponent: u8,
+    /// One for each chunk, or none at all.
+    pub hashes: Vec<ShortHash>,
+}
+
+impl Default for Chunks {
+    fn default() -> Self {
+        Self { page_exponent: crate::pages::CHUNK_EXPONENT, hashes: Vec::new() }
+    }
 }
 
 /// One entry of a snapshot.

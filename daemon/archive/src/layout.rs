@@ -138,7 +138,8 @@ pub struct SegmentRef {
     pub raw: u32,
     /// How many rows.
     pub rows: u32,
-    /// Path of its last row.
+    /// Path of its last row. Several segments may end at one path only in the pages table, where a large file has
+    /// more than one row.
     pub last: TreePath,
 }
 
@@ -186,7 +187,7 @@ pub fn read_root(body: &[u8]) -> Result<Vec<SegmentRef>, Malformed> {
         if segment.raw as usize > crate::segment::SEGMENT_BYTES_MAX || segment.rows == 0 {
             return Err(Malformed("segment length out of bounds"));
         }
-        if segments.last().is_some_and(|before| before.last >= segment.last) {
+        if segments.last().is_some_and(|before| before.last > segment.last) {
             return Err(Malformed("segments out of order"));
         }
         segments.push(segment);

@@ -3,22 +3,23 @@
 //! Always true: a pack that is reported was written to its last byte; what could not be read is told by
 //! path; and failures of the source and of the sink never become each other.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::base::Asking;
 use crate::channel::{PackJob, Packed, Progress};
 use crate::names::Names;
-use crate::pack_entries::{Packer, Visited};
+use crate::pack_entries::{Found, Packer, Visited};
 pub use crate::pack_writer::Sink;
 use crate::pack_writer::Written;
 use crate::path::TreePath;
 use crate::pipeline::{self, WriteError};
 use crate::raw_stream::Stopped;
+use crate::segment::Table;
 use crate::stat::Stat;
 use crate::walk::{Step, Walk};
 
@@ -38,6 +39,17 @@ pub enum PackError {
         /// Why not.
         source: io::Error,
     },
+    /// A table of the snapshot before is not what it should be.
+    #[error("cannot read the {table} table of the snapshot before: {why}")]
+    Base {
+        /// Which of its tables.
+        table: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The snapshot before cannot be asked for.
+    #[error("cannot ask for the tables of the snapshot before: {0}")]
+    Unanswered(#[source] io::Error),
     /// The sink took no more.
     #[error("cannot pass the pack on: {0}")]
     Sink(#[source] io::Error),
@@ -47,11 +59,27 @@ pub enum PackError {
 }
 
 /// Why the reading side ended early.
+#[derive(Debug)]
 pub(crate) enum Halt {
     /// The writing side knows.
     Stopped,
     /// The source failed as a whole.
     Source { path: TreePath, action: &'static str, source: io::Error },
+    /// A table of the base makes no sense.
+    Base { table: &'static str, why: String },
+    /// The base cannot be asked for.
+    Unanswered(io::Error),
+}
+
+impl Halt {
+    /// What is wrong with a table of the base.
+    pub(crate) fn table(table: Table, why: impl ToString) -> Self {
+        let table = match table {
+            Table::Entries => "entries",
+            Table::Pages => "pages",
+        };
+        Self::Base { table, why: why.to_string() }
+    }
 }
 
 impl From<Stopped> for Halt {
@@ -64,35 +92,44 @@ impl From<Stopped> for Halt {
 ///
 /// The sink gets at most 4 MiB at a time. Progress is told on the calling thread, at most five times a
 /// second. Without an error the pack is complete, though it may lack entries that [`Packed::notes`] names.
+///
+/// With a base only what is new is in the pack. The base's tables are asked for on the calling thread, too. `now` is
+/// the clock that gives files their times.
 pub fn pack(
     root: BorrowedFd<'_>,
     job: &PackJob,
     sink: &mut Sink<'_>,
+    ask: &mut Asking<'_>,
     progress: &mut dyn FnMut(&Progress),
+    now: &dyn Fn() -> SystemTime,
 ) -> Result<Packed, PackError> {
     let (read, written) = pipeline::run(job, sink, |stream| {
-        let mut packer = Packer::new(job.pack, stream, Pulse::new(progress));
+        let mut packer = Packer::new(job, stream, ask, Pulse::new(progress), now);
         read_tree(root, &mut packer)?;
         packer.finish()
     });
-    let (totals, notes) = match read {
+    let Found { totals, notes, mut used } = match read {
         Some(Ok(found)) => found,
         Some(Err(Halt::Source { path, action, source })) => {
             return Err(PackError::Source { path: path.to_string(), action, source });
         }
+        Some(Err(Halt::Base { table, why })) => return Err(PackError::Base { table, why }),
+        Some(Err(Halt::Unanswered(why))) => return Err(PackError::Unanswered(why)),
         Some(Err(Halt::Stopped)) | None => return Err(write_error(written.err())),
     };
-    let Written { length, hash, raw_bytes, footer, roots } = match written {
+    let Written { length, hash, raw_bytes, footer, entries, pages, packs } = match written {
         Ok(Some(written)) => written,
         Ok(None) => return Err(write_error(None)),
         Err(why) => return Err(write_error(Some(why))),
     };
     assert!(
-        roots.iter().map(|root| root.rows).sum::<u64>() == totals.entries,
+        entries.iter().map(|root| root.rows).sum::<u64>() == totals.entries,
         "BUG: entries table does not hold the entries that were counted"
     );
-    let used = BTreeMap::from([(job.pack, totals.data_bytes)]);
-    Ok(Packed { totals, length, hash, raw_bytes, footer, entries: roots, pages: Vec::new(), used, notes })
+    for pack in packs {
+        used.entry(pack).or_default();
+    }
+    Ok(Packed { totals, length, hash, raw_bytes, footer, entries, pages, used, notes })
 }
 
 fn write_error(why: Option<WriteError>) -> PackError {

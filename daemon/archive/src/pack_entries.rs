@@ -3,28 +3,31 @@
 //! Always true: an entry stands in the table only after all of its content is in the stream, and whatever is
 //! left out, or is not what it seemed to be, has a note.
 
+mod compare;
+mod file;
 mod put;
 
+use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::io;
+use std::time::SystemTime;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::FileType;
-use rustix::io::Errno;
 
-use self::put::entry_of;
-use crate::channel::{NoteKind, Notes, Totals};
+use self::compare::Comparison;
+use crate::base::Asking;
+use crate::channel::{NoteKind, Notes, PackJob, Totals};
 use crate::entry::Kind;
 use crate::links::Links;
 use crate::names::Names;
 use crate::open::{OpenError, Opener};
 use crate::pack::{Halt, Pulse, list};
+use crate::page_table::PageTable;
 use crate::path::TreePath;
 use crate::pax;
 use crate::raw_stream::RawStream;
-use crate::read_file::{Content, Outcome, Plan};
 use crate::segment::SegmentCutter;
-use crate::sparse;
 use crate::stat::{Mount, Stat};
 use crate::xattrs::{Subject, XattrReader};
 
@@ -49,35 +52,57 @@ enum Look {
 
 const PASSED: Look = Look::Done(Visited::Passed);
 
-/// Puts entries into the stream and into the table.
+/// What a walk came to.
+pub(crate) struct Found {
+    pub(crate) totals: Totals,
+    pub(crate) notes: Notes,
+    /// How many bytes the extents need of each pack.
+    pub(crate) used: BTreeMap<u64, u64>,
+}
+
+/// Puts entries into the stream and into the tables.
 pub(crate) struct Packer<'a> {
     pack: u64,
     stream: RawStream,
     pulse: Pulse<'a>,
     cutter: SegmentCutter,
+    pages: PageTable,
+    base: Option<Comparison<'a>>,
+    now: &'a dyn Fn() -> SystemTime,
     opener: Opener,
     xattrs: XattrReader,
     links: Links,
     mount: Option<Mount>,
     totals: Totals,
     notes: Notes,
+    used: BTreeMap<u64, u64>,
     headers: Vec<u8>,
     records: Vec<u8>,
 }
 
 impl<'a> Packer<'a> {
-    pub(crate) fn new(pack: u64, stream: RawStream, pulse: Pulse<'a>) -> Self {
+    pub(crate) fn new(
+        job: &'a PackJob,
+        stream: RawStream,
+        ask: &'a mut Asking<'a>,
+        pulse: Pulse<'a>,
+        now: &'a dyn Fn() -> SystemTime,
+    ) -> Self {
         Self {
-            pack,
+            pack: job.pack,
             stream,
             pulse,
             cutter: SegmentCutter::default(),
+            pages: PageTable::new(job.base.as_ref()),
+            base: job.base.as_ref().map(|base| Comparison::new(base, ask)),
+            now,
             opener: Opener::new(),
             xattrs: XattrReader::new(),
             links: Links::default(),
             mount: None,
             totals: Totals::default(),
             notes: Notes::default(),
+            used: BTreeMap::new(),
             headers: Vec::new(),
             records: Vec::new(),
         }
@@ -91,14 +116,19 @@ impl<'a> Packer<'a> {
         self.put(path, stat, Kind::Folder, xattrs)
     }
 
-    /// Ends the tarball and the table.
-    pub(crate) fn finish(mut self) -> Result<(Totals, Notes), Halt> {
-        self.stream.write(&pax::END)?;
-        if let Some(segment) = self.cutter.finish() {
-            self.stream.segment(segment)?;
+    /// Ends the tarball, if it is one, and the tables.
+    pub(crate) fn finish(mut self) -> Result<Found, Halt> {
+        if self.base.is_none() {
+            self.stream.write(&pax::END)?;
         }
+        if let Some(segment) = self.cutter.finish() {
+            self.put_segment(segment)?;
+        }
+        self.meet(None)?;
+        let tables = self.base.as_mut().map(|base| &mut base.tables);
+        self.pages.finish(&mut self.stream, tables)?;
         self.stream.finish()?;
-        Ok((self.totals, self.notes))
+        Ok(Found { totals: self.totals, notes: self.notes, used: self.used })
     }
 
     /// Something is missing from the snapshot.
@@ -221,82 +251,6 @@ impl<'a> Packer<'a> {
             }
         }
         Ok(PASSED)
-    }
-
-    fn file(
-        &mut self,
-        folder: BorrowedFd<'_>,
-        name: &CStr,
-        path: &TreePath,
-        seen: &Stat,
-    ) -> Result<Look, Halt> {
-        if let Some(target) = self.links.further(seen) {
-            self.put(path.clone(), seen, Kind::Hardlink { target }, Vec::new())?;
-            return Ok(PASSED);
-        }
-        let (file, stat) = match self.opener.open(folder, name, seen) {
-            Ok(opened) => opened,
-            Err(why) => return self.not_opened(path, seen, why),
-        };
-        let xattrs = self.read_xattrs(Subject::Open(file.as_fd()), path);
-        let mut read_at = |buffer: &mut [u8], at: u64| loop {
-            match rustix::io::pread(&file, &mut *buffer, at) {
-                Err(Errno::INTR) => {}
-                other => return other.map_err(io::Error::from),
-            }
-        };
-        let plan = match sparse::regions(file.as_fd(), &stat, &mut read_at) {
-            Ok(regions) => Plan::new(stat.size, regions),
-            Err(why) => {
-                self.unreadable(path, format!("cannot read: {why}"));
-                return Ok(PASSED);
-            }
-        };
-        let kind = Kind::File { size: stat.size, content: Vec::new() };
-        let mut entry = entry_of(path.clone(), &stat, kind, xattrs);
-        self.put_headers(&entry, plan.body())?;
-        let Self { stream, pulse, totals, .. } = self;
-        let mut beat = |bytes| pulse.beat(totals.entries, totals.bytes + bytes, path);
-        let content = plan.read(self.pack, stream, &mut read_at, &mut beat)?;
-        if let Some(unsteady) = self.judge(path, &content, file.as_fd(), &stat) {
-            entry.witness.unsteady = unsteady;
-            self.links.remember(&stat, path);
-            self.totals.files += 1;
-            self.totals.bytes += stat.size;
-            self.totals.data_bytes += content.data_bytes;
-            entry.kind = Kind::File { size: stat.size, content: content.extents };
-            self.put_row(&entry)?;
-        }
-        Ok(PASSED)
-    }
-
-    /// Whether what was read may have moved meanwhile; `None` if it may not stand in the table at all.
-    fn judge(
-        &mut self,
-        path: &TreePath,
-        content: &Content,
-        file: BorrowedFd<'_>,
-        before: &Stat,
-    ) -> Option<bool> {
-        let why = match (&content.outcome, Stat::of_open(file)) {
-            (Outcome::Failed(why), _) => {
-                self.unreadable(path, format!("cannot read: {why}"));
-                return None;
-            }
-            (Outcome::Whole, Ok(after)) if before.is_steady(&after) => return Some(false),
-            (Outcome::Short, _) => "became shorter; what was cut off is kept as zeros".to_owned(),
-            (Outcome::Whole, Ok(after)) if after.size > before.size => {
-                "grew; what was appended is not in it".to_owned()
-            }
-            // A new link or owner moves the change time alone: the content is the same, but is read again.
-            (Outcome::Whole, Ok(after)) if after.size == before.size && after.modified == before.modified => {
-                "its attributes or links changed".to_owned()
-            }
-            (Outcome::Whole, Ok(_)) => String::new(),
-            (Outcome::Whole, Err(why)) => format!("cannot be looked at again: {why}"),
-        };
-        self.notes.add(path, NoteKind::Changed, why);
-        Some(true)
     }
 }
 

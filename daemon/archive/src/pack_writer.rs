@@ -1,23 +1,23 @@
 //! A pack as it grows: frames and blocks in order, then the tail.
 //!
-//! Always true: nothing stands before the first frame; every byte that is given out is hashed and counted;
-//! and the memory for what was written is a frame list and a root that are not full yet.
+//! Always true: in a full pack nothing stands before the first frame; an incremental pack of nothing has no bytes
+//! at all; every byte that is given out is hashed and counted; and the memory for what was written is a frame
+//! list and a root of each table that are not full yet.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use crate::channel::PackJob;
 use crate::frame::{FrameRow, Hash};
 use crate::layout::{
-    BlockRef, FRAMES_PER_LIST, Footer, RootRef, SEGMENTS_PER_ROOT, SegmentRef, Tag, block, put_frame_list,
-    put_root, put_tail,
+    BlockRef, FRAMES_PER_LIST, Footer, RootRef, SegmentRef, Tag, block, put_frame_list, put_root, put_tail,
 };
 use crate::path::TreePath;
+use crate::segment::Table;
+use crate::table_writer::TableWriter;
 
 /// The sink never gets more at a time.
 const PIECE_BYTES_MAX: usize = 4 << 20;
-
-/// A root is full at this many bytes of paths too, so that its block stays readable.
-const ROOT_PATH_BYTES_MAX: usize = 4 << 20;
 
 /// Takes the bytes of a pack, in order, at most 4 MiB at a time.
 pub type Sink<'a> = dyn FnMut(&[u8]) -> io::Result<()> + Send + 'a;
@@ -36,8 +36,12 @@ pub(crate) struct Written {
     pub(crate) length: u64,
     pub(crate) hash: Hash,
     pub(crate) raw_bytes: u64,
+    /// All zero in a pack without bytes.
     pub(crate) footer: BlockRef,
-    pub(crate) roots: Vec<RootRef>,
+    pub(crate) entries: Vec<RootRef>,
+    pub(crate) pages: Vec<RootRef>,
+    /// Every pack that a table lies in.
+    pub(crate) packs: BTreeSet<u64>,
 }
 
 /// Writes one pack.
@@ -48,11 +52,12 @@ pub(crate) struct PackWriter<'a> {
     hasher: blake3::Hasher,
     footer: Footer,
     frames: Vec<FrameRow>,
+    /// Nothing may stand before the first frame.
+    full: bool,
     /// Segments that came before the first frame, as sockets alone can bring about.
-    early: Vec<SegmentBlock>,
-    segments: Vec<SegmentRef>,
-    path_bytes: usize,
-    roots: Vec<RootRef>,
+    early: Vec<(Table, SegmentBlock)>,
+    entries: TableWriter,
+    pages: TableWriter,
 }
 
 impl<'a> PackWriter<'a> {
@@ -64,10 +69,10 @@ impl<'a> PackWriter<'a> {
             hasher: blake3::Hasher::new(),
             footer: Footer::default(),
             frames: Vec::with_capacity(FRAMES_PER_LIST),
+            full: job.base.is_none(),
             early: Vec::new(),
-            segments: Vec::new(),
-            path_bytes: 0,
-            roots: Vec::new(),
+            entries: TableWriter::new(Table::Entries, job.base.as_ref()),
+            pages: TableWriter::new(Table::Pages, job.base.as_ref()),
         }
     }
 
@@ -80,23 +85,31 @@ impl<'a> PackWriter<'a> {
         if self.frames.len() == FRAMES_PER_LIST {
             self.put_list()?;
         }
-        std::mem::take(&mut self.early).into_iter().try_for_each(|early| self.segment(early))
+        let early = std::mem::take(&mut self.early);
+        early.into_iter().try_for_each(|(table, segment)| self.segment(table, segment))
     }
 
-    /// The next segment of the entries table.
-    pub(crate) fn segment(&mut self, segment: SegmentBlock) -> io::Result<()> {
-        if self.length == 0 {
-            self.early.push(segment);
+    /// The next segment of a table.
+    pub(crate) fn segment(&mut self, table: Table, segment: SegmentBlock) -> io::Result<()> {
+        if self.full && self.length == 0 {
+            self.early.push((table, segment));
             return Ok(());
         }
         let SegmentBlock { block, raw, rows, last } = segment;
-        self.path_bytes += last.as_bytes().len();
         let block = self.put_block(&block)?;
-        self.segments.push(SegmentRef { pack: self.pack, block, raw, rows, last });
-        if self.segments.len() == SEGMENTS_PER_ROOT || self.path_bytes >= ROOT_PATH_BYTES_MAX {
-            self.put_root()?;
+        self.point(table, SegmentRef { pack: self.pack, block, raw, rows, last })
+    }
+
+    /// The next segment of a table, wherever it lies.
+    pub(crate) fn point(&mut self, table: Table, segment: SegmentRef) -> io::Result<()> {
+        if self.table(table).push(segment) { self.put_root(table) } else { Ok(()) }
+    }
+
+    fn table(&mut self, table: Table) -> &mut TableWriter {
+        match table {
+            Table::Entries => &mut self.entries,
+            Table::Pages => &mut self.pages,
         }
-        Ok(())
     }
 
     /// Ends the pack.
@@ -104,17 +117,21 @@ impl<'a> PackWriter<'a> {
         if !self.frames.is_empty() {
             self.put_list()?;
         }
-        if !self.segments.is_empty() {
-            self.put_root()?;
+        self.put_root(Table::Entries)?;
+        self.put_root(Table::Pages)?;
+        let mut footer = BlockRef { offset: 0, length: 0, hash: [0; 32] };
+        if self.full || self.length > 0 {
+            footer = self.put_block(&block(Tag::Footer, &self.footer.put()))?;
+            self.put(&put_tail(&footer))?;
         }
-        let footer = self.put_block(&block(Tag::Footer, &self.footer.put()))?;
-        self.put(&put_tail(&footer))?;
         Ok(Written {
             length: self.length,
             hash: *self.hasher.finalize().as_bytes(),
             raw_bytes: self.footer.raw_bytes,
             footer,
-            roots: self.roots,
+            packs: &self.entries.packs | &self.pages.packs,
+            entries: self.entries.roots,
+            pages: self.pages.roots,
         })
     }
 
@@ -126,13 +143,17 @@ impl<'a> PackWriter<'a> {
         Ok(())
     }
 
-    fn put_root(&mut self) -> io::Result<()> {
-        let segments = std::mem::take(&mut self.segments);
-        self.path_bytes = 0;
-        let block = self.put_block(&block(Tag::Root, &put_root(&segments)))?;
+    fn put_root(&mut self, table: Table) -> io::Result<()> {
+        let Some(segments) = self.table(table).take() else { return Ok(()) };
+        let bytes = block(Tag::Root, &put_root(&segments));
+        if self.table(table).point(&bytes) {
+            return Ok(());
+        }
+        let block = self.put_block(&bytes)?;
         let rows = segments.iter().map(|segment| u64::from(segment.rows)).sum();
         let count = u32::try_from(segments.len()).map_err(io::Error::other)?;
-        self.roots.push(RootRef { pack: self.pack, block, segments: count, rows });
+        let pack = self.pack;
+        self.table(table).written(RootRef { pack, block, segments: count, rows });
         Ok(())
     }
 

@@ -17,7 +17,8 @@ use crate::channel::PackJob;
 use crate::frame::{Encoder, Hash};
 use crate::pack_writer::{PackWriter, SegmentBlock, Sink, Written};
 use crate::raw_stream::{Buffers, Parcel, RawStream, Work};
-use crate::segment::Segment;
+use crate::layout::SegmentRef;
+use crate::segment::{Segment, Table};
 
 /// More threads than this help nobody.
 const WORKERS_MAX: usize = 256;
@@ -33,7 +34,8 @@ pub(crate) enum WriteError {
 
 enum Done {
     Frame { raw: u32, hash: Hash },
-    Segment(SegmentBlock),
+    Segment(Table, SegmentBlock),
+    Point(Table, SegmentRef),
     End,
 }
 
@@ -119,12 +121,13 @@ fn process(encoder: &mut Encoder, buffers: &mut Buffers, work: Work) -> io::Resu
             let hash = encoder.encode_into(&buffers.raw[..length], &mut buffers.stored)?;
             Done::Frame { raw: u32::try_from(length).map_err(io::Error::other)?, hash }
         }
-        Work::Segment(segment) => {
+        Work::Segment(table, segment) => {
             let block = segment.to_block()?;
             let Segment { raw, rows, last } = segment;
             let raw = u32::try_from(raw.len()).map_err(io::Error::other)?;
-            Done::Segment(SegmentBlock { block, raw, rows, last })
+            Done::Segment(table, SegmentBlock { block, raw, rows, last })
         }
+        Work::Point(table, segment) => Done::Point(table, segment),
         Work::End => Done::End,
     })
 }
@@ -142,7 +145,8 @@ fn write(
             next += 1;
             match done.map_err(WriteError::Compress)? {
                 Done::Frame { raw, hash } => writer.frame(&buffers.stored, raw, hash),
-                Done::Segment(segment) => writer.segment(segment),
+                Done::Segment(table, segment) => writer.segment(table, segment),
+                Done::Point(table, segment) => writer.point(table, segment),
                 Done::End => return writer.finish().map(Some).map_err(WriteError::Sink),
             }
             .map_err(WriteError::Sink)?;

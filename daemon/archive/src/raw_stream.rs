@@ -9,7 +9,8 @@
 use std::sync::mpsc::{Receiver, Sender};
 
 use crate::frame::FRAME_BYTES;
-use crate::segment::Segment;
+use crate::layout::SegmentRef;
+use crate::segment::{Segment, Table};
 
 /// The writing side ended, and knows why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +35,9 @@ pub(crate) enum Work {
     /// Compress so many raw bytes of the buffers into a frame.
     Frame(usize),
     /// Compress a segment into a block.
-    Segment(Segment),
+    Segment(Table, Segment),
+    /// Nothing: a segment of the base is the next one of the table.
+    Point(Table, SegmentRef),
     /// Nothing: all was handed over.
     End,
 }
@@ -110,9 +113,15 @@ impl RawStream {
     }
 
     /// Hands a segment over, to lie behind the frames that were full by now.
-    pub(crate) fn segment(&mut self, segment: Segment) -> Result<(), Stopped> {
+    pub(crate) fn segment(&mut self, table: Table, segment: Segment) -> Result<(), Stopped> {
         let buffers = self.pool.recv().map_err(|_writer_ended| Stopped)?;
-        self.send(buffers, Work::Segment(segment))
+        self.send(buffers, Work::Segment(table, segment))
+    }
+
+    /// Says that a table goes on with a segment of the base.
+    pub(crate) fn point(&mut self, table: Table, segment: SegmentRef) -> Result<(), Stopped> {
+        let buffers = self.pool.recv().map_err(|_writer_ended| Stopped)?;
+        self.send(buffers, Work::Point(table, segment))
     }
 
     /// Hands over the last frame and says that nothing follows. Without it the pack gets no tail.

@@ -7,9 +7,11 @@
 
 use std::io;
 
-use crate::entry::Extent;
+use crate::entry::{Extent, ShortHash};
 use crate::pax::{BLOCK_BYTES, padding};
-use crate::raw_stream::{RawStream, Stopped};
+use crate::content::FileHashes;
+use crate::pack::Halt;
+use crate::raw_stream::RawStream;
 use crate::sparse::{ReadAt, Region, map_text};
 
 /// How the reading of a file went.
@@ -59,43 +61,90 @@ impl Plan {
     pub(crate) fn read(
         &self,
         pack: u64,
-        stream: &mut RawStream,
+        into: &mut Target<'_>,
         read_at: ReadAt<'_>,
         pulse: &mut dyn FnMut(u64),
-    ) -> Result<Content, Stopped> {
-        stream.write(&self.map)?;
+    ) -> Result<Content, Halt> {
+        into.stream.write(&self.map)?;
         let all = [Region { start: 0, length: self.size }];
         let mut content = Content { extents: Vec::new(), data_bytes: 0, outcome: Outcome::Whole };
         let mut at = 0;
         for region in self.regions.as_deref().unwrap_or(&all).iter().filter(|region| region.length > 0) {
             if region.start > at {
+                into.hole(region.start - at)?;
                 content.extents.push(Extent::Hole { length: region.start - at });
             }
-            let (position, length) = (stream.position(), region.length);
+            let (position, length) = (into.stream.position(), region.length);
             content.extents.push(Extent::Stored { pack, position, length });
             content.data_bytes += length;
-            copy(*region, stream, read_at, &mut content.outcome, pulse)?;
+            copy(*region, into, read_at, &mut content.outcome, pulse)?;
             at = region.start + length;
         }
         if at < self.size {
+            into.hole(self.size - at)?;
             content.extents.push(Extent::Hole { length: self.size - at });
         }
-        stream.zeros(padding(content.data_bytes) as u64)?;
+        into.stream.zeros(padding(content.data_bytes) as u64)?;
         Ok(content)
+    }
+}
+
+/// Takes the page hashes of a part of a file.
+type PutPart<'a> = dyn FnMut(u64, Vec<ShortHash>, &mut RawStream) -> Result<(), Halt> + 'a;
+
+/// Where content goes: bytes into the stream, and hashes of them to the tables.
+pub(crate) struct Target<'a> {
+    pub(crate) stream: &'a mut RawStream,
+    pub(crate) hashes: &'a mut FileHashes,
+    pub(crate) put_part: &'a mut PutPart<'a>,
+}
+
+impl Target<'_> {
+    /// Takes in the first `n` bytes of the stream's room, which were hashed.
+    fn advance(&mut self, n: usize) -> Result<(), Halt> {
+        self.stream.advance(n)?;
+        self.end_part()
+    }
+
+    fn hole(&mut self, mut length: u64) -> Result<(), Halt> {
+        while length > 0 {
+            length -= self.hashes.hole(length);
+            self.end_part()?;
+        }
+        Ok(())
+    }
+
+    fn zeros(&mut self, mut count: u64) -> Result<(), Halt> {
+        while count > 0 {
+            let room = self.stream.room()?;
+            let n = usize::try_from(count).unwrap_or(usize::MAX).min(room.len());
+            room[..n].fill(0);
+            self.hashes.data(&room[..n]);
+            count -= n as u64;
+            self.advance(n)?;
+        }
+        Ok(())
+    }
+
+    fn end_part(&mut self) -> Result<(), Halt> {
+        match self.hashes.take_part() {
+            Some((part, pages)) => (self.put_part)(part, pages, self.stream),
+            None => Ok(()),
+        }
     }
 }
 
 /// Copies one region, exactly as long as it is said to be.
 fn copy(
     region: Region,
-    stream: &mut RawStream,
+    into: &mut Target<'_>,
     read_at: ReadAt<'_>,
     outcome: &mut Outcome,
     pulse: &mut dyn FnMut(u64),
-) -> Result<(), Stopped> {
+) -> Result<(), Halt> {
     let (mut at, end) = (region.start, region.start + region.length);
     while at < end && !matches!(outcome, Outcome::Failed(_)) {
-        let room = stream.room()?;
+        let room = into.stream.room()?;
         let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(room.len());
         match read_at(&mut room[..wanted], at) {
             Ok(0) => {
@@ -104,13 +153,14 @@ fn copy(
             }
             Ok(n) => {
                 at += n as u64;
-                stream.advance(n)?;
+                into.hashes.data(&room[..n]);
+                into.advance(n)?;
                 pulse(at);
             }
             Err(why) => *outcome = Outcome::Failed(why),
         }
     }
-    stream.zeros(end - at)
+    into.zeros(end - at)
 }
 
 const _: () = assert!(crate::frame::FRAME_BYTES.is_multiple_of(BLOCK_BYTES), "frames hold whole blocks");
@@ -129,7 +179,10 @@ mod tests {
         (0..8).for_each(|_| recycled.send(Buffers::new()).unwrap());
         let mut stream = RawStream::new(parcels, pool);
         stream.write(&[9; BLOCK_BYTES]).unwrap();
-        let content = plan.read(7, &mut stream, read_at, &mut |_| {}).unwrap();
+        let mut hashes = FileHashes::new(plan.size, None);
+        let mut put_part = |_, _, _: &mut RawStream| Ok(());
+        let mut into = Target { stream: &mut stream, hashes: &mut hashes, put_part: &mut put_part };
+        let content = plan.read(7, &mut into, read_at, &mut |_| {}).unwrap();
         stream.finish().unwrap();
         let mut bytes = Vec::new();
         for parcel in work {

@@ -4,7 +4,8 @@
 //! that it shares with the row before in the same segment, then the rest. Reading checks everything that
 //! a later step would trust: paths, order, sizes that add up, nanoseconds, mode bits.
 
-use crate::entry::{Entry, Extent, Kind, Stamp, Witness, Xattr};
+use crate::entry::{Chunks, Entry, Extent, Kind, Stamp, Witness, Xattr};
+use crate::pages;
 use crate::path::{self, TreePath};
 use crate::varint::{Malformed, Reader, put, put_bytes, put_signed};
 
@@ -12,6 +13,7 @@ use crate::varint::{Malformed, Reader, put, put_bytes, put_signed};
 pub const ROW_BYTES_MAX: usize = 16 << 20;
 
 const UNSTEADY: u64 = 1;
+const YOUNG: u64 = 2;
 
 /// Appends the row of `entry`, which follows `before` in the same segment.
 pub fn put_row(out: &mut Vec<u8>, before: &[u8], entry: &Entry) {
@@ -27,17 +29,18 @@ pub fn put_row(out: &mut Vec<u8>, before: &[u8], entry: &Entry) {
     put_stamp(&mut row, entry.modified);
     put(&mut row, entry.witness.inode);
     put_stamp(&mut row, entry.witness.changed);
-    put(&mut row, if entry.witness.unsteady { UNSTEADY } else { 0 });
+    let flag = |set: bool, bit| if set { bit } else { 0 };
+    put(&mut row, flag(entry.witness.unsteady, UNSTEADY) | flag(entry.witness.young, YOUNG));
     put(&mut row, entry.xattrs.len() as u64);
     for xattr in &entry.xattrs {
         put_bytes(&mut row, &xattr.name);
         put_bytes(&mut row, &xattr.value);
     }
-    put_kind(&mut row, &entry.kind);
+    put_kind(&mut row, &entry.kind, &entry.witness.chunks);
     put_bytes(out, &row);
 }
 
-fn put_kind(row: &mut Vec<u8>, kind: &Kind) {
+fn put_kind(row: &mut Vec<u8>, kind: &Kind, chunks: &Chunks) {
     match kind {
         Kind::Folder | Kind::Fifo | Kind::Socket => {}
         Kind::File { size, content } => {
@@ -56,6 +59,9 @@ fn put_kind(row: &mut Vec<u8>, kind: &Kind) {
                     }
                 }
             }
+            put(row, u64::from(chunks.page_exponent));
+            put(row, chunks.hashes.len() as u64);
+            row.extend_from_slice(chunks.hashes.as_flattened());
         }
         Kind::Symlink { target } => put_bytes(row, target),
         Kind::Hardlink { target } => put_bytes(row, target.as_bytes()),
@@ -142,20 +148,35 @@ fn read_row(row: &[u8], before: &[u8]) -> Result<Entry, Malformed> {
     let modified = read_stamp(r)?;
     let inode = r.number()?;
     let changed = read_stamp(r)?;
-    let unsteady = match r.number()? {
-        0 => false,
-        UNSTEADY => true,
-        _ => return Err(Malformed("unknown flag")),
-    };
+    let flags = r.number()?;
+    if flags & !(UNSTEADY | YOUNG) != 0 {
+        return Err(Malformed("unknown flag"));
+    }
+    let (unsteady, young) = (flags & UNSTEADY != 0, flags & YOUNG != 0);
     let xattrs = read_xattrs(r)?;
     let kind = read_kind(r, tag)?;
+    let chunks = if let Kind::File { size, .. } = &kind { read_chunks(r, *size)? } else { Chunks::default() };
     if !r.is_empty() {
         return Err(Malformed("row longer than its fields"));
     }
     if path.is_root() && kind != Kind::Folder {
         return Err(Malformed("root is no folder"));
     }
-    Ok(Entry { path, kind, mode, uid, gid, modified, xattrs, witness: Witness { inode, changed, unsteady } })
+    let witness = Witness { inode, changed, unsteady, young, chunks };
+    Ok(Entry { path, kind, mode, uid, gid, modified, xattrs, witness })
+}
+
+fn read_chunks(r: &mut Reader<'_>, size: u64) -> Result<Chunks, Malformed> {
+    let page_exponent = u8::try_from(r.number()?).map_err(|_over| Malformed("page size out of bounds"))?;
+    if !(pages::PAGE_EXPONENT_MIN..=pages::CHUNK_EXPONENT).contains(&page_exponent) {
+        return Err(Malformed("page size out of bounds"));
+    }
+    let n = r.count(16)?;
+    if n != 0 && n as u64 != pages::chunks(size) {
+        return Err(Malformed("chunks do not add up to the size"));
+    }
+    let (hashes, _none) = r.take(n * 16)?.as_chunks();
+    Ok(Chunks { page_exponent, hashes: hashes.to_vec() })
 }
 
 fn read_stamp(r: &mut Reader<'_>) -> Result<Stamp, Malformed> {
@@ -271,19 +292,29 @@ pub(crate) mod tests {
             0..4,
         );
         let name = proptest::collection::vec(prop_oneof![1..=46_u8, 48..=255_u8], 3..30);
-        let ids = (0..=0o7777_u32, any::<u32>(), any::<u32>(), any::<u64>(), any::<bool>());
+        let ids = (0..=0o7777_u32, any::<u32>(), any::<u32>(), any::<u64>(), any::<[bool; 3]>());
         (name, kind(), ids, stamp(), stamp(), xattrs).prop_map(
-            |(name, kind, (mode, uid, gid, inode, unsteady), modified, changed, xattrs)| Entry {
+            |(name, kind, (mode, uid, gid, inode, [unsteady, young, hashed]), modified, changed, xattrs)| Entry {
                 path: TreePath::root().join(&name).unwrap(),
+                witness: Witness { inode, changed, unsteady, young, chunks: chunks(&kind, hashed) },
                 kind,
                 mode,
                 uid,
                 gid,
                 modified,
                 xattrs: xattrs.into_iter().map(|(name, value)| Xattr { name, value }).collect(),
-                witness: Witness { inode, changed, unsteady },
             },
         )
+    }
+
+    fn chunks(kind: &Kind, hashed: bool) -> Chunks {
+        match kind {
+            Kind::File { size, .. } if hashed && *size < 1 << 30 => {
+                let hashes = (0..pages::chunks(*size)).map(|n| [n as u8; 16]).collect();
+                Chunks { page_exponent: 13, hashes }
+            }
+            _ => Chunks::default(),
+        }
     }
 
     proptest! {

@@ -23,10 +23,20 @@ const CUT_ONE_IN: u32 = 512;
 /// A segment is never larger: the longest row may follow just below the size that forces a cut.
 pub const SEGMENT_BYTES_MAX: usize = CUT_AT + row::ROW_BYTES_MAX + 64;
 
-/// Whether a segment of `raw` bytes ends after the row of `path`.
-fn cuts(raw: usize, path: &[u8]) -> bool {
-    let low = u32::from_le_bytes(*blake3::hash(path).as_bytes().first_chunk().unwrap_or(&[0; 4]));
-    raw >= CUT_AT || (raw >= CUT_FROM && low.is_multiple_of(CUT_ONE_IN))
+/// Whether a segment of `raw` bytes ends after the row of `key`.
+fn cuts(raw: usize, key: &[u8]) -> bool {
+    if raw < CUT_FROM {
+        return false;
+    }
+    let low = u32::from_le_bytes(*blake3::hash(key).as_bytes().first_chunk().unwrap_or(&[0; 4]));
+    raw >= CUT_AT || low.is_multiple_of(CUT_ONE_IN)
+}
+
+/// Which table a segment belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Table {
+    Entries,
+    Pages,
 }
 
 /// A finished segment, ready to be written.
@@ -82,11 +92,27 @@ pub struct SegmentCutter {
 impl SegmentCutter {
     /// Adds the next entry in path order; gives a segment when it is full.
     pub fn push(&mut self, entry: &Entry) -> Option<Segment> {
-        row::put_row(&mut self.raw, &self.last, entry);
+        let path = entry.path.as_bytes();
+        self.add(path, path, |raw, before| row::put_row(raw, before, entry))
+    }
+
+    /// Adds the next row, which `put` writes after one with the path that it is given; `key` says where to cut.
+    pub(crate) fn add(
+        &mut self,
+        path: &[u8],
+        key: &[u8],
+        put: impl FnOnce(&mut Vec<u8>, &[u8]),
+    ) -> Option<Segment> {
+        put(&mut self.raw, &self.last);
         self.rows += 1;
         self.last.clear();
-        self.last.extend_from_slice(entry.path.as_bytes());
-        if cuts(self.raw.len(), &self.last) { self.finish() } else { None }
+        self.last.extend_from_slice(path);
+        if cuts(self.raw.len(), key) { self.finish() } else { None }
+    }
+
+    /// Raw bytes that are no segment yet.
+    pub(crate) fn pending(&self) -> usize {
+        self.raw.len()
     }
 
     /// What is left, if anything.

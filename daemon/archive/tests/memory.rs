@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs::{self, File};
+use std::time::SystemTime;
 
 use archive::channel::PackJob;
 use rustix::fd::AsFd as _;
@@ -32,7 +33,10 @@ fn a_folder_of_200_000_files_is_packed_in_little_memory() {
         length += piece.len() as u64;
         Ok(())
     };
-    let packed = archive::pack::pack(folder.as_fd(), &job, &mut sink, &mut |_| {}).unwrap();
+    let packed = {
+        let mut ask = |_: &_| Err(std::io::Error::other("a full pack asks"));
+        archive::pack::pack(folder.as_fd(), &job, &mut sink, &mut ask, &mut |_| {}, &|| SystemTime::UNIX_EPOCH).unwrap()
+    };
     let (peak, _) = resident();
     assert_eq!((packed.totals.entries, packed.length), (200_001, length));
     assert!(packed.raw_bytes > 100 << 20, "{}", packed.raw_bytes);

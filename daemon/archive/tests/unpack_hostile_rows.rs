@@ -26,7 +26,7 @@ fn attributes() {
     check("owner 0xFFFFFFFF", change(|r| r.uid = 0xffff_ffff), Hostile, "4294967295");
     check("group 0xFFFFFFFF", with(|s| s.file(b"f", b"x").gid = u32::MAX), Hostile, "4294967295");
     check("root's owner 0xFFFFFFFF", with(|s| s.entries[0].uid = u32::MAX), Hostile, "4294967295");
-    check("unknown flag", change(|r| r.flags = 2), Hostile, "flag");
+    check("unknown flag", change(|r| r.flags = 4), Hostile, "flag");
     check("xattr without a name", change(|r| r.xattrs = vec![(vec![], vec![])]), Hostile, "xattr");
     check(
         "xattr name of 256 bytes",

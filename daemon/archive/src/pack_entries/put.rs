@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::{Look, PASSED, Packer};
 use crate::channel::NoteKind;
-use crate::entry::{Entry, Kind, Witness, Xattr};
+use crate::entry::{Entry, Extent, Kind, Witness, Xattr};
 use crate::pack::Halt;
 use crate::path::TreePath;
 use crate::pax::{self, Body};
@@ -75,16 +75,29 @@ impl Packer<'_> {
         self.put_row(&entry)
     }
 
+    /// Only a complete tarball has headers.
     pub(super) fn put_headers(&mut self, entry: &Entry, body: Body) -> Result<(), Halt> {
+        if self.base.is_some() {
+            return Ok(());
+        }
         self.headers.clear();
         pax::put_headers(&mut self.headers, &mut self.records, entry, body);
         Ok(self.stream.write(&self.headers)?)
     }
 
     pub(super) fn put_row(&mut self, entry: &Entry) -> Result<(), Halt> {
+        self.meet(Some(&entry.path))?;
         self.totals.entries += 1;
+        if let Kind::File { content, .. } = &entry.kind {
+            for extent in content {
+                if let Extent::Stored { pack, length, .. } = extent {
+                    self.totals.data_bytes += length;
+                    *self.used.entry(*pack).or_default() += length;
+                }
+            }
+        }
         match self.cutter.push(entry) {
-            Some(segment) => Ok(self.stream.segment(segment)?),
+            Some(segment) => self.put_segment(segment),
             None => Ok(()),
         }
     }
@@ -92,6 +105,6 @@ impl Packer<'_> {
 
 pub(super) fn entry_of(path: TreePath, stat: &Stat, kind: Kind, xattrs: Vec<Xattr>) -> Entry {
     let Stat { mode, uid, gid, modified, .. } = *stat;
-    let witness = Witness { inode: stat.identity.inode, changed: stat.changed, unsteady: false };
+    let witness = Witness { inode: stat.identity.inode, changed: stat.changed, ..Witness::default() };
     Entry { path, kind, mode, uid, gid, modified, xattrs, witness }
 }

@@ -14,9 +14,11 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use serde::Serialize;
 
+use crate::base::Ask;
 use crate::channel::{
     End, Failed, FailedCause, Hello, Job, PROTOCOL, RecordKind, UnpackJob, Unpacked, parse_json, read_record,
 };
+use crate::clock;
 use crate::look::look;
 use crate::pack::{PackError, pack};
 use crate::serve::output::Output;
@@ -57,15 +59,30 @@ fn run(job: Job, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result
                 }
             };
             let mut sink = |bytes: &[u8]| output.bytes(bytes);
-            answer(pack(root.as_fd(), &job, &mut sink, &mut progress).map_err(|e| match e {
-                PackError::Source { .. } | PackError::Compress(_) => failed(e.to_string(), FailedCause::Tree),
-                PackError::Sink(_) => failed(e.to_string(), FailedCause::Channel),
+            let mut ask = |ask: &Ask| question(ask, &mut *input, output);
+            let packed = pack(root.as_fd(), &job, &mut sink, &mut ask, &mut progress, &clock::now);
+            answer(packed.map_err(|e| match e {
+                PackError::Source { .. } | PackError::Base { .. } | PackError::Compress(_) => {
+                    failed(e.to_string(), FailedCause::Tree)
+                }
+                PackError::Sink(_) | PackError::Unanswered(_) => failed(e.to_string(), FailedCause::Channel),
             }))
         }
         Job::Unpack(job) => answer(unpack(&job, root, input, output)),
         Job::Swap(job) => answer(swap(root.as_fd(), &job).map_err(|e| e.to_failed())),
         Job::Discard { run } => answer(discard(root.as_fd(), &run).map_err(|e| e.to_failed())),
     }
+}
+
+/// Asks the engine, and waits for the answer.
+fn question(ask: &Ask, input: &mut dyn Read, output: &Output) -> io::Result<Vec<u8>> {
+    output.message(RecordKind::Ask, ask)?;
+    let mut payload = Vec::new();
+    let kind = read_record(&mut &mut *input, &mut payload)?;
+    if kind != RecordKind::Answer {
+        return Err(io::Error::other(format!("`{kind:?}` instead of an answer")));
+    }
+    Ok(payload)
 }
 
 /// Reads rows and frames until the end comes, and hands them on as they come.

@@ -1,0 +1,10 @@
+//! The content of a file: what it hashes to, and what of it is new.
+
+mod changes;
+mod draft;
+mod hashes;
+mod laid;
+
+pub(crate) use self::changes::{Changes, Source};
+pub(crate) use self::hashes::FileHashes;
+pub(crate) use self::laid::Laid;

@@ -1,0 +1,104 @@
+//! The base beside the walk: what it has of each path, and what became of what it has.
+
+use super::Packer;
+use crate::base::{Asking, Base, ChunkMap, EntriesBase, Met, Tables};
+use crate::content::{Changes, Laid, Source};
+use crate::entry::{Chunks, Entry};
+use crate::pack::Halt;
+use crate::path::TreePath;
+use crate::read_file::Content;
+use crate::segment::{Segment, Table};
+use crate::sparse::{ReadAt, Region};
+use crate::stat::Stat;
+
+/// What an incremental pass needs beyond a full one.
+pub(super) struct Comparison<'a> {
+    base: &'a Base,
+    pub(super) tables: Tables<'a>,
+    entries: EntriesBase,
+    map: Option<ChunkMap>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Comparison<'a> {
+    pub(super) fn new(base: &'a Base, ask: &'a mut Asking<'a>) -> Self {
+        Self {
+            base,
+            tables: Tables::new(ask, base),
+            entries: EntriesBase::new(base),
+            map: None,
+            buffer: Vec::new(),
+        }
+    }
+}
+
+impl Packer<'_> {
+    /// Passes over what the base has up to a path (or to its end). What is gone, or no file any more, loses its pages.
+    pub(super) fn meet(&mut self, path: Option<&TreePath>) -> Result<(), Halt> {
+        let Self { base: Some(base), pages, stream, .. } = self else { return Ok(()) };
+        while let Met::Next(passed) = base.entries.meet(path, &mut base.tables)? {
+            if let Some(old) = passed.filter(|old| !old.settled && old.has_pages()) {
+                pages.drop_old(&old.entry.path, stream, &mut base.tables)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The row of a file that need not be read.
+    pub(super) fn unchanged(&mut self, path: &TreePath, stat: &Stat) -> Result<Option<Entry>, Halt> {
+        self.meet(Some(path))?;
+        let Some(base) = &mut self.base else { return Ok(None) };
+        if base.entries.rereads() {
+            return Ok(None);
+        }
+        let old = base.entries.here(path).filter(|old| old.is_unchanged(stat, &base.tables));
+        Ok(old.map(|old| {
+            old.settled = true;
+            Entry::clone(&old.entry)
+        }))
+    }
+
+    /// Reads a file, and stores what of it is new to the base, or all of it without one.
+    pub(super) fn read(
+        &mut self,
+        entry: &Entry,
+        regions: Option<Vec<Region>>,
+        read_at: ReadAt<'_>,
+    ) -> Result<(Content, Chunks), Halt> {
+        let Self { pack, stream, pulse, totals, pages, base: Some(base), .. } = self else {
+            return self.read_whole(entry, regions, read_at);
+        };
+        let path = &entry.path;
+        let old = base.entries.here(path).and_then(|old| {
+            old.settled = true;
+            Laid::new(&old.entry)
+        });
+        let size = entry.size();
+        let regions = regions.unwrap_or_else(|| vec![Region { start: 0, length: size }]);
+        let mut pulse = |bytes| pulse.beat(totals.entries, totals.bytes + bytes, path);
+        let mut source = Source { size, regions: &regions, read_at, pulse: &mut pulse };
+        let mut changes = Changes {
+            pack: *pack,
+            stream,
+            pages,
+            tables: &mut base.tables,
+            base: base.base,
+            map: &mut base.map,
+            buffer: &mut base.buffer,
+            path,
+            old: old.as_ref(),
+            old_part: None,
+        };
+        changes.read(&mut source)
+    }
+
+    /// The next segment of the entries table, unless the base has it.
+    pub(super) fn put_segment(&mut self, segment: Segment) -> Result<(), Halt> {
+        let same = self.base.as_ref().and_then(|base| base.entries.same_segment(&segment, &base.tables));
+        let sent = match same {
+            Some(same) => self.stream.point(Table::Entries, same),
+            None => self.stream.segment(Table::Entries, segment),
+        };
+        Ok(sent?)
+    }
+}

@@ -1,0 +1,131 @@
+//! A regular file on its way into the snapshot: not opened at all, read for what changed, or read whole.
+
+use std::ffi::CStr;
+use std::io;
+
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::io::Errno;
+
+use super::put::entry_of;
+use super::{Look, PASSED, Packer};
+use crate::channel::NoteKind;
+use crate::clock::is_young;
+use crate::content::FileHashes;
+use crate::entry::{Chunks, Entry, Kind};
+use crate::pack::Halt;
+use crate::page_rows::PageRow;
+use crate::path::TreePath;
+use crate::raw_stream::RawStream;
+use crate::read_file::{Content, Outcome, Plan, Target};
+use crate::sparse::{self, ReadAt, Region};
+use crate::stat::Stat;
+use crate::xattrs::Subject;
+
+impl Packer<'_> {
+    pub(super) fn file(
+        &mut self,
+        folder: BorrowedFd<'_>,
+        name: &CStr,
+        path: &TreePath,
+        seen: &Stat,
+    ) -> Result<Look, Halt> {
+        if let Some(target) = self.links.further(seen) {
+            self.put(path.clone(), seen, Kind::Hardlink { target }, Vec::new())?;
+            return Ok(PASSED);
+        }
+        if let Some(entry) = self.unchanged(path, seen)? {
+            self.put_file(seen, entry)?;
+            return Ok(PASSED);
+        }
+        let now = (self.now)();
+        let (file, stat) = match self.opener.open(folder, name, seen) {
+            Ok(opened) => opened,
+            Err(why) => return self.not_opened(path, seen, why),
+        };
+        let lost = self.notes.attributes;
+        let xattrs = self.read_xattrs(Subject::Open(file.as_fd()), path);
+        let mut read_at = |buffer: &mut [u8], at: u64| loop {
+            match rustix::io::pread(&file, &mut *buffer, at) {
+                Err(Errno::INTR) => {}
+                other => return other.map_err(io::Error::from),
+            }
+        };
+        let regions = match sparse::regions(file.as_fd(), &stat, &mut read_at) {
+            Ok(regions) => regions,
+            Err(why) => {
+                self.unreadable(path, format!("cannot read: {why}"));
+                return Ok(PASSED);
+            }
+        };
+        let kind = Kind::File { size: stat.size, content: Vec::new() };
+        let mut entry = entry_of(path.clone(), &stat, kind, xattrs);
+        let (content, chunks) = self.read(&entry, regions, &mut read_at)?;
+        if let Some(unsteady) = self.judge(path, &content, file.as_fd(), &stat) {
+            entry.witness.unsteady = unsteady;
+            entry.witness.young = is_young(stat.modified, now)
+                || is_young(stat.changed, now)
+                || self.notes.attributes > lost;
+            entry.witness.chunks = chunks;
+            entry.kind = Kind::File { size: stat.size, content: content.extents };
+            self.put_file(&stat, entry)?;
+        }
+        Ok(PASSED)
+    }
+
+    pub(super) fn read_whole(
+        &mut self,
+        entry: &Entry,
+        regions: Option<Vec<Region>>,
+        read_at: ReadAt<'_>,
+    ) -> Result<(Content, Chunks), Halt> {
+        let path = &entry.path;
+        let plan = Plan::new(entry.size(), regions);
+        self.put_headers(entry, plan.body())?;
+        let Self { pack, stream, pulse, totals, pages, .. } = self;
+        let mut beat = |bytes| pulse.beat(totals.entries, totals.bytes + bytes, path);
+        let mut hashes = FileHashes::new(entry.size(), None);
+        let mut put_part = |part, hashes, stream: &mut RawStream| {
+            pages.push(&PageRow { path: path.clone(), part, pages: hashes }, stream, None)
+        };
+        let mut target = Target { stream, hashes: &mut hashes, put_part: &mut put_part };
+        let content = plan.read(*pack, &mut target, read_at, &mut beat)?;
+        let chunks = hashes.finish(content.extents.len());
+        Ok((content, chunks))
+    }
+
+    fn put_file(&mut self, stat: &Stat, entry: Entry) -> Result<(), Halt> {
+        self.links.remember(stat, &entry.path);
+        self.totals.files += 1;
+        self.totals.bytes += stat.size;
+        self.put_row(&entry)
+    }
+
+    /// Whether what was read may have moved meanwhile; `None` if it may not stand in the table at all.
+    fn judge(
+        &mut self,
+        path: &TreePath,
+        content: &Content,
+        file: BorrowedFd<'_>,
+        before: &Stat,
+    ) -> Option<bool> {
+        let why = match (&content.outcome, Stat::of_open(file)) {
+            (Outcome::Failed(why), _) => {
+                self.unreadable(path, format!("cannot read: {why}"));
+                return None;
+            }
+            (Outcome::Whole, Ok(after)) if before.is_steady(&after) => return Some(false),
+            (Outcome::Short, _) => "became shorter; what was cut off is kept as zeros".to_owned(),
+            (Outcome::Whole, Ok(after)) if after.size > before.size => {
+                "grew; what was appended is not in it".to_owned()
+            }
+            // A new link or owner moves the change time alone: the content is the same, but is read again.
+            (Outcome::Whole, Ok(after)) if after.size == before.size && after.modified == before.modified => {
+                "its attributes or links changed".to_owned()
+            }
+            (Outcome::Whole, Ok(_)) => String::new(),
+            (Outcome::Whole, Err(why)) => format!("cannot be looked at again: {why}"),
+        };
+        self.notes.add(path, NoteKind::Changed, why);
+        Some(true)
+    }
+}

@@ -1,0 +1,219 @@
+//! Snapshots one after the other, their packs in memory, and a reader that trusts none of the code that wrote them.
+
+#![allow(dead_code, reason = "each test file uses its part of this")]
+#![allow(unreachable_pub, reason = "shared between test binaries by `mod`")]
+#![allow(clippy::disallowed_methods, reason = "file times come from the system's clock")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
+
+use archive::base::{Ask, Base};
+use archive::channel::{PackJob, Packed};
+use archive::entry::{Entry, Extent, Kind};
+use archive::frame::Decoder;
+use archive::layout::{
+    BlockRef, Footer, RootRef, SegmentRef, TAIL_BYTES, Tag, block_body, read_frame_list, read_root, read_tail,
+};
+use archive::pack::{PackError, pack};
+use archive::segment;
+use rustix::fd::AsFd as _;
+
+/// A pack and what it decodes to.
+pub struct Pack {
+    pub bytes: Vec<u8>,
+    pub raw: Vec<u8>,
+}
+
+impl Pack {
+    pub fn block(&self, at: &BlockRef) -> &[u8] {
+        let start = usize::try_from(at.offset).unwrap();
+        let bytes = &self.bytes[start..start + at.length as usize];
+        assert!(at.matches(bytes), "hash of a block");
+        bytes
+    }
+
+    /// Reads and checks every frame.
+    fn read(bytes: Vec<u8>, packed: &Packed) -> Self {
+        let mut pack = Self { bytes, raw: Vec::new() };
+        let tail = read_tail(&pack.bytes[pack.bytes.len() - TAIL_BYTES..]).unwrap();
+        assert_eq!(tail, packed.footer);
+        let footer = Footer::read(block_body(Tag::Footer, pack.block(&tail)).unwrap()).unwrap();
+        let mut raw = Vec::new();
+        let mut decoder = Decoder::new().unwrap();
+        for list in &footer.lists {
+            for frame in read_frame_list(block_body(Tag::FrameList, pack.block(list)).unwrap()).unwrap() {
+                let start = usize::try_from(frame.offset).unwrap();
+                let stored = &pack.bytes[start..start + frame.stored as usize];
+                raw.extend(decoder.decode(stored, frame.raw, &frame.hash).unwrap());
+            }
+        }
+        assert_eq!((raw.len() as u64, footer.raw_bytes), (packed.raw_bytes, packed.raw_bytes));
+        pack.raw = raw;
+        pack
+    }
+}
+
+/// How the next snapshot is made.
+#[derive(Debug, Clone, Default)]
+pub struct How {
+    pub full: bool,
+    pub reread: bool,
+    pub shun: BTreeSet<u64>,
+    /// The real clock, so that files are young; else an hour has passed.
+    pub at_once: bool,
+}
+
+/// All packs that were made, and the last snapshot.
+#[derive(Default)]
+pub struct Lineage {
+    pub packs: BTreeMap<u64, Pack>,
+    pub last: Option<Packed>,
+    pub asked: Vec<Ask>,
+    next: u64,
+}
+
+impl Lineage {
+    /// The next snapshot.
+    #[track_caller]
+    pub fn snapshot(&mut self, root: &Path, how: &How) -> Packed {
+        let (packed, bytes) = self.try_snapshot(root, how, |_ask, answer| Ok(answer)).unwrap();
+        let id = self.next;
+        assert_eq!(bytes.len() as u64, packed.length);
+        assert_eq!(blake3::hash(&bytes).as_bytes(), &packed.hash);
+        if packed.length > 0 {
+            self.packs.insert(id, Pack::read(bytes, &packed));
+        }
+        self.last = Some(packed.clone());
+        packed
+    }
+
+    /// The same, with `change` between question and answer, and nothing kept.
+    pub fn try_snapshot(
+        &mut self,
+        root: &Path,
+        how: &How,
+        mut change: impl FnMut(&Ask, Vec<u8>) -> io::Result<Vec<u8>>,
+    ) -> Result<(Packed, Vec<u8>), PackError> {
+        self.next += 4;
+        let base = self.last.as_ref().filter(|_| !how.full).map(|last| Base {
+            entries: last.entries.clone(),
+            pages: last.pages.clone(),
+            shun: how.shun.clone(),
+            reread: how.reread,
+        });
+        let job = PackJob { pack: self.next, level: 1, workers: 2, base };
+        let bytes = Mutex::new(Vec::new());
+        let mut sink = |piece: &[u8]| {
+            bytes.lock().unwrap().extend_from_slice(piece);
+            Ok(())
+        };
+        let Self { packs, asked, .. } = self;
+        asked.clear();
+        let mut ask = |ask: &Ask| {
+            asked.push(ask.clone());
+            change(ask, answer(packs, ask))
+        };
+        let later = if how.at_once { Duration::ZERO } else { Duration::from_secs(3600) };
+        let now = || SystemTime::now() + later;
+        let folder = File::open(root).unwrap();
+        let packed = pack(folder.as_fd(), &job, &mut sink, &mut ask, &mut |_| {}, &now)?;
+        let bytes = bytes.into_inner().unwrap();
+        Ok((packed, bytes))
+    }
+
+    /// Drops every pack that none of these snapshots names.
+    pub fn prune<'a>(&mut self, keep: impl Iterator<Item = &'a Packed>) {
+        let used: BTreeSet<u64> = keep.flat_map(|packed| packed.used.keys().copied()).collect();
+        self.packs.retain(|id, _| used.contains(id));
+    }
+
+    /// The segments of a table.
+    pub fn segments(&self, roots: &[RootRef]) -> Vec<SegmentRef> {
+        let read = |root: &RootRef| {
+            let body = block_body(Tag::Root, self.packs[&root.pack].block(&root.block)).unwrap();
+            let segments = read_root(body).unwrap();
+            assert_eq!(segments.len(), root.segments as usize);
+            assert_eq!(segments.iter().map(|s| u64::from(s.rows)).sum::<u64>(), root.rows);
+            segments
+        };
+        roots.iter().flat_map(read).collect()
+    }
+
+    pub fn rows(&self, at: &SegmentRef) -> Vec<u8> {
+        answer(&self.packs, &Ask::Segment { pack: at.pack, block: at.block, raw: at.raw })
+    }
+
+    /// All entries of a snapshot.
+    pub fn entries(&self, packed: &Packed) -> Vec<Entry> {
+        let mut all = Vec::new();
+        for at in self.segments(&packed.entries) {
+            let entries = segment::entries(&self.rows(&at)).unwrap();
+            assert_eq!((entries.len(), &entries.last().unwrap().path), (at.rows as usize, &at.last));
+            all.extend(entries);
+        }
+        assert!(all.is_sorted_by(|a, b| a.path < b.path));
+        assert_eq!(all.len() as u64, packed.totals.entries);
+        all
+    }
+
+    pub fn entry(&self, packed: &Packed, path: &str) -> Entry {
+        self.entries(packed).into_iter().find(|entry| entry.path.as_bytes() == path.as_bytes()).unwrap()
+    }
+
+    /// A file's bytes, and its holes as ranges.
+    pub fn content(&self, entry: &Entry) -> (Vec<u8>, Vec<(u64, u64)>) {
+        let Kind::File { size, content } = &entry.kind else { panic!("{} is no file", entry.path) };
+        let (mut bytes, mut holes) = (Vec::new(), Vec::new());
+        for extent in content {
+            let at = bytes.len() as u64;
+            match extent {
+                Extent::Hole { length } => {
+                    holes.push((at, at + length));
+                    bytes.resize(bytes.len() + usize::try_from(*length).unwrap(), 0);
+                }
+                Extent::Stored { pack, position, length } => {
+                    let start = usize::try_from(*position).unwrap();
+                    let end = start + usize::try_from(*length).unwrap();
+                    bytes.extend_from_slice(&self.packs[pack].raw[start..end]);
+                }
+            }
+        }
+        assert_eq!(bytes.len() as u64, *size);
+        (bytes, holes)
+    }
+
+    /// What `used` must say, counted from the tables.
+    pub fn count_used(&self, packed: &Packed) -> BTreeMap<u64, u64> {
+        let mut used = BTreeMap::new();
+        for entry in self.entries(packed) {
+            let Kind::File { content, .. } = &entry.kind else { continue };
+            for extent in content {
+                if let Extent::Stored { pack, length, .. } = extent {
+                    *used.entry(*pack).or_default() += length;
+                }
+            }
+        }
+        for roots in [&packed.entries, &packed.pages] {
+            let segments = self.segments(roots);
+            for pack in roots.iter().map(|r| r.pack).chain(segments.iter().map(|s| s.pack)) {
+                used.entry(pack).or_default();
+            }
+        }
+        used
+    }
+}
+
+fn answer(packs: &BTreeMap<u64, Pack>, ask: &Ask) -> Vec<u8> {
+    match ask {
+        Ask::Root(root) => block_body(Tag::Root, packs[&root.pack].block(&root.block)).unwrap().to_vec(),
+        Ask::Segment { pack, block, raw } => {
+            let mut decoder = Decoder::new().unwrap();
+            segment::read_block(&mut decoder, packs[pack].block(block), *raw).unwrap()
+        }
+    }
+}
+
