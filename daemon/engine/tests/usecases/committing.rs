@@ -168,6 +168,8 @@ async fn after_an_outage_at_any_verb_the_next_backup_is_whole() {
 async fn an_orphan_stays_a_day_and_then_goes() {
     let world = world().await;
     back_up(&world.host().await, "db").await.unwrap();
+    let first = world.tree("db");
+    world.replant("db", 2);
     // The manifest was asked for, so it may still arrive: its pack must stay.
     let lost = at_commit(Effect::Fail(When::Before, StoreErrorKind::Denied));
     with_fault(&world, lost).await.unwrap_err();
@@ -176,8 +178,9 @@ async fn an_orphan_stays_a_day_and_then_goes() {
     back_up(&world.host().await, "db").await.unwrap();
     // The orphan of number 2 is gone; the packs of 1 and of the new 2 are there.
     assert_eq!(packs(&world), 2);
-    for number in [1, 2] {
+    for (number, want) in [(1, first), (2, world.tree("db"))] {
         let into = format!("check-{number}");
         restore_as(&world.host().await, &restore_request("db", number, Some(&into))).await.unwrap();
+        assert_eq!(differences(&world.tree(&into), &want), "", "db@{number}");
     }
 }

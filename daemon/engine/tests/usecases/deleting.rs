@@ -1,20 +1,24 @@
 //! Deleting softly, bringing back, purging; and a catalog that is lost.
 
 use engine::failure::{Class, Failure};
+use engine::usecase::backup::{BackupRequest, backup};
 use engine::usecase::delete::{delete, plan_delete, undelete};
 use engine::usecase::host::Host;
 use engine::usecase::snapshots::{Wanted, WantedHost, catalog_check, catalog_rebuild, snapshots};
 use engine::usecase::watch::Silent;
 
 use crate::support::tree::differences;
-use crate::support::world::{World, back_up, restore_as, restore_request, snapshot};
+use crate::support::world::{World, back_up, backup_request, restore_as, restore_request, snapshot};
 
 async fn two() -> World {
     let world = World::new();
     world.volume("db", 1).await;
     let host = world.host().await;
-    back_up(&host, "db").await.unwrap();
-    back_up(&host, "db").await.unwrap();
+    // Each with a pack of its own; what shared packs need is in `incremental`.
+    for _ in 0..2 {
+        let request = BackupRequest { full: true, ..backup_request("db") };
+        backup(&host, &request, &Silent::default()).await.unwrap();
+    }
     world
 }
 
