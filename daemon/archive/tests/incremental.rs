@@ -123,7 +123,7 @@ fn only_what_changed_is_stored() {
     check("link before", 2 * MIB, |f| fs::hard_link(f, f.with_file_name("a")).unwrap(), 0);
     check("rename", 2 * MIB + 7, |f| fs::rename(f, f.with_file_name("a")).unwrap(), 0);
     check("rename of a small file", 77, |f| fs::rename(f, f.with_file_name("z")).unwrap(), 0);
-    check("copy", 2 * MIB + 7, |f| drop(fs::copy(f, f.with_file_name("a")).unwrap()), 0);
+    check("copy", 2 * MIB + 7, |f| assert!(fs::copy(f, f.with_file_name("a")).is_ok()), 0);
     check("gone", 2 * MIB, |f| fs::remove_file(f).unwrap(), 0);
     let rewritten = |f: &Path| {
         let meta = fs::metadata(f).unwrap();
@@ -224,7 +224,7 @@ fn a_file_does_not_fall_into_too_many_pieces() {
         move |root: &Path| (0..256).step_by(step).for_each(|n| patch(&root.join("file"), n * 4096 + 9, &[n as u8; 9]))
     };
     let packed = case.change(&How::default(), every(16));
-    assert_eq!((packed.raw_bytes, case.extents(&packed, "file")), (16 * 4096, 33));
+    assert_eq!((packed.raw_bytes, case.extents(&packed, "file")), (16 * 4096, 32));
     let packed = case.change(&How::default(), every(3));
     assert_eq!((packed.raw_bytes, case.extents(&packed, "file")), (MIB as u64, 2));
 }
@@ -253,8 +253,9 @@ fn tables_are_written_again_only_around_a_change() {
         (1000..2000).filter(|i| *i != 1501).for_each(|i| fs::remove_file(root.join(format!("{i:04}"))).unwrap());
     });
     assert!(packed.raw_bytes == 0 && new(&case, &packed).1 <= 3);
-    let packed = case.change(&How::default(), |root| write(&root.join("zzz"), &noise(9, 17 * KIB)));
-    assert_eq!((packed.raw_bytes, new(&case, &packed)), (17 * KIB as u64, (1, 1)));
+    let packed = case.change(&How::default(), |root| write(&root.join("zzz"), &noise(9999, 17 * KIB)));
+    // The row of the folder is the first of all.
+    assert_eq!((packed.raw_bytes, new(&case, &packed)), (17 * KIB as u64, (2, 1)));
 }
 
 #[test]
@@ -265,7 +266,6 @@ fn a_file_larger_than_a_part() {
         write(&root.join("large"), &noise(2, size));
         write(&root.join("z"), &noise(3, 100 * KIB));
     });
-    let _first = case.lineage.last.clone().unwrap();
     for at in [5, 70 * MIB, size - 5] {
         let packed = case.change(&How::default(), |root| patch(&root.join("large"), at, &[0; 4]));
         assert_eq!(packed.raw_bytes, 8192, "at {at}");

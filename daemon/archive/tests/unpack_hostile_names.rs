@@ -103,7 +103,7 @@ fn order_and_duplicates() {
     check("no root", Attack::new(vec![one(b"a")], None), Hostile, "not the root");
     check(
         "root is a file",
-        Attack::new(vec![raw_root(b'f', numbers(&[0, 0]))], None),
+        Attack::new(vec![raw_root(b'f', numbers(&[0, 0, 20, 0]))], None),
         Hostile,
         "root is no folder",
     );
