@@ -112,7 +112,8 @@ impl PageTable {
         stream: &mut RawStream,
         tables: Option<&Tables<'_>>,
     ) -> Result<(), Halt> {
-        let same = self.base.as_ref().zip(tables).and_then(|(base, tables)| base.same_segment(&segment, tables));
+        let same =
+            self.base.as_ref().zip(tables).and_then(|(base, tables)| base.same_segment(&segment, tables));
         let sent = match same {
             Some(same) => stream.point(Table::Pages, same),
             None => stream.segment(Table::Pages, segment),

@@ -131,7 +131,12 @@ fn only_what_changed_is_stored() {
         set_time(f, meta.mtime(), meta.mtime_nsec());
     };
     check("the modification time set back", 2 * MIB, rewritten, 4096);
-    check("a folder in its place", 2 * MIB, |f| fs::remove_file(f).and_then(|()| fs::create_dir(f)).unwrap(), 0);
+    check(
+        "a folder in its place",
+        2 * MIB,
+        |f| fs::remove_file(f).and_then(|()| fs::create_dir(f)).unwrap(),
+        0,
+    );
 }
 
 #[test]
@@ -152,12 +157,14 @@ fn data_where_a_hole_was_is_stored_even_if_it_is_zeros() {
 #[test]
 fn page_sizes_stick_and_change() {
     let mut case = Case::new(|root| write(&root.join("file"), &noise(1, MIB)));
-    let exponent = |case: &Case, packed: &Packed| case.lineage.entry(packed, "file").witness.chunks.page_exponent;
+    let exponent =
+        |case: &Case, packed: &Packed| case.lineage.entry(packed, "file").witness.chunks.page_exponent;
     let packed = case.change(&How::default(), |root| patch(&root.join("file"), MIB, &noise(2, 7 * MIB)));
     assert_eq!((exponent(&case, &packed), packed.raw_bytes), (10, 7 << 20));
     let packed = case.change(&How::default(), |root| patch(&root.join("file"), MIB, &[0; 12]));
     assert_eq!(packed.raw_bytes, KIB as u64);
-    let cut = |root: &Path| File::options().write(true).open(root.join("file")).unwrap().set_len(9 << 10).unwrap();
+    let cut =
+        |root: &Path| File::options().write(true).open(root.join("file")).unwrap().set_len(9 << 10).unwrap();
     let packed = case.change(&How::default(), cut);
     assert_eq!((exponent(&case, &packed), packed.raw_bytes), (20, 9 << 10));
     assert!(packed.pages.is_empty());
@@ -221,7 +228,9 @@ fn nothing_stays_in_a_shunned_pack() {
 fn a_file_does_not_fall_into_too_many_pieces() {
     let mut case = Case::new(|root| write(&root.join("file"), &noise(1, 2 * MIB)));
     let every = |step: usize| {
-        move |root: &Path| (0..256).step_by(step).for_each(|n| patch(&root.join("file"), n * 4096 + 9, &[n as u8; 9]))
+        move |root: &Path| {
+            (0..256).step_by(step).for_each(|n| patch(&root.join("file"), n * 4096 + 9, &[n as u8; 9]))
+        }
     };
     let packed = case.change(&How::default(), every(16));
     assert_eq!((packed.raw_bytes, case.extents(&packed, "file")), (16 * 4096, 32));
@@ -250,7 +259,9 @@ fn tables_are_written_again_only_around_a_change() {
     let (entries, pages) = new(&case, &packed);
     assert!(packed.raw_bytes == 0 && entries <= 2 && pages <= 2, "{entries} {pages}");
     let packed = case.change(&How::default(), |root| {
-        (1000..2000).filter(|i| *i != 1501).for_each(|i| fs::remove_file(root.join(format!("{i:04}"))).unwrap());
+        (1000..2000)
+            .filter(|i| *i != 1501)
+            .for_each(|i| fs::remove_file(root.join(format!("{i:04}"))).unwrap());
     });
     assert!(packed.raw_bytes == 0 && new(&case, &packed).1 <= 3);
     let packed = case.change(&How::default(), |root| write(&root.join("zzz"), &noise(9999, 17 * KIB)));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use engine::format::manifest::Manifest;
 use engine::port::docker::{ContainerState, Docker as _};
 use engine::port::store::Store as _;
 use engine::usecase::delete::{delete, plan_delete, undelete};
@@ -138,6 +139,13 @@ async fn history(template: &Template, case: &Case, host: &Host, said_ok: bool, w
     }
 }
 
+/// The packs that a manifest names, as keys.
+fn needed_by(manifest: &[u8]) -> BTreeSet<String> {
+    let body = manifest.split(|byte| *byte == b'\n').next().unwrap();
+    let packs = Manifest::parse(body).unwrap().packs;
+    packs.into_iter().map(|pack| format!("h1/db/{}", pack.name)).collect()
+}
+
 /// The same deeds can be done again, and a second purge finishes the first.
 async fn life_goes_on(template: &Template, case: &Case, host: &Host, wrong: &mut Wrong) {
     if template.deed == Deed::Purge {
@@ -150,10 +158,11 @@ async fn life_goes_on(template: &Template, case: &Case, host: &Host, wrong: &mut
                 wrong.unless(failure.class.exit_code() == 10, || format!("plan again: {failure}"));
             }
         }
-        let left: Vec<_> =
-            case.world.store.snapshot().into_keys().filter(|k| k.contains("/00000001")).collect();
-        let theirs = |key: &String| key.starts_with("other/");
-        wrong.unless(left.iter().all(theirs), || format!("purged twice, and still there: {left:?}"));
+        let objects = case.world.store.snapshot();
+        let needed = needed_by(&objects["h1/db/00000002.manifest"]);
+        let left: Vec<_> = objects.into_keys().filter(|key| key.contains("/00000001")).collect();
+        let fine = |key: &String| key.starts_with("other/") || needed.contains(key);
+        wrong.unless(left.iter().all(fine), || format!("purged twice, and still there: {left:?}"));
     }
     let now = case.world.tree("db");
     match back_up(host, "db").await {
