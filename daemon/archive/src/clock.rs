@@ -8,7 +8,10 @@ use crate::entry::Stamp;
 const YOUNG: Duration = Duration::from_secs(2);
 
 /// The present.
-#[expect(clippy::disallowed_methods, reason = "file times come from this clock, and are compared with nothing else")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "file times come from this clock, and are compared with nothing else"
+)]
 pub(crate) fn now() -> SystemTime {
     SystemTime::now()
 }

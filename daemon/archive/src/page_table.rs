@@ -21,7 +21,7 @@ pub(crate) struct PageTable {
 
 impl PageTable {
     pub(crate) fn new(base: Option<&Base>) -> Self {
-        Self { cutter: SegmentCutter::default(), base: base.map(PagesBase::new) }
+        Self { cutter: SegmentCutter::new(Table::Pages), base: base.map(PagesBase::new) }
     }
 
     /// The next part of a file, in place of all that the base has of it.
@@ -112,7 +112,8 @@ impl PageTable {
         stream: &mut RawStream,
         tables: Option<&Tables<'_>>,
     ) -> Result<(), Halt> {
-        let same = self.base.as_ref().zip(tables).and_then(|(base, tables)| base.same_segment(&segment, tables));
+        let same =
+            self.base.as_ref().zip(tables).and_then(|(base, tables)| base.same_segment(&segment, tables));
         let sent = match same {
             Some(same) => stream.point(Table::Pages, same),
             None => stream.segment(Table::Pages, segment),

@@ -15,9 +15,9 @@ use std::thread;
 
 use crate::channel::PackJob;
 use crate::frame::{Encoder, Hash};
+use crate::layout::SegmentRef;
 use crate::pack_writer::{PackWriter, SegmentBlock, Sink, Written};
 use crate::raw_stream::{Buffers, Parcel, RawStream, Work};
-use crate::layout::SegmentRef;
 use crate::segment::{Segment, Table};
 
 /// More threads than this help nobody.

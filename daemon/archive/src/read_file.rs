@@ -7,10 +7,10 @@
 
 use std::io;
 
-use crate::entry::{Extent, ShortHash};
-use crate::pax::{BLOCK_BYTES, padding};
 use crate::content::FileHashes;
+use crate::entry::{Extent, ShortHash};
 use crate::pack::Halt;
+use crate::pax::{BLOCK_BYTES, padding};
 use crate::raw_stream::RawStream;
 use crate::sparse::{ReadAt, Region, map_text};
 

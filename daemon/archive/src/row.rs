@@ -294,15 +294,17 @@ pub(crate) mod tests {
         let name = proptest::collection::vec(prop_oneof![1..=46_u8, 48..=255_u8], 3..30);
         let ids = (0..=0o7777_u32, any::<u32>(), any::<u32>(), any::<u64>(), any::<[bool; 3]>());
         (name, kind(), ids, stamp(), stamp(), xattrs).prop_map(
-            |(name, kind, (mode, uid, gid, inode, [unsteady, young, hashed]), modified, changed, xattrs)| Entry {
-                path: TreePath::root().join(&name).unwrap(),
-                witness: Witness { inode, changed, unsteady, young, chunks: chunks(&kind, hashed) },
-                kind,
-                mode,
-                uid,
-                gid,
-                modified,
-                xattrs: xattrs.into_iter().map(|(name, value)| Xattr { name, value }).collect(),
+            |(name, kind, (mode, uid, gid, inode, [unsteady, young, hashed]), modified, changed, xattrs)| {
+                Entry {
+                    path: TreePath::root().join(&name).unwrap(),
+                    witness: Witness { inode, changed, unsteady, young, chunks: chunks(&kind, hashed) },
+                    kind,
+                    mode,
+                    uid,
+                    gid,
+                    modified,
+                    xattrs: xattrs.into_iter().map(|(name, value)| Xattr { name, value }).collect(),
+                }
             },
         )
     }

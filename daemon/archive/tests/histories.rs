@@ -173,7 +173,8 @@ fn live(root: &Path, steps: Vec<(Vec<Deed>, Manner)>) {
 
 /// So many, unless the environment says otherwise.
 fn cases(usual: u32) -> ProptestConfig {
-    let config = ProptestConfig { failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() };
+    let config =
+        ProptestConfig { failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() };
     let cases = if config.cases == 256 { usual } else { config.cases };
     ProptestConfig { cases, ..config }
 }

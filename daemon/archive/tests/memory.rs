@@ -35,7 +35,10 @@ fn a_folder_of_200_000_files_is_packed_in_little_memory() {
     };
     let packed = {
         let mut ask = |_: &_| Err(std::io::Error::other("a full pack asks"));
-        archive::pack::pack(folder.as_fd(), &job, &mut sink, &mut ask, &mut |_| {}, &|| SystemTime::UNIX_EPOCH).unwrap()
+        archive::pack::pack(folder.as_fd(), &job, &mut sink, &mut ask, &mut |_| {}, &|| {
+            SystemTime::UNIX_EPOCH
+        })
+        .unwrap()
     };
     let (peak, _) = resident();
     assert_eq!((packed.totals.entries, packed.length), (200_001, length));

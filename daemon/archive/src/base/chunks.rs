@@ -121,7 +121,9 @@ impl ChunkMap {
         let entries = segment::entries(&raw).map_err(|why| Halt::table(Table::Entries, why))?;
         let entries = Rc::new(entries);
         self.cached.push_back((segment, Rc::clone(&entries), raw.len()));
-        while self.cached.len() > 1 && self.cached.iter().map(|cached| cached.2).sum::<usize>() > CACHED_BYTES_MAX {
+        while self.cached.len() > 1
+            && self.cached.iter().map(|cached| cached.2).sum::<usize>() > CACHED_BYTES_MAX
+        {
             self.cached.pop_front();
         }
         Ok(entries)

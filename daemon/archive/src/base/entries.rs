@@ -78,11 +78,7 @@ impl EntriesBase {
     }
 
     /// Meets the next row if its path is at most `path` (or any, without one), and gives the row met before.
-    pub(crate) fn meet(
-        &mut self,
-        path: Option<&TreePath>,
-        tables: &mut Tables<'_>,
-    ) -> Result<Met, Halt> {
+    pub(crate) fn meet(&mut self, path: Option<&TreePath>, tables: &mut Tables<'_>) -> Result<Met, Halt> {
         let is_due = |at: &TreePath| path.is_none_or(|path| at <= path);
         if self.here.as_ref().is_some_and(|old| Some(&old.entry.path) == path) {
             return Ok(Met::Last);

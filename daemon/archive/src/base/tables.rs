@@ -40,7 +40,11 @@ impl<'a> Tables<'a> {
     pub(crate) fn segment(&mut self, table: Table, segment: &SegmentRef) -> Result<Vec<u8>, Halt> {
         let SegmentRef { pack, block, raw, .. } = *segment;
         let rows = self.answer(&Ask::Segment { pack, block, raw })?;
-        if rows.len() == raw as usize { Ok(rows) } else { Err(Halt::table(table, "a segment has another length")) }
+        if rows.len() == raw as usize {
+            Ok(rows)
+        } else {
+            Err(Halt::table(table, "a segment has another length"))
+        }
     }
 
     fn answer(&mut self, ask: &Ask) -> Result<Vec<u8>, Halt> {

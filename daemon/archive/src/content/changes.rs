@@ -246,7 +246,8 @@ fn reuse(
 fn hash(chunk: &Chunk<'_>, hashes: &mut FileHashes) {
     let mut done = 0;
     for region in chunk.regions {
-        let (from, to) = (offset(region.start - chunk.start), offset(region.start + region.length - chunk.start));
+        let (from, to) =
+            (offset(region.start - chunk.start), offset(region.start + region.length - chunk.start));
         hashes.hole((from - done) as u64);
         hashes.data(&chunk.bytes[from..to]);
         done = to;
@@ -269,7 +270,6 @@ fn fill(buffer: &mut [u8], start: u64, read_at: ReadAt<'_>, outcome: &mut Outcom
     }
     buffer[done..].fill(0);
 }
-
 
 /// Within a chunk or a part, which are in memory.
 fn offset(n: u64) -> usize {

@@ -5,8 +5,8 @@
 
 use crate::entry::{Chunks, ShortHash};
 use crate::pages::{
-    CHUNK_BYTES, CHUNK_EXPONENT, HOLE, PART_BYTES, ROW_ITEMS_MAX, chunk_hash, exponent, is_too_large, page_hash,
-    shorten,
+    CHUNK_BYTES, CHUNK_EXPONENT, HOLE, PART_BYTES, ROW_ITEMS_MAX, chunk_hash, exponent, is_too_large,
+    page_hash, shorten,
 };
 
 static ZEROS: [u8; 4096] = [0; 4096];
@@ -178,7 +178,8 @@ mod tests {
     /// By the definition, of the whole file at once; `holes` are ranges of `content`.
     fn define(content: &[u8], exponent: u8, holes: &[(usize, usize)]) -> (Vec<ShortHash>, Vec<ShortHash>) {
         let page = 1 << exponent;
-        let in_hole = |from: usize, to: usize| (from..to).all(|at| holes.iter().any(|h| h.0 <= at && at < h.1));
+        let in_hole =
+            |from: usize, to: usize| (from..to).all(|at| holes.iter().any(|h| h.0 <= at && at < h.1));
         let hash = |(n, bytes): (usize, &[u8])| {
             if in_hole(n * page, n * page + bytes.len()) { HOLE } else { page_hash(bytes) }
         };

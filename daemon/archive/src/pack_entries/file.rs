@@ -62,9 +62,8 @@ impl Packer<'_> {
         let (content, chunks) = self.read(&entry, regions, &mut read_at)?;
         if let Some(unsteady) = self.judge(path, &content, file.as_fd(), &stat) {
             entry.witness.unsteady = unsteady;
-            entry.witness.young = is_young(stat.modified, now)
-                || is_young(stat.changed, now)
-                || self.notes.attributes > lost;
+            entry.witness.young =
+                is_young(stat.modified, now) || is_young(stat.changed, now) || self.notes.attributes > lost;
             entry.witness.chunks = chunks;
             entry.kind = Kind::File { size: stat.size, content: content.extents };
             self.put_file(&stat, entry)?;

@@ -216,4 +216,3 @@ fn answer(packs: &BTreeMap<u64, Pack>, ask: &Ask) -> Vec<u8> {
         }
     }
 }
-

@@ -43,7 +43,8 @@ fn visit(root: &Path, at: &Path, tree: &mut Tree, firsts: &mut HashMap<u64, Stri
     };
     let xattrs = if what.starts_with('h') { Vec::new() } else { xattrs(at) };
     let times = (meta.mtime(), meta.mtime_nsec());
-    let line = format!("{what} {:o} {}:{} {times:?} {xattrs:?}", meta.mode() & 0o7777, meta.uid(), meta.gid());
+    let line =
+        format!("{what} {:o} {}:{} {times:?} {xattrs:?}", meta.mode() & 0o7777, meta.uid(), meta.gid());
     tree.insert(path, line);
     if meta.is_dir() {
         let mut names: Vec<_> = fs::read_dir(at).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -113,7 +114,8 @@ fn line(lineage: &Lineage, entry: &Entry) -> String {
 /// Panics with what differs.
 #[track_caller]
 pub fn assert_same(got: &Tree, want: &Tree) {
-    let mut paths: Vec<_> = got.keys().chain(want.keys()).filter(|path| got.get(*path) != want.get(*path)).collect();
+    let mut paths: Vec<_> =
+        got.keys().chain(want.keys()).filter(|path| got.get(*path) != want.get(*path)).collect();
     paths.dedup();
     let show = |path: &&Vec<u8>| {
         let name = archive::path::printable(path);
