@@ -66,6 +66,7 @@ fn read(row: &[u8], before: Option<&PageRow>) -> Result<PageRow, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::segment::Table;
     use proptest::prelude::*;
 
     fn row(path: &str, part: u64, pages: usize) -> PageRow {
@@ -74,7 +75,7 @@ mod tests {
     }
 
     fn raw(rows: &[PageRow]) -> Vec<u8> {
-        let mut cutter = SegmentCutter::default();
+        let mut cutter = SegmentCutter::new(Table::Pages);
         assert!(rows.iter().all(|row| row.push(&mut cutter).is_none()));
         cutter.finish().unwrap().raw
     }
@@ -95,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_large_file_goes_over_segments() {
-        let mut cutter = SegmentCutter::default();
+        let mut cutter = SegmentCutter::new(Table::Pages);
         let mut segments: Vec<_> =
             (0..40).filter_map(|part| row("large", part, 8192).push(&mut cutter)).collect();
         segments.extend(cutter.finish());

@@ -21,7 +21,7 @@ pub(crate) struct PageTable {
 
 impl PageTable {
     pub(crate) fn new(base: Option<&Base>) -> Self {
-        Self { cutter: SegmentCutter::default(), base: base.map(PagesBase::new) }
+        Self { cutter: SegmentCutter::new(Table::Pages), base: base.map(PagesBase::new) }
     }
 
     /// The next part of a file, in place of all that the base has of it.

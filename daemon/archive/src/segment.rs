@@ -1,4 +1,4 @@
-//! Segments: a table in pieces of about 128 KiB, cut where the paths say.
+//! Segments: a table in pieces of about 128 KiB, or less for pages, cut where the paths say.
 //!
 //! A segment ends after an entry whose path hashes to a cut, so the same entries give the same segments
 //! whatever stands before them. A snapshot in which little changed can then point to most of the
@@ -11,25 +11,41 @@ use crate::path::TreePath;
 use crate::row::{self, Rows};
 use crate::varint::Malformed;
 
-/// No cut before this many raw bytes.
-const CUT_FROM: usize = 64 << 10;
-
-/// A cut at the next entry from here on, whatever its path.
-const CUT_AT: usize = 512 << 10;
-
-/// One path in this many is a cut.
-const CUT_ONE_IN: u32 = 512;
-
 /// A segment is never larger: the longest row may follow just below the size that forces a cut.
-pub const SEGMENT_BYTES_MAX: usize = CUT_AT + row::ROW_BYTES_MAX + 64;
+pub const SEGMENT_BYTES_MAX: usize = ENTRIES.at + row::ROW_BYTES_MAX + 64;
 
-/// Whether a segment of `raw` bytes ends after the row of `key`.
-fn cuts(raw: usize, key: &[u8]) -> bool {
-    if raw < CUT_FROM {
-        return false;
+/// Where the segments of a table end.
+#[derive(Debug, Clone, Copy)]
+struct Cuts {
+    /// Not before this many raw bytes.
+    from: usize,
+    /// At the next row from here on, whatever its path.
+    at: usize,
+    /// One key in this many is a cut.
+    one_in: u32,
+}
+
+const ENTRIES: Cuts = Cuts { from: 64 << 10, at: 512 << 10, one_in: 512 };
+
+/// Its rows are long and do not compress, so little should be written again with the one that changed.
+const PAGES: Cuts = Cuts { from: 32 << 10, at: 128 << 10, one_in: 32 };
+
+impl Cuts {
+    fn of(table: Table) -> Self {
+        match table {
+            Table::Entries => ENTRIES,
+            Table::Pages => PAGES,
+        }
     }
-    let low = u32::from_le_bytes(*blake3::hash(key).as_bytes().first_chunk().unwrap_or(&[0; 4]));
-    raw >= CUT_AT || low.is_multiple_of(CUT_ONE_IN)
+
+    /// Whether a segment of `raw` bytes ends after the row of `key`.
+    fn cuts(self, raw: usize, key: &[u8]) -> bool {
+        if raw < self.from {
+            return false;
+        }
+        let low = u32::from_le_bytes(*blake3::hash(key).as_bytes().first_chunk().unwrap_or(&[0; 4]));
+        raw >= self.at || low.is_multiple_of(self.one_in)
+    }
 }
 
 /// Which table a segment belongs to.
@@ -81,15 +97,27 @@ pub fn entries(raw: &[u8]) -> Result<Vec<Entry>, Malformed> {
     Rows::new(raw).collect()
 }
 
-/// Gathers entries into segments.
-#[derive(Debug, Default)]
+/// Gathers rows into segments.
+#[derive(Debug)]
 pub struct SegmentCutter {
+    cuts: Cuts,
     raw: Vec<u8>,
     rows: u32,
     last: Vec<u8>,
 }
 
+/// For the entries table.
+impl Default for SegmentCutter {
+    fn default() -> Self {
+        Self::new(Table::Entries)
+    }
+}
+
 impl SegmentCutter {
+    pub(crate) fn new(table: Table) -> Self {
+        Self { cuts: Cuts::of(table), raw: Vec::new(), rows: 0, last: Vec::new() }
+    }
+
     /// Adds the next entry in path order; gives a segment when it is full.
     pub fn push(&mut self, entry: &Entry) -> Option<Segment> {
         let path = entry.path.as_bytes();
@@ -107,7 +135,7 @@ impl SegmentCutter {
         self.rows += 1;
         self.last.clear();
         self.last.extend_from_slice(path);
-        if cuts(self.raw.len(), key) { self.finish() } else { None }
+        if self.cuts.cuts(self.raw.len(), key) { self.finish() } else { None }
     }
 
     /// Raw bytes that are no segment yet.
