@@ -35,9 +35,15 @@ impl Tool {
 
     /// The one that people call so.
     pub fn named(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|tool| tool.name() == name).ok_or_else(|| {
-            format!("no tool `{name}`; there are {}", Self::ALL.map(Self::name).join(", "))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|tool| tool.name() == name)
+            .ok_or_else(|| format!("no tool `{name}`; there are {}", Self::ALL.map(Self::name).join(", ")))
+    }
+
+    /// Whether it knows what it has sent before.
+    pub fn is_incremental(self) -> bool {
+        matches!(self, Self::Backupctl | Self::Restic)
     }
 
     /// gzip takes ten times as long as all others together, so it runs once.

@@ -6,7 +6,8 @@ use super::peers::Tool;
 use super::workloads::Workload;
 
 /// How to use it, for people.
-pub const USAGE: &str = "usage: bench [--runs N] [--scale S] [--only WORKLOAD,…] [--tools TOOL,…] [--write FILE]";
+pub const USAGE: &str =
+    "usage: bench [--runs N] [--scale S] [--only WORKLOAD,…] [--tools TOOL,…] [--write FILE]";
 
 /// The parsed command line.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,8 +79,7 @@ mod tests {
         check("", Ok(usual.clone()));
         check("--runs 5 --scale 0.1", Ok(Settings { runs: 5, scale: 0.1, ..usual.clone() }));
         check("--only small,sparse", Ok(Settings { only: vec![Workload::Small, Workload::Sparse], ..usual }));
-        for bad in [
-            "--tools cp","--runs 0", "--scale 99", "--only huge", "--runs", "--what 1"] {
+        for bad in ["--tools cp", "--runs 0", "--scale 99", "--only huge", "--runs", "--what 1"] {
             check(bad, Err(()));
         }
     }
