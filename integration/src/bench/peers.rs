@@ -41,6 +41,11 @@ impl Tool {
             .ok_or_else(|| format!("no tool `{name}`; there are {}", Self::ALL.map(Self::name).join(", ")))
     }
 
+    /// Whether it knows what it has sent before.
+    pub fn is_incremental(self) -> bool {
+        matches!(self, Self::Backupctl | Self::Restic)
+    }
+
     /// gzip takes ten times as long as all others together, so it runs once.
     pub fn runs_again(self) -> bool {
         self != Self::TarGzip

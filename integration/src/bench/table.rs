@@ -27,13 +27,24 @@ pub struct Outcome {
     pub sent: f64,
     /// Fetched for the one file.
     pub one_fetched: f64,
-    /// The most memory of the three.
+    /// The most memory of all.
     pub peak: f64,
+    /// Backing up after a day of changes.
+    pub changed: f64,
+    /// Sent for that.
+    pub changed_sent: f64,
+    /// Backing up when nothing changed.
+    pub unchanged: f64,
+    /// Sent for that.
+    pub unchanged_sent: f64,
 }
 
 impl Outcome {
-    const FIGURES: [fn(&Self) -> f64; 7] =
+    const WHOLE: [fn(&Self) -> f64; 7] =
         [|o| o.back_up, |o| o.restore, |o| o.one, |o| o.seaweedfs, |o| o.sent, |o| o.one_fetched, |o| o.peak];
+
+    const AGAIN: [fn(&Self) -> f64; 4] =
+        [|o| o.changed, |o| o.unchanged, |o| o.changed_sent, |o| o.unchanged_sent];
 }
 
 /// The outcomes of one tool on one volume.
@@ -46,8 +57,8 @@ pub struct Row {
 }
 
 impl Row {
-    fn medians(&self) -> [f64; 7] {
-        Outcome::FIGURES.map(|figure| median(self.outcomes.iter().map(figure).collect()))
+    fn medians<const N: usize>(&self, figures: [fn(&Outcome) -> f64; N]) -> [f64; N] {
+        figures.map(|figure| median(self.outcomes.iter().map(figure).collect()))
     }
 }
 
@@ -62,24 +73,46 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// The table of one volume: seconds, megabytes, and how we stand to the best of the others.
+/// The tables of one volume: seconds, megabytes, and how we stand to the best of the others.
 pub fn of_volume(title: &str, rows: &[Row]) -> String {
     let mut out = format!("### {title}\n\n");
     out.push_str("| | back up, s | restore, s | one file, s | back up to SeaweedFS, s | sent, MB | one file fetched, MB | peak memory, MB |\n");
     out.push_str("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
-    for row in rows {
-        let cells = row.medians().iter().enumerate().map(|(i, value)| figure(i, *value)).collect::<Vec<_>>();
-        line(&mut out, row.tool.name(), &cells);
-    }
-    let ours = rows.iter().find(|row| row.tool == Tool::Backupctl).map(Row::medians);
-    let others: Vec<_> = rows.iter().filter(|row| row.tool != Tool::Backupctl).map(Row::medians).collect();
-    if let Some(ours) = ours.filter(|_| !others.is_empty()) {
-        let best = |i: usize| others.iter().map(|other| other[i]).fold(f64::INFINITY, f64::min);
-        let ratios: Vec<_> = (0..ours.len()).map(|i| ratio(ours[i], best(i))).collect();
-        line(&mut out, "ours to the best other", &ratios);
+    body(&mut out, rows, Outcome::WHOLE, |i, value| if i < 4 { seconds(value) } else { megabytes(value) });
+    let again: Vec<Row> = rows.iter().filter(|row| row.tool.is_incremental()).cloned().collect();
+    if !again.is_empty() {
+        out.push_str("\n| | back up what changed, s | nothing changed, s | sent of what changed, MB | sent of nothing, MB |\n");
+        out.push_str("| --- | ---: | ---: | ---: | ---: |\n");
+        body(
+            &mut out,
+            &again,
+            Outcome::AGAIN,
+            |i, value| if i < 2 { seconds(value) } else { megabytes(value) },
+        );
     }
     out.push('\n');
     out
+}
+
+fn body<const N: usize>(
+    out: &mut String,
+    rows: &[Row],
+    figures: [fn(&Outcome) -> f64; N],
+    show: fn(usize, f64) -> String,
+) {
+    let shown = |values: [f64; N]| -> Vec<String> {
+        values.into_iter().enumerate().map(|(i, value)| show(i, value)).collect()
+    };
+    for row in rows {
+        line(out, row.tool.name(), &shown(row.medians(figures)));
+    }
+    for other in rows.iter().filter(|row| row.tool != Tool::Backupctl) {
+        if let Some(ours) = rows.iter().find(|row| row.tool == Tool::Backupctl) {
+            let (ours, theirs) = (ours.medians(figures), other.medians(figures));
+            let ratios: Vec<_> = ours.iter().zip(theirs).map(|(ours, theirs)| ratio(*ours, theirs)).collect();
+            line(out, &format!("ours to {}", other.tool.name()), &ratios);
+        }
+    }
 }
 
 fn line(out: &mut String, name: &str, cells: &[String]) {
@@ -87,12 +120,15 @@ fn line(out: &mut String, name: &str, cells: &[String]) {
     writeln!(out, "| {name} | {} |", cells.join(" | ")).unwrap_or_default();
 }
 
-/// The first four figures are seconds, the others bytes.
-fn figure(index: usize, value: f64) -> String {
-    match index {
-        0..4 => format!("{value:.2}"),
-        _ if value < 10e6 => format!("{:.1}", value / 1e6),
-        _ => format!("{:.0}", value / 1e6),
+fn seconds(value: f64) -> String {
+    format!("{value:.2}")
+}
+
+fn megabytes(value: f64) -> String {
+    match value / 1e6 {
+        mb if mb < 1.0 => format!("{mb:.3}"),
+        mb if mb < 10.0 => format!("{mb:.1}"),
+        mb => format!("{mb:.0}"),
     }
 }
 
@@ -134,8 +170,10 @@ mod tests {
         let row = |tool, back_up| Row { tool, outcomes: vec![outcome(back_up)] };
         let rows = [row(Tool::Backupctl, 2.0), row(Tool::TarZstd, 4.0), row(Tool::Restic, 8.0)];
         let table = of_volume("small", &rows);
-        assert!(table.contains("| backupctl | 2.00 | 0.00 | 0.00 | 0.00 | 5.0 | 0.0 | 50 |"), "{table}");
-        assert!(table.contains("| ours to the best other | 0.50 | - | - | - | 1.00 | - | 1.00 |"), "{table}");
+        assert!(table.contains("| backupctl | 2.00 | 0.00 | 0.00 | 0.00 | 5.0 | 0.000 | 50 |"), "{table}");
+        assert!(table.contains("| ours to tar+zstd | 0.50 | - | - | - | 1.00 | - | 1.00 |"), "{table}");
+        assert!(table.contains("| ours to restic | 0.25 | - | - | - | 1.00 | - | 1.00 |"), "{table}");
+        assert!(table.contains("| restic | 0.00 | 0.00 | 0.000 | 0.000 |"), "{table}");
     }
 
     #[test]

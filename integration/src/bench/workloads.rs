@@ -1,5 +1,7 @@
 //! The volumes that we measure on: what a backup of a Docker host meets most.
 
+mod change;
+
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
@@ -63,6 +65,20 @@ impl Workload {
             Self::Random => random(folder, scaled(1024, scale)),
             Self::Sparse => sparse(folder, scaled(5 * 1024, scale), 100),
             Self::Dense => sparse(folder, scaled(5 * 1024, scale).div_ceil(100), 1),
+        }
+    }
+}
+
+impl Workload {
+    /// What a day does to it. The same `day` does the same to the same volume; the next one goes on from there.
+    pub fn live(self, folder: &Path, day: u64) -> io::Result<()> {
+        let noise = &mut Noise::new(100 + day);
+        match self {
+            Self::Database => change::pages(folder, noise),
+            Self::Metrics => change::points(folder, noise),
+            Self::Small => change::files(folder, noise, day),
+            Self::Random => change::moves(folder, noise, day),
+            Self::Sparse | Self::Dense => change::piece(folder, noise),
         }
     }
 }
@@ -232,6 +248,11 @@ mod tests {
             assert_eq!(workload.fill(a.path(), scale).unwrap(), workload.fill(b.path(), scale).unwrap());
             let one = |dir: &Path| fs::read(dir.join(workload.one_file())).unwrap();
             assert!(one(a.path()) == one(b.path()), "{}", workload.name());
+            for day in 1..4 {
+                workload.live(a.path(), day).unwrap();
+                workload.live(b.path(), day).unwrap();
+            }
+            assert!(one(a.path()) == one(b.path()), "{} after three days", workload.name());
         }
     }
 
