@@ -40,7 +40,12 @@ fn pack(root: &Path, job: PackJob, answer: Answer<'_>) -> (Result<Packed, Failed
             }
             RecordKind::Done => break Ok(parse_json::<Packed>(&payload).unwrap()),
             RecordKind::Failed => break Err(parse_json(&payload).unwrap()),
-            other => panic!("{other:?}"),
+            other @ (RecordKind::Hello
+            | RecordKind::Job
+            | RecordKind::Rows
+            | RecordKind::Frame
+            | RecordKind::End
+            | RecordKind::Answer) => panic!("{other:?}"),
         }
     };
     assert_eq!(served.join().unwrap().unwrap(), done.is_ok());
