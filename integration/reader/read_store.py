@@ -30,6 +30,7 @@ except ImportError:
 FORMAT = 1
 FRAME_BYTES = 1 << 20
 FRAME_ROW_BYTES = 48
+CHUNK_BYTES = 1 << 20
 FRAMES_PER_LIST = 2048
 BLOCK_BYTES_MAX = 32 << 20
 SEGMENT_BYTES_MAX = (512 << 10) + (16 << 20) + 64
@@ -252,6 +253,14 @@ def read_extents(cursor, size):
     return extents
 
 
+def check_chunks(cursor, size):
+    """What the next backup compares with; a restore has no use for it."""
+    exponent, count = cursor.number(), cursor.number()
+    want(10 <= exponent <= 20, "a page size is out of bounds")
+    want(count in (0, -(-size // CHUNK_BYTES)), "chunks do not add up to the size of their file")
+    cursor.take(16 * count)
+
+
 def read_row(row, before):
     """One entry; `before` is the path of the row before it in the same segment."""
     cursor = Cursor(row)
@@ -261,12 +270,14 @@ def read_row(row, before):
     tag = chr(cursor.take(1)[0])
     mode, uid, gid = cursor.number(), cursor.number(), cursor.number()
     modified = cursor.signed() * 10**9 + cursor.number()
-    cursor.number(), cursor.signed(), cursor.number(), cursor.number()  # for the next backup only
+    cursor.number(), cursor.signed(), cursor.number()  # for the next backup only
+    want(cursor.number() <= 3, "a row has an unknown flag")
     xattrs = [(cursor.bytes(), cursor.bytes()) for _ in range(cursor.number())]
     size, extents, target, device = 0, [], b"", (0, 0)
     if tag == "f":
         size = cursor.number()
         extents = read_extents(cursor, size)
+        check_chunks(cursor, size)
     elif tag == "l":
         target = cursor.bytes()
     elif tag == "h":

@@ -50,21 +50,22 @@ def compress(raw):
     return zstandard.ZstdCompressor(level=3, write_content_size=True).compress(raw)
 
 
-def row(before, path, tag, tail=b"", mode=0o644, modified=10**18 + 7, xattrs=()):
+def row(before, path, tag, tail=b"", mode=0o644, modified=10**18 + 7, xattrs=(), flags=0):
     """One row as FORMAT.md says; owners are numbers that no passwd file knows."""
     shared = len(os.path.commonprefix([before, path]))
     out = number(shared) + text(path[shared:]) + tag + number(mode) + number(OWNER[0]) + number(OWNER[1])
     out += signed(modified // 10**9) + number(modified % 10**9)
-    out += number(77) + signed(5) + number(6) + number(0)
+    out += number(77) + signed(5) + number(6) + number(flags)
     out += number(len(xattrs)) + b"".join(text(name) + text(value) for name, value in xattrs)
     return text(out + tail)
 
 
-def file(size, *extents):
+def file(size, *extents, exponent=12, chunks=None):
     out = number(size) + number(len(extents))
     for pack, length, position in extents:
         out += number(pack) + number(length) + (number(position) if pack else b"")
-    return out
+    chunks = -(-size // FRAME) if chunks is None else chunks
+    return out + number(exponent) + number(chunks) + bytes(range(16)) * chunks
 
 
 CONTENT = b"".join(i.to_bytes(4, "little") for i in range(3 * FRAME // 4)) + b"the end"
@@ -84,57 +85,84 @@ if ROOT:
     ROWS.insert(6, (b"device", b"c", number(1) + number(3), {}))
 
 
-def write(store, rows=None, change=None):
-    """A store with one snapshot; `change` may spoil the manifest before it is signed."""
-    folder = os.path.join(store, "vm-1", "web=3A=2Fsrv")
-    os.makedirs(folder)
-    pack, frame_list = b"", b""
-    for start in range(0, len(CONTENT), FRAME):
-        raw = CONTENT[start : start + FRAME]
-        stored = compress(raw)
-        frame_list += len(pack).to_bytes(8, "little") + len(stored).to_bytes(4, "little")
-        frame_list += len(raw).to_bytes(4, "little") + blake3.blake3(raw).digest()
-        pack += stored
+class Pack:
+    """One pack as it grows: frames and blocks in the order in which they are put."""
 
-    def put(tag, body):
-        nonlocal pack
+    def __init__(self, number):
+        self.id, self.data, self.frame_list, self.raw_bytes = number * 4, b"", b"", 0
+
+    def frames(self, content):
+        for start in range(0, len(content), FRAME):
+            raw = content[start : start + FRAME]
+            stored = compress(raw)
+            self.frame_list += len(self.data).to_bytes(8, "little") + len(stored).to_bytes(4, "little")
+            self.frame_list += len(raw).to_bytes(4, "little") + blake3.blake3(raw).digest()
+            self.data += stored
+            self.raw_bytes += len(raw)
+
+    def block(self, tag, body):
         data = block(tag, body)
-        ref = {"offset": len(pack), "length": len(data), "hash": blake3.blake3(data).hexdigest()}
-        pack += data
+        ref = {"offset": len(self.data), "length": len(data), "hash": blake3.blake3(data).hexdigest()}
+        self.data += data
         return ref
 
-    def binary(ref):
-        return number(ref["offset"]) + number(ref["length"]) + bytes.fromhex(ref["hash"])
-
-    rows, segments = rows or ROWS, b""
-    halves = [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
-    for half in halves:
+    def segment(self, rows):
+        """Writes rows, and gives what a root says of them, and how many they are."""
         before, raw = b"", b""
-        for path, tag, tail, more in half:
+        for path, tag, tail, more in rows:
             raw += row(before, path, tag, tail, **more)
             before = path
-        ref = put(b"BKSG", compress(raw))
-        segments += number(4) + binary(ref) + number(len(raw)) + number(len(half)) + text(before)
-    root = put(b"BKRT", number(2) + segments)
-    footer = put(b"BKFT", number(len(CONTENT)) + number(1) + binary(put(b"BKFL", frame_list)))
-    tail = (1).to_bytes(4, "little") + footer["offset"].to_bytes(8, "little")
-    pack += block(b"BKTL", tail + footer["length"].to_bytes(4, "little") + bytes.fromhex(footer["hash"]))
-    name = f"00000001-20261121T020000Z-{RUN}.tar.zst"
-    with open(os.path.join(folder, name), "wb") as out:
-        out.write(pack)
-    listed = {"id": 4, "name": name, "length": len(pack), "hash": blake3.blake3(pack).hexdigest()}
-    listed.update(raw_bytes=len(CONTENT), footer=footer)
-    body = {"format": 1, "host": "vm-1", "source": "web:/srv", "number": 1, "packs": [listed]}
-    body["entries"] = [{"pack": 4, "block": root, "segments": 2, "rows": len(rows)}]
-    body["totals"] = {"entries": len(rows)}
+        ref = self.block(b"BKSG", compress(raw))
+        return number(self.id) + binary(ref) + number(len(raw)) + number(len(rows)) + text(before), len(rows)
+
+    def root(self, *segments):
+        body = number(len(segments)) + b"".join(segment for segment, _ in segments)
+        rows = sum(count for _, count in segments)
+        return {"pack": self.id, "block": self.block(b"BKRT", body), "segments": len(segments), "rows": rows}
+
+    def store(self, folder):
+        """Ends the pack and writes it; gives what a manifest says of it."""
+        lists = [self.block(b"BKFL", self.frame_list)] if self.frame_list else []
+        body = number(self.raw_bytes) + number(len(lists)) + b"".join(binary(ref) for ref in lists)
+        footer = self.block(b"BKFT", body)
+        tail = (1).to_bytes(4, "little") + footer["offset"].to_bytes(8, "little")
+        self.data += block(b"BKTL", tail + footer["length"].to_bytes(4, "little") + bytes.fromhex(footer["hash"]))
+        name = f"{self.id // 4:08}-20261121T020000Z-{RUN}.tar.zst"
+        with open(os.path.join(folder, name), "wb") as out:
+            out.write(self.data)
+        listed = {"id": self.id, "name": name, "length": len(self.data), "raw_bytes": self.raw_bytes}
+        return {**listed, "hash": blake3.blake3(self.data).hexdigest(), "footer": footer}
+
+
+def binary(ref):
+    return number(ref["offset"]) + number(ref["length"]) + bytes.fromhex(ref["hash"])
+
+
+def manifest(folder, count, packs, roots, change=None):
+    """Signs and writes a manifest; `change` may spoil it before it is signed."""
+    body = {"format": 1, "host": "vm-1", "source": "web:/srv", "number": count, "packs": packs, "entries": roots}
+    body["totals"] = {"entries": sum(root["rows"] for root in roots)}
     if change:
         change(body)
     line = json.dumps(body).encode()
     signature = KEY.sign(b"backupd manifest v1\n" + line).hex()
-    with open(os.path.join(folder, "00000001.manifest"), "wb") as out:
+    path = os.path.join(folder, f"{count:08}.manifest")
+    with open(path, "wb") as out:
         seal = {"signed_by": PUBLIC, "signature": signature}
         out.write(line + b"\n" + json.dumps(seal, separators=(",", ":")).encode() + b"\n")
-    return os.path.join(folder, name), os.path.join(folder, "00000001.manifest")
+    return path
+
+
+def write(store, rows=None, change=None):
+    """A store with one snapshot; `change` may spoil its manifest."""
+    folder = os.path.join(store, "vm-1", "web=3A=2Fsrv")
+    os.makedirs(folder)
+    pack, rows = Pack(1), rows or ROWS
+    pack.frames(CONTENT)
+    half = len(rows) // 2
+    roots = [pack.root(pack.segment(rows[:half]), pack.segment(rows[half:]))]
+    listed = pack.store(folder)
+    return os.path.join(folder, listed["name"]), manifest(folder, 1, [listed], roots, change)
 
 
 def read(store, *more):
@@ -172,6 +200,38 @@ def whole(here):
             assert (seen.st_uid, seen.st_gid) == OWNER, path
             assert stat.S_IMODE(seen.st_mode) == more.get("mode", 0o644), path
             assert seen.st_mtime_ns == more.get("modified", 10**18 + 7), path
+
+
+def incremental(here):
+    """Extents, segments and roots in several packs, one of which begins with a block and one has no frame."""
+    store = os.path.join(here, "incremental")
+    folder = os.path.join(store, "vm-1", "web=3A=2Fsrv")
+    os.makedirs(folder)
+    first, second, third = Pack(1), Pack(2), Pack(3)
+    first.frames(CONTENT)
+    top = first.segment([(b"", b"d", b"", {}), (b"a", b"f", file(9, (4, 9, 7)), {"flags": 3})])
+    old = first.root(first.segment([(b"zz", b"f", file(0, chunks=0), {})]))
+    changed = file(FRAME + 20, (4, FRAME, 5), (8, 7, 1), (0, 3, 0), (4, 10, 0))
+    middle = second.segment([(b"b", b"f", changed, {}), (b"c", b"f", file(2, (8, 2, 0)), {})])
+    second.frames(b"new bytes")
+    renamed = third.segment([(b"d", b"f", changed, {})])
+    one = first.store(folder)
+    roots = [second.root(top, middle), old]
+    two = second.store(folder)
+    manifest(folder, 2, [one, two], roots)
+    roots = [third.root(top, renamed), old]
+    three = third.store(folder)
+    manifest(folder, 3, [one, two, three], roots)
+    want = CONTENT[5:][:FRAME] + b"ew byte" + bytes(3) + CONTENT[:10]
+    for count, name in ((2, "b"), (3, "d")):
+        done = read(store, "--number", str(count), "--check")
+        assert done.returncode == 0 and "is whole" in done.stdout, done
+        into = os.path.join(here, f"into{count}")
+        done = read(store, "--number", str(count), "--into", into)
+        assert done.returncode == 0, done
+        assert open(os.path.join(into, name), "rb").read() == want
+        assert open(os.path.join(into, "a"), "rb").read() == CONTENT[7:16]
+        assert os.path.getsize(os.path.join(into, "zz")) == 0
 
 
 def without_the_module(here):
@@ -235,11 +295,15 @@ def refused(here):
     check("outside", rows=at(b"z", b"f", file(9, (4, 9, len(CONTENT)))))
     check("not listed", rows=at(b"z", b"f", file(9, (8, 9, 0))))
     check("do not add up", rows=at(b"z", b"f", file(9, (4, 8, 0))))
+    check("chunks do not add up", rows=at(b"z", b"f", file(9, (4, 9, 0), chunks=2)))
+    check("page size", rows=at(b"z", b"f", file(9, (4, 9, 0), exponent=21)))
+    check("unknown flag", rows=[*ROWS, (b"z", b"p", b"", {"flags": 4})])
 
 
 def main():
     with tempfile.TemporaryDirectory() as here:
         whole(here)
+        incremental(here)
         without_the_module(here)
         refused(here)
     print("the reader reads what is whole and refuses what is not")

@@ -310,12 +310,12 @@ pub(crate) mod tests {
     }
 
     fn chunks(kind: &Kind, hashed: bool) -> Chunks {
-        match kind {
-            Kind::File { size, .. } if hashed && *size < 1 << 30 => {
-                let hashes = (0..pages::chunks(*size)).map(|n| [n as u8; 16]).collect();
-                Chunks { page_exponent: 13, hashes }
-            }
-            _ => Chunks::default(),
+        let Kind::File { size, .. } = kind else { return Chunks::default() };
+        let hashes = (0..pages::chunks(*size)).map(|n| std::array::from_fn(|i| n.to_le_bytes()[i % 8]));
+        if hashed && *size < 1 << 30 {
+            Chunks { page_exponent: 13, hashes: hashes.collect() }
+        } else {
+            Chunks::default()
         }
     }
 

@@ -89,7 +89,10 @@ fn act(root: &Path, (what, one, two, n): Deed) {
     let is_free = new.symlink_metadata().is_err();
     let files = all(root, fs::Metadata::is_file);
     let Some(file) = pick(&files, one) else {
-        return if is_free { write(&new, &content(n, length(n))) } else { () };
+        if is_free {
+            write(&new, &content(n, length(n)));
+        }
+        return;
     };
     let meta = file.metadata().unwrap();
     let (size, open) = (meta.len(), || File::options().write(true).open(file).unwrap());
@@ -97,14 +100,14 @@ fn act(root: &Path, (what, one, two, n): Deed) {
     match what {
         0..=2 if is_free => write(&new, &content(n, length(n))),
         3 if is_free => fs::create_dir(&new).unwrap(),
-        4 if is_free => fs::rename(file, new).unwrap(),
+        4 if is_free => rustix::fs::rename(file, new).unwrap(),
         5 if is_free => fs::hard_link(file, new).unwrap(),
         6 if is_free => drop(fs::copy(file, new).unwrap()),
         7 if is_free => symlink(format!("{n}"), new).unwrap(),
         8 if is_free && folders.len() > 1 => {
             let folder = pick(&folders[..folders.len() - 1], one).unwrap();
             if !new.starts_with(folder) {
-                fs::rename(folder, new).unwrap();
+                rustix::fs::rename(folder, new).unwrap();
             }
         }
         9 => fs::remove_file(file).unwrap(),

@@ -49,6 +49,9 @@ fn wait() {
     std::thread::sleep(Duration::from_millis(15));
 }
 
+/// What becomes of an answer on its way.
+type Change<'a> = &'a dyn Fn(&Ask, Vec<u8>) -> io::Result<Vec<u8>>;
+
 /// A lineage and its source.
 struct Case {
     root: tempfile::TempDir,
@@ -121,8 +124,8 @@ fn only_what_changed_is_stored() {
     check("attribute", 2 * MIB, |f| set_xattr(f, "user.a", b"b"), 0);
     check("link", 2 * MIB, |f| fs::hard_link(f, f.with_file_name("again")).unwrap(), 0);
     check("link before", 2 * MIB, |f| fs::hard_link(f, f.with_file_name("a")).unwrap(), 0);
-    check("rename", 2 * MIB + 7, |f| fs::rename(f, f.with_file_name("a")).unwrap(), 0);
-    check("rename of a small file", 77, |f| fs::rename(f, f.with_file_name("z")).unwrap(), 0);
+    check("rename", 2 * MIB + 7, |f| rustix::fs::rename(f, f.with_file_name("a")).unwrap(), 0);
+    check("rename of a small file", 77, |f| rustix::fs::rename(f, f.with_file_name("z")).unwrap(), 0);
     check("copy", 2 * MIB + 7, |f| assert!(fs::copy(f, f.with_file_name("a")).is_ok()), 0);
     check("gone", 2 * MIB, |f| fs::remove_file(f).unwrap(), 0);
     let rewritten = |f: &Path| {
@@ -229,7 +232,7 @@ fn a_file_does_not_fall_into_too_many_pieces() {
     let mut case = Case::new(|root| write(&root.join("file"), &noise(1, 2 * MIB)));
     let every = |step: usize| {
         move |root: &Path| {
-            (0..256).step_by(step).for_each(|n| patch(&root.join("file"), n * 4096 + 9, &[n as u8; 9]))
+            (0..256).step_by(step).for_each(|n| patch(&root.join("file"), n * 4096 + 9, &[n as u8; 9]));
         }
     };
     let packed = case.change(&How::default(), every(16));
@@ -289,7 +292,7 @@ fn a_file_larger_than_a_part() {
 fn a_base_that_cannot_be_read_ends_the_pass() {
     let mut case = Case::new(|root| write(&root.join("file"), &noise(1, 2 * MIB)));
     patch(&case.root.path().join("file"), 0, &[0; 4]);
-    let mut fails = |want: &str, change: &dyn Fn(&Ask, Vec<u8>) -> io::Result<Vec<u8>>| {
+    let mut fails = |want: &str, change: Change<'_>| {
         let why = case.lineage.try_snapshot(case.root.path(), &How::default(), change).unwrap_err();
         assert!(why.to_string().contains(want), "{why}");
         why

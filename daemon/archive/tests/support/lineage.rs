@@ -98,14 +98,7 @@ impl Lineage {
         how: &How,
         mut change: impl FnMut(&Ask, Vec<u8>) -> io::Result<Vec<u8>>,
     ) -> Result<(Packed, Vec<u8>), PackError> {
-        self.next += 4;
-        let base = self.last.as_ref().filter(|_| !how.full).map(|last| Base {
-            entries: last.entries.clone(),
-            pages: last.pages.clone(),
-            shun: how.shun.clone(),
-            reread: how.reread,
-        });
-        let job = PackJob { pack: self.next, level: 1, workers: 2, base };
+        let job = self.job(how);
         let bytes = Mutex::new(Vec::new());
         let mut sink = |piece: &[u8]| {
             bytes.lock().unwrap().extend_from_slice(piece);
@@ -129,6 +122,23 @@ impl Lineage {
     pub fn prune<'a>(&mut self, keep: impl Iterator<Item = &'a Packed>) {
         let used: BTreeSet<u64> = keep.flat_map(|packed| packed.used.keys().copied()).collect();
         self.packs.retain(|id, _| used.contains(id));
+    }
+
+    /// The job of the next snapshot.
+    pub fn job(&mut self, how: &How) -> PackJob {
+        self.next += 4;
+        let base = self.last.as_ref().filter(|_| !how.full).map(|last| Base {
+            entries: last.entries.clone(),
+            pages: last.pages.clone(),
+            shun: how.shun.clone(),
+            reread: how.reread,
+        });
+        PackJob { pack: self.next, level: 1, workers: 2, base }
+    }
+
+    /// What the engine would answer.
+    pub fn answer(&self, ask: &Ask) -> Vec<u8> {
+        answer(&self.packs, ask)
     }
 
     /// The segments of a table.
