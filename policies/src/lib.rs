@@ -9,5 +9,6 @@
 //! and column.
 
 pub mod complaint;
+pub mod schedule;
 pub mod settings;
 mod values;
