@@ -9,6 +9,7 @@
 //! and column.
 
 pub mod complaint;
+pub mod retention;
 pub mod schedule;
 pub mod settings;
 mod values;

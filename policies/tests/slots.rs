@@ -3,6 +3,8 @@
 //!
 //! By default a few seconds of it. `BACKUPD_SLOTS_EFFORT=100` does a hundred times as much.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeSet;
 
 use jiff::civil::{Date, DateTime, Weekday, date};
