@@ -276,3 +276,21 @@ fn terms_that_make_no_sense_are_refused() {
     );
     assert!(Keep::new(Terms { within: DAY, ..Terms::default() }).is_ok());
 }
+
+#[test]
+fn spans_reach_exactly_as_far_as_they_say() {
+    // What was taken in the second of the failure is not newer than it; the last day of a span belongs to it.
+    let doubts = Lineage { failed_at: Some(time("11-17")), ..Lineage::default() };
+    let terms = Terms { within: DAY, by_hand: DAY * 5, after_failure: DAY * 3, ..Terms::default() };
+    let failed = "newer than the run that failed at 2026-11-17 00:00 UTC";
+    let table = format!(
+        "
+        6 11-20 | keep: the newest; {failed}; within 1 d of the newest
+        5 11-19 | keep: {failed}; within 1 d of the newest
+        4 11-18 | keep: {failed}
+        3 11-17 | delete: older than all that `keep` counts
+        2 11-15 hand | keep: made by hand, stays for 5 d
+        1 11-14T23 hand | delete: made by hand, more than 5 d before the newest"
+    );
+    check_with(&doubts, terms, "11-21", &table);
+}

@@ -98,6 +98,17 @@ fn jitter_is_the_same_every_night_and_differs_between_hosts() {
 }
 
 #[test]
+fn jitter_leaves_a_slot_half_of_its_time() {
+    for minutes in [1, 5, 60] {
+        let to_next = SignedDuration::from_mins(minutes);
+        let day = SignedDuration::from_hours(24);
+        let delays = (0..100).map(|i| Jitter::new(&format!("vm-{i}"), "databases", day).delay(Some(to_next)));
+        assert!(delays.clone().all(|delay| delay < to_next / 2), "{to_next}");
+        assert!(delays.max().is_some_and(|delay| delay > to_next / 3), "{to_next}");
+    }
+}
+
+#[test]
 fn jitter_delays_a_slot_and_what_a_host_catches_up_at_its_start() {
     let (schedule, zone) = (Schedule::parse("0 2 * * *").unwrap(), TimeZone::UTC);
     let jitter = Jitter::new("vm-1", "databases", SignedDuration::from_hours(1));
