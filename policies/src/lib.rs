@@ -2,8 +2,8 @@
 //!
 //! Pure: text comes in, a value or a list of complaints goes out. No file is read here, no clock, no
 //! network, no Docker; so the same rules judge a file on the host that uses it and in the repository where
-//! it is reviewed. Today that is the settings file; the language of policies (which sources, when, how long
-//! kept) belongs here as well, once something schedules.
+//! it is reviewed. Beside the settings file that is what a policy means: when it runs (`schedule`) and which
+//! snapshots stay (`retention`). Time zones and the time are arguments.
 //!
 //! Always true: a misspelt key is an error, never a silent default, and every complaint names file, line
 //! and column.

@@ -1,5 +1,5 @@
-//! Retention against an oracle that knows no buckets and no order: for each snapshot on its own it asks whether there
-//! is a reason to keep it, by looking at all the others.
+//! Retention against an oracle that knows no buckets and no order: for each snapshot on its own it asks
+//! whether there is a reason to keep it, by looking at all the others.
 //!
 //! 50,000 random histories by default; `PROPTEST_CASES` says how many instead.
 
@@ -153,7 +153,11 @@ fn has_reason(case: &Case, codes: &Codes, s: &Snapshot) -> bool {
     let others = || case.live().filter(|o| !future(o));
     let newest_of =
         |wanted: fn(&Snapshot) -> bool| wanted(s) && !others().any(|o| wanted(o) && is_newer(o, s));
-    if newest_of(|_| true) || newest_of(|s| !s.partial) || newest_of(|s| s.proven) {
+    if newest_of(|_| true)
+        || newest_of(|s| !s.partial)
+        || newest_of(|s| s.proven)
+        || newest_of(|s| s.proven && !s.partial)
+    {
         return true;
     }
     let newest = others().map(|o| o.taken_at).max().unwrap();
@@ -227,7 +231,11 @@ fn check_properties(case: &Case, more: &Terms, pin: usize, seed: u64) -> Result<
     let newest = |wanted: fn(&Snapshot) -> bool| {
         case.live().filter(|s| wanted(s)).max_by_key(|s| (s.taken_at, s.number)).map(|s| s.number)
     };
-    for number in [newest(|_| true), newest(|s| s.proven), newest(|s| !s.partial)].into_iter().flatten() {
+    for number in
+        [newest(|_| true), newest(|s| s.proven), newest(|s| !s.partial), newest(|s| s.proven && !s.partial)]
+            .into_iter()
+            .flatten()
+    {
         prop_assert!(!gone.contains(&number), "@{} never goes", number);
     }
 

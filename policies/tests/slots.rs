@@ -1,5 +1,6 @@
-//! Slots against an oracle that knows neither `cron` nor our parser: it walks through real time step by step, looks
-//! at the clock on the wall, and notes when that clock shows, or has skipped, a time that the line names.
+//! Slots against an oracle that knows neither `cron` nor our parser: it walks through real time step by step,
+//! looks at the clock on the wall, and notes when that clock shows, or has skipped, a time that the line
+//! names.
 //!
 //! By default a few seconds of it. `BACKUPD_SLOTS_EFFORT=100` does a hundred times as much.
 
@@ -139,7 +140,8 @@ fn fits(item: &str, value: i64, first: i64, last: i64, names: &[&str]) -> bool {
         .any(|(way, day)| way % step == 0 && day == value % 7)
 }
 
-/// All slots in `from < slot <= until`, by looking at the clock every `step` seconds, from long enough before.
+/// All slots in `from < slot <= until`, by looking at the clock every `step` seconds, from long enough
+/// before.
 fn walked(line: &str, zone: &TimeZone, from: Timestamp, until: Timestamp, step: i64) -> Vec<Timestamp> {
     let wanted = Wanted::read(line);
     let step = SignedDuration::from_secs(step);

@@ -1,7 +1,7 @@
 //! Buckets: the hour, day, ISO week, month or year of a snapshot on the clocks of a zone.
 //!
-//! Always true: two snapshots are in one bucket of a rule exactly if their labels are the same. An hour that repeats
-//! when clocks are set back is two hours, so its label holds the offset.
+//! Always true: two snapshots are in one bucket of a rule exactly if their labels are the same. An hour that
+//! repeats when clocks are set back is two hours, so its label holds the offset.
 
 use std::fmt;
 

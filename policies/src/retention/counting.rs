@@ -1,8 +1,9 @@
 //! Counts buckets for one rule.
 //!
-//! Whole snapshots are counted as if there were no partial ones. Then all are counted together, and of a bucket that
-//! the second count reaches and that holds nothing whole the newest partial one stays. So a partial snapshot never
-//! pushes a whole one out, and a lineage that is always partial still keeps as many as it was told.
+//! Whole snapshots are counted as if there were no partial ones. Then all are counted together, and of a
+//! bucket that the second count reaches and that holds nothing whole the newest partial one stays. So a
+//! partial snapshot never pushes a whole one out, and a lineage that is always partial still keeps as many as
+//! it was told.
 //!
 //! Always true: of each bucket that a count reaches at least one snapshot stays, a whole one if there is one.
 

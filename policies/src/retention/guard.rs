@@ -1,12 +1,13 @@
 //! The guard: does a new snapshot look like its source, or like what an accident left of it?
 //!
-//! A volume that was re-initialised, emptied or swapped for another still backs up without an error, and retention would
-//! then delete the last good snapshots one by one. So the new snapshot is taken, compared with the one before, and
-//! what looks wrong is flagged; a flag holds all deleting in the lineage until a person acknowledges it.
+//! A volume that was re-initialised, emptied or swapped for another still backs up without an error, and
+//! retention would then delete the last good snapshots one by one. So the new snapshot is taken, compared
+//! with the one before, and what looks wrong is flagged; a flag holds all deleting in the lineage until a
+//! person acknowledges it.
 //!
-//! Always true: the judgement depends on nothing but the two totals and the limits. Loss is measured in hundredths of
-//! what was there before, and only more than the limit is a flag; a source that lost everything is flagged whatever the
-//! limits are, unless they are switched off.
+//! Always true: the judgement depends on nothing but the two totals and the limits. Loss is measured in
+//! hundredths of what was there before, and only more than the limit is a flag; a source that lost everything
+//! is flagged whatever the limits are, unless they are switched off.
 
 use std::fmt;
 
@@ -69,7 +70,8 @@ pub enum Flag {
     },
 }
 
-/// Compares a new snapshot with the last one that nobody doubts: the newest before it that is whole and not flagged.
+/// Compares a new snapshot with the last one that nobody doubts: the newest before it that is whole and not
+/// flagged.
 #[must_use]
 pub fn judge(before: &Totals, new: &Totals, limits: &Limits) -> Vec<Flag> {
     let mut flags = Vec::new();

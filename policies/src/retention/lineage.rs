@@ -1,6 +1,7 @@
 //! What retention has to know of a lineage.
 //!
-//! Always true: times are those that were recorded when a snapshot was taken; names and dates of objects play no part.
+//! Always true: times are those that were recorded when a snapshot was taken; names and dates of objects play
+//! no part.
 
 use jiff::Timestamp;
 

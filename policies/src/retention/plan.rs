@@ -1,7 +1,7 @@
 //! The plan: for every snapshot of a lineage what happens to it, and why.
 //!
-//! Made from values, printed, and then carried out as it is. Always true: every snapshot of the lineage is in it once,
-//! and nothing else.
+//! Made from values, printed, and then carried out as it is. Always true: every snapshot of the lineage is in
+//! it once, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -77,7 +77,8 @@ impl Plan {
         self.all.iter().filter(|d| matches!(d.decision, Decision::Purge { .. })).map(|d| d.number)
     }
 
-    /// Whether it deletes more than it keeps, which a changed policy can do and an ordinary night does not: ask first.
+    /// Whether it deletes more than it keeps, which a changed policy can do and an ordinary night does not:
+    /// ask first.
     #[must_use]
     pub fn is_sweeping(&self) -> bool {
         let kept = self.all.iter().filter(|d| matches!(d.decision, Decision::Keep(_))).count();
@@ -139,22 +140,20 @@ fn reasons(
     let terms = keep.terms();
     let sane = || live.iter().filter(|s| !is_future(s, clock));
     let newest = sane().next();
-    let newest_whole = sane().find(|s| !s.partial).filter(|whole| newest != Some(whole));
     let newest_proven = sane().find(|s| s.proven);
+    // A partial one never stands in for a whole one.
+    let newest_whole = sane().find(|s| !s.partial).filter(|s| newest != Some(s));
+    let newest_whole_proven = sane().find(|s| !s.partial && s.proven).filter(|s| newest_proven != Some(s));
+    let older_by = |time| newest.map_or(SignedDuration::ZERO, |newest| newest.taken_at.duration_since(time));
+    let failed_at = failed_at.filter(|failed_at| older_by(*failed_at) <= terms.after_failure);
     let mut stay: BTreeMap<Number, Vec<Reason>> = BTreeMap::new();
     for s in live {
-        let older_by =
-            newest.map_or(SignedDuration::ZERO, |newest| newest.taken_at.duration_since(s.taken_at));
-        let failed_at = failed_at.filter(|failed_at| {
-            let since =
-                newest.map_or(SignedDuration::ZERO, |newest| newest.taken_at.duration_since(*failed_at));
-            s.taken_at > *failed_at && since <= terms.after_failure
-        });
-        let young = |most: SignedDuration| !is_future(s, clock) && older_by <= most;
+        let young = |most: SignedDuration| !is_future(s, clock) && older_by(s.taken_at) <= most;
         let by_state = [
             (newest == Some(s), Reason::Newest),
             (newest_whole == Some(s), Reason::NewestWhole),
             (newest_proven == Some(s), Reason::NewestProven),
+            (newest_whole_proven == Some(s), Reason::NewestWholeProven),
             (s.pinned, Reason::Pinned),
             (is_future(s, clock), Reason::Future),
         ];
@@ -162,6 +161,7 @@ fn reasons(
             (!terms.within.is_zero() && young(terms.within), Reason::Within { within: terms.within }),
             (s.by_hand && young(terms.by_hand), Reason::ByHand { stays: terms.by_hand }),
         ];
+        let failed_at = failed_at.filter(|failed_at| s.taken_at > *failed_at);
         let true_one = |(holds, reason): (bool, Reason)| holds.then_some(reason);
         let by_count = counted.iter().filter_map(|(_, counted)| counted.stay.get(&s.number).cloned());
         let mut reasons: Vec<Reason> = by_state.into_iter().filter_map(true_one).collect();
@@ -174,7 +174,8 @@ fn reasons(
     stay
 }
 
-/// Whom those that stay need, directly or through others, and which newest one needs them; not who stays anyway.
+/// Whom those that stay need, directly or through others, and which newest one needs them; not who stays
+/// anyway.
 fn needed(snapshots: &[&Snapshot], stays: impl Fn(&Snapshot) -> bool) -> Vec<(Number, Number)> {
     let by_number: BTreeMap<Number, &Snapshot> = snapshots.iter().map(|s| (s.number, *s)).collect();
     let mut known: BTreeSet<Number> = snapshots.iter().filter(|s| stays(s)).map(|s| s.number).collect();

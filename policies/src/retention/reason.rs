@@ -17,6 +17,8 @@ pub enum Reason {
     NewestWhole,
     /// The newest that was verified or drilled.
     NewestProven,
+    /// The newest of these that is not partial, where the newest is.
+    NewestWholeProven,
     /// Somebody said so.
     Pinned,
     /// Newer than the last run that failed.
@@ -62,6 +64,7 @@ impl fmt::Display for Reason {
             Self::Newest => write!(f, "the newest"),
             Self::NewestWhole => write!(f, "the newest whole one"),
             Self::NewestProven => write!(f, "the newest proven one"),
+            Self::NewestWholeProven => write!(f, "the newest whole proven one"),
             Self::Pinned => write!(f, "pinned"),
             Self::AfterFailure { failed_at } => {
                 write!(f, "newer than the run that failed at {}", minute(*failed_at))

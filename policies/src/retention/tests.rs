@@ -8,8 +8,8 @@ use crate::retention::{Clock, Keep, KeepError, Lineage, Plan, Rule, Snapshot, Te
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-/// The table: `number date-and-time [words] | decision`, the newest first. Words: `hand`, `partial`, `proven`, `pinned`,
-/// `needs=N`, `deleted=date`.
+/// The table: `number date-and-time [words] | decision`, the newest first. Words: `hand`, `partial`,
+/// `proven`, `pinned`, `needs=N`, `deleted=date`.
 #[track_caller]
 fn check(terms: Terms, now: &str, table: &str) {
     check_with(&Lineage::default(), terms, now, table);
@@ -128,6 +128,15 @@ fn partial_ones_push_no_whole_one_out() {
         3 11-18 partial | delete: older than all that `keep` counts
         2 11-17 | keep: daily 2 of 2 (2026-11-17)
         1 11-16 | delete: older than all that `keep` counts",
+    );
+    // Nor does a proof of a partial one replace the proof of a whole one.
+    check(
+        Terms { last: 1, ..Terms::default() },
+        "11-21",
+        "
+        3 11-20 | keep: the newest; last 1 of 1
+        2 11-19 partial proven | keep: the newest proven one
+        1 11-18 proven | keep: the newest whole proven one",
     );
     // Always partial: as many as asked for.
     check(

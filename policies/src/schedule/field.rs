@@ -1,9 +1,9 @@
 //! One field of a crontab line: `*/15`, `1-5`, `JAN,JUL`.
 //!
 //! Grammar: `item[,item…]`, item `*`, `N`, `N-M`, `*/S` or `N-M/S`; N and M are numbers or, for months and
-//! weekdays, English names, whole or by their first three letters. `N/S` is refused: half of all crons read it as
-//! `N-max/S`, the others as `N`. A step counts from where its range begins, and one that is longer than its field is
-//! refused: `*/90` minutes would run at minute 0 of every hour, and nobody means that.
+//! weekdays, English names, whole or by their first three letters. `N/S` is refused: crons disagree about
+//! whether it means `N-max/S` or nothing at all. A step counts from where its range begins, and one that is
+//! longer than its field is refused: `*/90` minutes would run at minute 0 of every hour, and nobody means that.
 //!
 //! Always true: a set that comes out of here holds at least one value, and only values of its field.
 

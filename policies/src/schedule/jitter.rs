@@ -1,7 +1,7 @@
 //! Spreads hosts that share a policy, so that they do not all call on the store in the same second.
 //!
-//! Always true: the delay depends on nothing but host, policy and slot; it is shorter than the policy's limit, and than
-//! half the way to the next slot, so that a slot has time to start before the next comes.
+//! Always true: the delay depends on nothing but host, policy and slot; it is shorter than the policy's
+//! limit, and than half the way to the next slot, so that a slot has time to start before the next comes.
 
 use jiff::SignedDuration;
 

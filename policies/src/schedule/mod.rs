@@ -1,27 +1,27 @@
 //! When a policy runs: a crontab(5) line, read in a time zone.
 //!
-//! Five fields, `minute hour day-of-month month weekday`, or six with seconds in front; `*`, lists, ranges and
-//! steps; names of months and weekdays; `@hourly`, `@daily`, `@midnight`, `@weekly`, `@monthly`, `@yearly`,
-//! `@annually`. The `cron` crate finds the next nominal time; it disagrees with crontab(5) in four ways, and
-//! this module is the one place that owns them:
+//! Five fields, `minute hour day-of-month month weekday`, or six with seconds in front; `*`, lists, ranges
+//! and steps; names of months and weekdays; `@hourly`, `@daily`, `@midnight`, `@weekly`, `@monthly`,
+//! `@yearly`, `@annually`. The `cron` crate finds the next nominal time; it disagrees with crontab(5) in four
+//! ways, and this module is the one place that owns them:
 //!
 //! 1. *Seconds.* It demands them. Here five fields run at second 0.
-//! 2. *Weekdays.* Its 1 is Sunday. Here 0 and 7 are Sunday and 1 is Monday, and a range may go over the end of
-//!    the week: `FRI-MON`, `5-7`, `6-1`.
+//! 2. *Weekdays.* Its 1 is Sunday. Here 0 and 7 are Sunday and 1 is Monday, and a range may go over the end
+//!    of the week: `FRI-MON`, `5-7`, `6-1`.
 //! 3. *Day-of-month and weekday.* It wants both to fit. Here, as in Vixie cron, a day fits if *either* fits
 //!    when both fields are restricted. A field that begins with `*` does not count as restricted, whatever
 //!    follows: with `*/2` or `*,13` in one of the fields both must fit. So `0 0 13 * FRI` is every 13th and
 //!    every Friday, and `0 0 */2 * FRI` is the Fridays with an odd date.
-//! 4. *Daylight saving.* It runs twice in a repeated hour and never in a missing one. So it is only asked about
-//!    nominal times, readings of a clock that nobody sets, and `zone` places these in time:
+//! 4. *Daylight saving.* It runs twice in a repeated hour and never in a missing one. So it is only asked
+//!    about nominal times, readings of a clock that nobody sets, and `zone` places these in time:
 //!    * every nominal time has exactly one **slot**, the instant at which it runs;
 //!    * a nominal time that the clock skips runs at the first instant after the gap;
 //!    * a nominal time that the clock shows twice runs when it is first shown;
 //!    * nominal times with one instant are one slot. In Berlin in March `*/15 * * * *` runs once at 03:00,
 //!      for 02:00, 02:15, 02:30, 02:45 and 03:00; in October it pauses for the hour that repeats.
 //!
-//! Always true: slots come in order and no slot comes twice; a line that can never run is an error; and a time
-//! zone and the time are arguments. Slots exist from 1970 to 2100, which is what `cron` knows.
+//! Always true: slots come in order and no slot comes twice; a line that can never run is an error; and a
+//! time zone and the time are arguments. Slots exist from 1970 to 2100, which is what `cron` knows.
 
 mod due;
 mod error;

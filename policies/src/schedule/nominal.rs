@@ -1,8 +1,9 @@
 //! Nominal times: readings of a clock that nobody sets. The only code that names `cron` and `chrono`.
 //!
-//! A nominal time is a civil date and time. `cron` is asked about it as if it were UTC, where no hour is missing and
-//! none comes twice, so that its ideas about daylight saving never matter. Its ideas about days do not either: where
-//! day-of-month *or* weekday is enough, two of its schedules are asked, one for each, and the nearer answer counts.
+//! A nominal time is a civil date and time. `cron` is asked about it as if it were UTC, where no hour is
+//! missing and none comes twice, so that its ideas about daylight saving never matter. Its ideas about days
+//! do not either: where day-of-month *or* weekday is enough, two of its schedules are asked, one for each,
+//! and the nearer answer counts.
 //!
 //! Always true: a value of this type names at least one time between 1970 and 2100.
 
@@ -60,7 +61,8 @@ impl Nominal {
 const START_S: i64 = 0;
 const END_S: i64 = 4_133_980_800;
 
-/// A civil time as seconds of days that are all as long; asked about years that it does not know, `cron` would lose its way.
+/// A civil time as seconds of days that are all as long; asked about years that it does not know, `cron`
+/// would lose its way.
 fn on_axis(time: DateTime) -> i64 {
     time.duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0)).as_secs().clamp(START_S - 1, END_S - 1)
 }

@@ -1,8 +1,8 @@
 //! Where nominal times lie in time, in a zone whose clocks are set forward and back.
 //!
-//! Always true, for zones that do not set their clocks twice within the length of one change (no zone does between
-//! 2020 and 2040): a nominal time later than another never lies before it, and
-//! `first_instant(n) <= t` exactly if `n <= shown_until(t)`.
+//! Always true, for zones that do not set their clocks twice within the length of one change (no zone does
+//! between 2020 and 2040): a nominal time later than another never lies before it, and `first_instant(n) <=
+//! t` exactly if `n <= shown_until(t)`.
 
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};

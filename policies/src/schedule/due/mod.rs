@@ -1,15 +1,16 @@
 //! What a policy has to do now: wait, run, or let a slot pass.
 //!
-//! The caller asks again at `until`, and at least once a minute by a clock that nobody sets; it writes down what it is
-//! told *before* it acts on it, and asks with what it wrote. Then this is always true:
+//! The caller asks again at `until`, and at least once a minute by a clock that nobody sets; it writes down
+//! what it is told *before* it acts on it, and asks with what it wrote. Then this is always true:
 //!
 //! * However many slots passed while nothing could run, one run makes up for all of them.
 //! * A slot that comes while a run is on is not queued: it is reported, and the next one counts.
 //! * A clock that is set back by up to two hours starts nothing twice.
-//! * A clock that was wrong by years, forward or back, silences nothing: at most the slots of those two hours.
+//! * A clock that was wrong by years, forward or back, silences nothing: at most the slots of those two
+//!   hours.
 //!
-//! A start is delayed by the jitter of host and policy; a run that makes up for missed slots is delayed by as much
-//! after `watching_since`, since hosts that come back together after a power cut would start together.
+//! A start is delayed by the jitter of host and policy; a run that makes up for missed slots is delayed by as
+//! much after `watching_since`, since hosts that come back together after a power cut would start together.
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -19,14 +20,15 @@ use crate::schedule::{Jitter, Schedule};
 /// How far ahead of the clock the last slot may lie and still be believed: a clock was set back by that much.
 const SET_BACK_MOST: SignedDuration = SignedDuration::from_hours(2);
 
-/// Counting missed slots ends here; a second-by-second line and a clock of next year are no reason to count all night.
+/// Counting missed slots ends here; a second-by-second line and a clock of next year are no reason to count
+/// all night.
 const MISSED_MOST: usize = 1000;
 
 /// What is known of a policy on this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// Every slot up to here is dealt with: the last slot that was started or skipped, or, for a policy that is new or
-    /// has a new schedule, the moment when that was noticed.
+    /// Every slot up to here is dealt with: the last slot that was started or skipped, or, for a policy that
+    /// is new or has a new schedule, the moment when that was noticed.
     pub dealt_with: Timestamp,
     /// When this process began to ask.
     pub watching_since: Timestamp,
@@ -58,7 +60,8 @@ pub enum Due {
         /// How many slots before it pass as well.
         missed: usize,
     },
-    /// The clock was far ahead when the last slot was started. Report it, take `restart` as dealt with, ask again.
+    /// The clock was far ahead when the last slot was started. Report it, take `restart` as dealt with, ask
+    /// again.
     ClockWasAhead {
         /// What was dealt with, far in the future.
         dealt_with: Timestamp,

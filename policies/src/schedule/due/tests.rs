@@ -242,7 +242,8 @@ proptest! {
             prop_assert_eq!(&unique, &host.started, "in order, none twice");
             prop_assert!(unique.is_sorted());
         }
-        // With the clock left alone, something starts within two slots and the two hours of a clock that was set back.
+        // With the clock left alone, something starts within two slots and the two hours of a clock that was
+        // set back.
         let patience = host.now + SignedDuration::from_hours(2);
         let second = host.schedule.next_after(patience, &host.zone).unwrap();
         let third = host.schedule.next_after(second, &host.zone).unwrap();
