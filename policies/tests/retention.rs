@@ -1,7 +1,7 @@
 //! Retention against an oracle that knows no buckets and no order: for each snapshot on its own it asks
 //! whether there is a reason to keep it, by looking at all the others.
 //!
-//! 50,000 random histories by default; `PROPTEST_CASES` says how many instead.
+//! 50,000 random histories for each test by default; `PROPTEST_CASES` says how many instead.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -60,7 +60,7 @@ fn flag(percent: u32) -> impl Strategy<Value = bool> {
 
 fn snapshot() -> impl Strategy<Value = Snapshot> {
     let state = (flag(20), flag(25), flag(20), flag(10));
-    let needs = prop_oneof![4 => Just(vec![]), 1 => prop::collection::vec(1..12u64, 1..3)];
+    let needs = prop_oneof![4 => Just(vec![]), 1 => prop::collection::vec(1..11u64, 1..3)];
     let deleted = prop::option::weighted(0.15, 0..20 * DAY);
     (age(), state, needs, deleted).prop_map(|(age, (by_hand, partial, proven, pinned), needs, deleted)| {
         Snapshot {
@@ -92,7 +92,7 @@ fn terms() -> impl Strategy<Value = Terms> {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    let snapshots = prop::collection::vec(snapshot(), 0..10);
+    let snapshots = prop::collection::vec(snapshot(), 0..9);
     let doubts =
         (prop::option::weighted(0.3, 0..40 * DAY), flag(10), prop::option::weighted(0.2, -900..900i64));
     let zone = prop::sample::select(vec!["UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Kiritimati"]);
@@ -292,13 +292,12 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn plans_are_those_of_the_oracle_and_keep_their_promises(
-        case in case(),
-        more in terms(),
-        pin in 0..10usize,
-        seed: u64,
-    ) {
+    fn plans_are_those_of_the_oracle(case in case()) {
         check_oracle(&case)?;
+    }
+
+    #[test]
+    fn plans_keep_their_promises(case in case(), more in terms(), pin in 0..9usize, seed: u64) {
         check_properties(&case, &more, pin, seed)?;
     }
 }
