@@ -10,6 +10,8 @@
 pub mod complaint;
 pub mod plan;
 pub mod policy;
+pub mod retention;
+pub mod schedule;
 pub mod schema;
 pub mod select;
 pub mod settings;
