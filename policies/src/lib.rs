@@ -12,6 +12,8 @@ pub mod plan;
 pub mod policy;
 pub mod schema;
 pub mod select;
+pub mod retention;
+pub mod schedule;
 pub mod settings;
 pub mod shipped;
 mod values;
