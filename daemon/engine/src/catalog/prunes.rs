@@ -23,7 +23,9 @@ impl Catalog {
         self.read(|t| {
             let at = t
                 .prepare_cached("SELECT at FROM prunes WHERE store = ?1 AND host = ?2 AND source = ?3")?
-                .query_row(params![store, lineage.host.as_str(), lineage.source.to_string()], |row| row.get(0))
+                .query_row(params![store, lineage.host.as_str(), lineage.source.to_string()], |row| {
+                    row.get(0)
+                })
                 .optional()?;
             at.map(from_nanos).transpose()
         })

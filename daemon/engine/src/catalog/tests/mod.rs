@@ -3,8 +3,8 @@
 mod damage;
 mod index;
 mod processes;
-mod said;
 mod run_rows;
+mod said;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use policies::retention::guard::Flag;
 
-use crate::catalog::migrate::MIGRATIONS;
 use crate::catalog::journal::{RestoreJournal, RestoreTarget};
+use crate::catalog::migrate::MIGRATIONS;
 use crate::catalog::rebuild::{IndexRow, index_row};
 use crate::catalog::{Catalog, Event, Level, NewRun, Pin, SnapshotKey, Verb};
 use crate::format::key::HostKey;
