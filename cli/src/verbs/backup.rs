@@ -86,7 +86,7 @@ async fn one(host: &Host, source: &SourceName, args: &Args, session: &Session) -
 }
 
 /// An interruption ends everything; different failures together are a failure; partial is the least.
-fn worst(classes: &[Class]) -> Option<Class> {
+pub(super) fn worst(classes: &[Class]) -> Option<Class> {
     if classes.contains(&Class::Interrupted) {
         return Some(Class::Interrupted);
     }

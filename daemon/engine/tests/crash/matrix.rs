@@ -151,7 +151,7 @@ async fn delete() {
 
 #[tokio::test]
 async fn prune() {
-    every_call(Deed::Prune, 40).await;
+    every_call(Deed::Prune, 36).await;
 }
 
 #[tokio::test]

@@ -45,8 +45,8 @@ fn a_pin_stays_until_it_is_taken_away_or_its_snapshot_is_gone() {
     let pins = catalog.pins(STORE).unwrap();
     assert_eq!((pins.len(), pins[0].note.len(), &pins[1]), (2, 1024, &pin(2, "b")));
     assert!(catalog.pins("another").unwrap().is_empty());
-    assert_eq!(catalog.unpin(&pin(2, "").key).unwrap(), true);
-    assert_eq!(catalog.unpin(&pin(2, "").key).unwrap(), false);
+    assert!(catalog.unpin(&pin(2, "").key).unwrap());
+    assert!(!catalog.unpin(&pin(2, "").key).unwrap());
     catalog.forget(&pin(1, "").key).unwrap();
     assert!(catalog.pins(STORE).unwrap().is_empty());
 }
