@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
 use crate::format::key::PublicKey;
 use crate::format::manifest::Manifest;
 use crate::format::names::Lineage;
@@ -13,7 +13,7 @@ use crate::port::store::{Put, ReadStore, Store, StoreErrorKind};
 use crate::usecase::blame;
 use crate::usecase::host::{Host, catalog_failure};
 use crate::usecase::index::{self, Signed};
-use crate::usecase::opened::trusted;
+use crate::usecase::opened::{snapshot_id, trusted};
 use crate::words::Number;
 
 /// Why a step was not done.
@@ -61,14 +61,23 @@ impl Removal<'_> {
         Ok(())
     }
 
-    /// Removes a soft-deleted snapshot for good; gives the bytes that became free.
+    /// Removes a soft-deleted snapshot for good; gives the bytes that became free. A live one is refused.
     pub(crate) async fn purge(&self, signed: &Signed, needs: &mut Needs) -> Result<u64, Stuck> {
+        let number = signed.manifest.number;
+        let live = self.lineage.manifest(number);
+        let found = self.store.head(&live).await.map_err(|e| blame::store(format!("look for `{live}`"), e))?;
+        if found.is_some() {
+            // Its own packs are not asked for below, so this is where a snapshot that came back is spared.
+            let id = snapshot_id(self.host, self.lineage, number);
+            return Err(Failure::new(Class::Unsafe, format!("`{id}` is not deleted; `{live}` is there"))
+                .hint("delete it first, if it is to go")
+                .into());
+        }
         let mut freed = 0;
         for (pack, length) in needs.unneeded(self.store, self.lineage, &signed.manifest).await? {
             self.remove(&pack).await?;
             freed += length;
         }
-        let number = signed.manifest.number;
         self.remove(&self.lineage.deleted(number)).await?;
         let key = self.host.snapshot_key(self.lineage, number).await?;
         let forgotten = self.host.catalog().forget(&key);
