@@ -129,10 +129,10 @@ pub(super) mod tests {
         let (fates, now) = (fates(), "2026-11-21T02:00:00Z".parse().unwrap());
         let fates: Vec<&Fate> = fates.iter().collect();
         let want = "\
-SNAPSHOT    TAKEN                   AGE  PLAN    WHY
-db-data@42  2026-11-20 02:00   24 h ago  keep    the newest; daily 1 of 7 (2026-11-20)
-db-data@41  2026-11-19 02:00    2 d ago  delete  @42 stands for 2026-W47 (weekly)
-db-data@40  2026-11-02 02:00   19 d ago  purge   deleted, and its grace time is over
+SNAPSHOT    TAKEN                     AGE  PLAN    WHY
+db-data@42  2026-11-20 02:00:00  24 h ago  keep    the newest; daily 1 of 7 (2026-11-20)
+db-data@41  2026-11-19 02:00:00   2 d ago  delete  @42 stands for 2026-W47 (weekly)
+db-data@40  2026-11-02 02:00:00  19 d ago  purge   deleted, and its grace time is over
 ";
         assert_eq!(text(&fates, now, &TimeZone::UTC, None, Paint::OFF), want);
     }

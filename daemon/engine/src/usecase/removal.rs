@@ -65,7 +65,8 @@ impl Removal<'_> {
     pub(crate) async fn purge(&self, signed: &Signed, needs: &mut Needs) -> Result<u64, Stuck> {
         let number = signed.manifest.number;
         let live = self.lineage.manifest(number);
-        let found = self.store.head(&live).await.map_err(|e| blame::store(format!("look for `{live}`"), e))?;
+        let found =
+            self.store.head(&live).await.map_err(|e| blame::store(format!("look for `{live}`"), e))?;
         if found.is_some() {
             // Its own packs are not asked for below, so this is where a snapshot that came back is spared.
             let id = snapshot_id(self.host, self.lineage, number);
