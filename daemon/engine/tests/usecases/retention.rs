@@ -311,6 +311,21 @@ async fn a_manifest_that_cannot_be_read_is_left_alone_and_nothing_is_purged_besi
     );
 }
 
+#[tokio::test]
+async fn an_undelete_that_was_cut_off_saves_the_snapshot_from_a_purge() {
+    let (world, trees) = nights(3).await;
+    let host = world.host().await;
+    carried_out(&host, &plan(&host, &last(1)).await).await;
+    world.clock.advance(8 * DAY_SECONDS);
+    let planned = plan(&host, &last(1)).await;
+    assert_eq!(ids(&planned, Action::Purge), ["db@1", "db@2"]);
+    let manifest = world.store.snapshot()["h1/db/deleted/00000001.manifest"].clone();
+    world.store.plant("h1/db/00000001.manifest", manifest);
+    let done = carried_out(&host, &planned).await;
+    assert_eq!((done.spared, done.purged), (vec!["db@1".into()], vec!["db@2".into()]));
+    restores(&world, &[1, 3], &trees).await;
+}
+
 /// Asks to stop when the first step is told.
 #[derive(Default)]
 struct Impatient(Cancel);
