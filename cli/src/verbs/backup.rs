@@ -4,6 +4,7 @@ use engine::failure::{Class, Failure};
 use engine::usecase::backup::{BackupReport, BackupRequest, backup};
 use engine::usecase::host::Host;
 use engine::words::SourceName;
+use policies::retention::guard::Limits;
 use serde_json::json;
 
 use crate::screen::{fields, plain, units};
@@ -62,6 +63,7 @@ async fn one(host: &Host, source: &SourceName, args: &Args, session: &Session) -
         by_hand: true,
         allow_empty: args.allow_empty,
         full: args.full,
+        guard: Limits::default(),
     };
     let result = backup(host, &request, &telling).await;
     let heard = telling.end();
@@ -84,7 +86,7 @@ async fn one(host: &Host, source: &SourceName, args: &Args, session: &Session) -
 }
 
 /// An interruption ends everything; different failures together are a failure; partial is the least.
-fn worst(classes: &[Class]) -> Option<Class> {
+pub(super) fn worst(classes: &[Class]) -> Option<Class> {
     if classes.contains(&Class::Interrupted) {
         return Some(Class::Interrupted);
     }

@@ -12,6 +12,7 @@ use engine::usecase::plant::{plant, uproot};
 use engine::usecase::restore::{RestoreRequest, plan_restore, restore};
 use engine::usecase::snapshots::{Wanted, WantedHost, snapshots};
 use engine::words::{SnapshotName, SourceName};
+use policies::retention::guard::Limits;
 use serde_json::json;
 
 use self::place::Place;
@@ -132,8 +133,13 @@ impl Tour<'_> {
 
     async fn back_up(&self, source: &SourceName) -> Result<SnapshotName, Failure> {
         let telling = self.session.attend()?;
-        let request =
-            BackupRequest { source: source.clone(), by_hand: true, allow_empty: false, full: false };
+        let request = BackupRequest {
+            source: source.clone(),
+            by_hand: true,
+            allow_empty: false,
+            full: false,
+            guard: Limits::default(),
+        };
         let result = backup(&self.host, &request, &telling).await;
         telling.end();
         let report = result?;

@@ -1,5 +1,6 @@
 //! What people can ask for, one verb a file: the arguments first, then what is done with them.
 
+mod acknowledge;
 mod backup;
 mod cancel;
 mod cat;
@@ -14,11 +15,16 @@ mod export;
 mod find;
 mod ls;
 mod man;
+mod pin;
+mod prune;
 mod restore;
+mod retention;
+mod rule;
 mod runs;
 mod show;
 mod snapshots;
 mod undelete;
+mod unpin;
 mod values;
 mod verify;
 
@@ -44,6 +50,11 @@ pub(crate) enum Verb {
     Verify(verify::Args),
     Delete(delete::Args),
     Undelete(undelete::Args),
+    Retention(retention::Args),
+    Prune(prune::Args),
+    Pin(pin::Args),
+    Unpin(unpin::Args),
+    Acknowledge(acknowledge::Args),
     Runs(runs::Args),
     Cancel(cancel::Args),
     Catalog(catalog::Args),
@@ -69,6 +80,11 @@ impl Verb {
             Self::Verify(args) => Box::pin(verify::run(args, session)).await,
             Self::Delete(args) => Box::pin(delete::run(args, session)).await,
             Self::Undelete(args) => Box::pin(undelete::run(args, session)).await,
+            Self::Retention(args) => Box::pin(retention::run(args, session)).await,
+            Self::Prune(args) => Box::pin(prune::run(args, session)).await,
+            Self::Pin(args) => Box::pin(pin::run(args, session)).await,
+            Self::Unpin(args) => Box::pin(unpin::run(args, session)).await,
+            Self::Acknowledge(args) => Box::pin(acknowledge::run(args, session)).await,
             Self::Runs(args) => Box::pin(runs::run(args, session)).await,
             Self::Cancel(args) => Box::pin(cancel::run(args, session)).await,
             Self::Catalog(args) => Box::pin(catalog::run(args, session)).await,

@@ -3,7 +3,7 @@
 use crate::place::Place;
 
 /// All verbs, in the order of the help.
-pub(crate) const VERBS: [&str; 19] = [
+pub(crate) const VERBS: [&str; 24] = [
     "demo",
     "doctor",
     "backup",
@@ -18,6 +18,11 @@ pub(crate) const VERBS: [&str; 19] = [
     "verify",
     "delete",
     "undelete",
+    "retention",
+    "prune",
+    "pin",
+    "unpin",
+    "acknowledge",
     "runs",
     "cancel",
     "catalog",

@@ -24,6 +24,10 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
     check(&["snapshots", "--all-hosts", "--from-host", "x"], "cannot be used with");
     check(&["verify"], "<SNAP|--all>");
     check(&["verify", "db@1", "--all"], "cannot be used with");
+    check(&["prune", "db", "--keep", "daily=7,dayly=7"], "`dayly` is none of `last`, `hourly`");
+    check(&["prune", "db", "--keep", "grace=7d"], "`keep` keeps nothing");
+    check(&["pin", "db"], "`db` is not a snapshot");
+    check(&["acknowledge"], "<SOURCE>");
     check(&["cancel", "1"], "`1` is not a run id");
     check(&["completions", "cmd.exe"], "[possible values: bash, elvish, fish, powershell, zsh]");
 }
@@ -45,4 +49,17 @@ fn a_restore_of_a_time_that_is_none_changes_nothing_and_says_what_to_write() {
         assert_eq!((gave.code, gave.stdout.as_str(), gave.stderr.as_str()), (2, "", want));
     }
     assert!(!place.path().join("state").exists());
+}
+
+#[test]
+fn without_a_rule_nothing_is_planned_and_the_way_out_is_told() {
+    let place = Place::new();
+    for verb in ["retention", "prune"] {
+        let gave = place.run(&[verb, "db-data"]);
+        let want = "\
+error: no rule says how long snapshots of `db-data` are kept
+  hint: give one, as in `--keep last=3,daily=7,weekly=4,monthly=12`
+";
+        assert_eq!((gave.code, gave.stdout.as_str(), gave.stderr.as_str()), (2, "", want), "{verb}");
+    }
 }

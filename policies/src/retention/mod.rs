@@ -33,12 +33,14 @@ mod keep;
 mod lineage;
 mod plan;
 mod reason;
+mod text;
 
 pub use bucket::Rule;
 pub use keep::{Keep, KeepError, Terms};
 pub use lineage::{Clock, Lineage, Number, Snapshot};
 pub use plan::{Decided, Decision, Plan, plan};
 pub use reason::{Hold, Reason, Why};
+pub use text::KeepTextError;
 
 #[cfg(test)]
 mod tests;

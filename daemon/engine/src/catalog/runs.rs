@@ -9,6 +9,7 @@ use crate::catalog::row::{check_digest, decode, digest, from_nanos, nanos};
 use crate::catalog::run::{NewRun, Outcome, Progress, RunRow, Upload, Verb};
 use crate::catalog::run_state::{RunEvent, RunState};
 use crate::catalog::{Catalog, CatalogError};
+use crate::format::names::Lineage;
 use crate::words::{Number, RunId, SourceName};
 
 /// Longer messages are cut.
@@ -177,6 +178,17 @@ impl Catalog {
     /// The newest runs, newest first.
     pub fn runs(&self, limit: u32) -> Result<Vec<RunRow>, CatalogError> {
         self.read(|t| select(t, &format!("{SELECT} ORDER BY began_at DESC, id LIMIT ?1"), [limit]))
+    }
+
+    /// When the last backup of a lineage began that failed. One that somebody stopped, that was cut off, or that found
+    /// another at work says nothing about its source.
+    pub fn failed_at(&self, lineage: &Lineage) -> Result<Option<Timestamp>, CatalogError> {
+        let sql = format!(
+            "{SELECT} WHERE verb = 'backup' AND host = ?1 AND source = ?2 \
+             AND outcome NOT IN ('done', 'interrupted', 'busy') ORDER BY began_at DESC LIMIT 1"
+        );
+        let values = (lineage.host.as_str(), lineage.source.to_string());
+        Ok(self.read(|t| select(t, &sql, values))?.pop().map(|row| row.began_at))
     }
 
     fn advance(

@@ -11,7 +11,7 @@ use crate::catalog::snapshot::{Filter, SnapshotKey, SnapshotRow, Verified};
 use crate::catalog::snapshot::{
     consistency_parse, consistency_word, kind_parse, kind_word, verified_parse, verified_word,
 };
-use crate::catalog::{Catalog, CatalogError, packs};
+use crate::catalog::{Catalog, CatalogError, flags, packs, pins};
 use crate::format::names::Lineage;
 use crate::words::{HostName, Number, SourceName};
 
@@ -101,9 +101,12 @@ impl Catalog {
         })
     }
 
-    /// It is gone from the store: forgets it, and the packs that nothing else needs. Twice is once.
+    /// It is gone from the store: forgets it, what was said of it, and the packs that nothing else needs. Twice is
+    /// once.
     pub fn forget(&self, key: &SnapshotKey) -> Result<(), CatalogError> {
         self.write(|t| {
+            pins::forget(t, key)?;
+            flags::forget(t, key)?;
             let Some(source) = known_source_id(t, key)? else { return Ok(()) };
             t.prepare_cached("DELETE FROM snapshots WHERE source = ?1 AND number = ?2")?
                 .execute(params![source, key.number.get()])?;

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! lock the lineage → run row → helper → upload row → pack on its way → trailer → pack complete
-//!   → commit row → manifest (If-None-Match: *)  = the commit → catalog row → run ended
+//!   → what the guard says → commit row → manifest (If-None-Match: *)  = the commit → catalog row → run ended
 //! ```
 //!
 //! Whatever stops in between leaves earlier snapshots as they were and the new one either whole or absent:
 //! before the manifest nothing names the pack, so what was uploaded is an orphan of this run that recovery
 //! removes; after it the snapshot is in the store, and recovery writes the rows that are missing.
 
+use policies::retention::guard::Limits;
 use serde::Serialize;
 
 use crate::catalog::Verb;
@@ -19,6 +20,7 @@ use crate::format::owner::Owner;
 use crate::port::docker::Docker;
 use crate::port::store::{Put, Store, StoreErrorKind};
 use crate::usecase::blame;
+use crate::usecase::guarding;
 use crate::usecase::host::Host;
 use crate::usecase::index::{self, Folder, Signed};
 use crate::usecase::notes::warnings;
@@ -40,6 +42,8 @@ pub struct BackupRequest {
     pub allow_empty: bool,
     /// Lean on no earlier snapshot.
     pub full: bool,
+    /// What looks so wrong that nothing is pruned.
+    pub guard: Limits,
 }
 
 /// A committed snapshot.
@@ -172,6 +176,8 @@ impl Deed<'_> {
         self.watch.tell(Told::Step(format!("reading {}", self.request.source)));
         let (passed, lost) = self.read(number, taken_at, parent.as_ref()).await?;
         let manifest = self.manifest(number, taken_at, passed, parent.as_ref()).await?;
+        let before = parent.as_ref().map(|parent| &parent.manifest);
+        guarding::guard(self.host, self.lineage, &manifest, before, &self.request.guard).await?;
         let signed = self.commit(manifest).await?;
         self.host.note_snapshot(&self.lineage.manifest(number), &signed, &signed.signed_by).await?;
         self.sweep_orphans(&folder, &signed.manifest).await;
@@ -225,11 +231,20 @@ impl Deed<'_> {
             sent_bytes: manifest.sent_bytes(),
             freeze_seconds: 0.0,
             seconds: 0.0,
-            warnings: warnings(&manifest.notes),
+            warnings: [warnings(&manifest.notes), self.flags(manifest.number)].concat(),
             partial: manifest.is_partial(),
             entries: manifest.totals.entries,
             run: self.run.id().to_string(),
         }
+    }
+
+    /// What the guard said of the snapshot. That it cannot be read now does not unsay it.
+    fn flags(&self, number: Number) -> Vec<String> {
+        let flags = guarding::standing(self.host, &self.store.name(), self.lineage);
+        let flags =
+            flags.inspect_err(|e| tracing::warn!("read what the guard said: {e}")).unwrap_or_default();
+        let of_this = flags.iter().filter(|flagged| flagged.key.number == number);
+        of_this.map(|flagged| guarding::warning(&self.lineage.source, &flagged.flag)).collect()
     }
 
     /// Takes back what this run put into the store before it failed, unless it had been committed.

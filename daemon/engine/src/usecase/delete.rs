@@ -1,9 +1,8 @@
 //! Deletes snapshots: softly first, for good when asked to.
 //!
-//! The order is the reverse of a backup's: tombstone, manifest, then (for good) packs, tombstone, row. A crash
-//! after any step leaves the snapshot listed and whole, or not listed; where both manifest and tombstone
-//! exist, the manifest counts. A pack goes only when no manifest of the lineage, live or soft-deleted, names
-//! it; that is looked up again under the lock, right before.
+//! The order is the reverse of a backup's, in the steps of [`removal`](crate::usecase::removal). A crash after any of
+//! them leaves the snapshot listed and whole, or not listed; where both manifest and tombstone exist, the manifest
+//! counts.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -17,6 +16,7 @@ use crate::usecase::blame;
 use crate::usecase::host::{Host, catalog_failure};
 use crate::usecase::index::{self, Signed};
 use crate::usecase::opened::{open, snapshot_id, trusted};
+use crate::usecase::removal::{Needs, Removal};
 use crate::usecase::run::Run;
 use crate::usecase::watch::{Told, Watch};
 use crate::words::SnapshotName;
@@ -69,11 +69,18 @@ pub async fn plan_delete(host: &Host, name: &SnapshotName, purge: bool) -> Resul
         plan.objects.push(lineage.manifest(number));
     }
     if purge {
-        let unneeded = unneeded_packs(host, &*store, &lineage, &signed.manifest).await?;
+        let mut needs = Needs::of(host, &*store, &lineage).await?;
+        let unneeded = needs.unneeded(&*store, &lineage, &signed.manifest).await?;
         plan.frees_bytes = unneeded.iter().map(|(_, length)| length).sum();
         plan.objects.extend(unneeded.into_iter().map(|(key, _)| key));
         plan.warnings.push("it cannot be brought back".to_owned());
     }
+    let key = host.snapshot_key(&lineage, number).await?;
+    let pins = host.catalog().pins(&key.store).map_err(|e| catalog_failure(format!("look at `{key}`"), e))?;
+    plan.warnings.extend(pins.iter().filter(|pin| pin.key == key).map(|pin| match pin.note.as_str() {
+        "" => "it is pinned".to_owned(),
+        note => format!("it is pinned: {note}"),
+    }));
     if newest {
         plan.warnings.push(match folder.live.len() {
             1 => format!("it is the only snapshot of `{}`", lineage.source),
@@ -118,33 +125,6 @@ fn own_only(host: &Host, lineage: &Lineage) -> Result<(), Failure> {
         .hint("delete it on the host that writes it, or with `--host` if that host is no more"))
 }
 
-/// Packs of this snapshot that no other manifest of the lineage names, with their lengths.
-async fn unneeded_packs(
-    host: &Host,
-    store: &dyn Store,
-    lineage: &Lineage,
-    manifest: &Manifest,
-) -> Result<Vec<(String, u64)>, Failure> {
-    let folder = index::folder(store, lineage).await?;
-    let keys = trusted(host, store, &lineage.host).await?;
-    let mut unneeded: Vec<_> = manifest
-        .packs
-        .iter()
-        .map(|pack| (format!("{}{}", lineage.prefix(), pack.name), pack.length))
-        .collect();
-    let live = folder.live.iter().map(|number| (*number, false));
-    let deleted = folder.deleted.iter().map(|number| (*number, true));
-    for (number, deleted) in live.chain(deleted).filter(|(number, _)| *number != manifest.number) {
-        if unneeded.is_empty() {
-            break;
-        }
-        // A manifest that cannot be read may need any pack: then nothing goes.
-        let other = index::manifest(store, lineage, number, deleted, &keys).await?.manifest;
-        unneeded.retain(|(key, _)| !other.packs.iter().any(|pack| key.ends_with(&pack.name)));
-    }
-    Ok(unneeded)
-}
-
 /// Carries a plan out.
 pub async fn delete(host: &Host, plan: DeletePlan, watch: &dyn Watch) -> Result<(), Failure> {
     let whose = plan.name.host.clone().unwrap_or_else(|| host.settings().host.clone());
@@ -171,31 +151,14 @@ async fn carry_out(
         host.allowed_by(&owner)?;
     }
     watch.tell(Told::Step(format!("deleting {}", plan.snapshot)));
+    let removal = Removal { host, store: &*store, lineage };
     if !deleted {
-        // The tombstone is the manifest itself, so nothing is lost between the two steps.
-        let tombstone = lineage.deleted(number);
-        let put = store.put(&tombstone, signed.bytes.clone(), Put::Replace).await;
-        put.map_err(|e| blame::store(format!("write `{tombstone}`"), e))?;
-        remove(&*store, &lineage.manifest(number)).await?;
+        removal.soften(&signed).await?;
     }
-    let key = host.snapshot_key(lineage, number).await?;
-    host.note_snapshot(&lineage.deleted(number), &signed, &signed.signed_by).await?;
-    let now = host.clock().now();
-    host.catalog()
-        .mark_deleted(&key, now)
-        .map_err(|e| catalog_failure(format!("note that `{key}` is deleted"), e))?;
     if plan.purge {
-        for (pack, _) in unneeded_packs(host, &*store, lineage, &signed.manifest).await? {
-            remove(&*store, &pack).await?;
-        }
-        remove(&*store, &lineage.deleted(number)).await?;
-        host.catalog().forget(&key).map_err(|e| catalog_failure(format!("forget `{key}`"), e))?;
+        removal.purge(&signed, &mut Needs::of(host, &*store, lineage).await?).await?;
     }
     Ok(())
-}
-
-async fn remove(store: &dyn Store, key: &str) -> Result<(), Failure> {
-    store.delete(key).await.map_err(|e| blame::store(format!("delete `{key}`"), e))
 }
 
 /// Brings a soft-deleted snapshot back.
@@ -215,7 +178,9 @@ pub async fn undelete(host: &Host, name: &SnapshotName) -> Result<(), Failure> {
             Err(e) if e.kind == crate::port::store::StoreErrorKind::Exists => {}
             Err(e) => return Err(blame::store(format!("write `{key}`"), e)),
         }
-        remove(&*store, &lineage.deleted(number)).await?;
+        let tombstone = lineage.deleted(number);
+        let gone = store.delete(&tombstone).await;
+        gone.map_err(|e| blame::store(format!("delete `{tombstone}`"), e))?;
         host.note_snapshot(&key, &signed, &signed.signed_by).await
     };
     let done = done.await;

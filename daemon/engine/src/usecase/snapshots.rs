@@ -1,5 +1,7 @@
 //! Which snapshots there are. The store is the truth; the catalog spares us from reading it whole each time.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
@@ -83,9 +85,10 @@ pub struct SnapshotLine {
 }
 
 impl SnapshotLine {
-    fn new(host: &Host, row: SnapshotRow) -> Self {
+    fn new(host: &Host, row: SnapshotRow, pins: &BTreeSet<SnapshotKey>) -> Self {
         let good = |result| result == VerifiedResult::Good;
         Self {
+            pinned: pins.contains(&row.key),
             id: snapshot_id(host, &row.key.lineage(), row.key.number),
             source: row.key.source,
             host: row.key.host,
@@ -97,7 +100,6 @@ impl SnapshotLine {
             bytes: row.totals.bytes,
             sent_bytes: row.sent_bytes,
             proven_at: row.verified.filter(|v| good(v.result)).map(|v| v.at),
-            pinned: false,
             set: None,
             partial: row.partial,
             deleted_at: row.deleted_at,
@@ -136,7 +138,13 @@ pub async fn snapshots(host: &Host, wanted: &Wanted) -> Result<Vec<SnapshotLine>
         deleted: wanted.deleted,
     };
     let rows = host.catalog().snapshots(&filter).map_err(|e| catalog_failure("list snapshots", e))?;
-    Ok(rows.into_iter().map(|row| SnapshotLine::new(host, row)).collect())
+    let pins = pins(host, &store.name())?;
+    Ok(rows.into_iter().map(|row| SnapshotLine::new(host, row, &pins)).collect())
+}
+
+fn pins(host: &Host, store: &str) -> Result<BTreeSet<SnapshotKey>, Failure> {
+    let pins = host.catalog().pins(store).map_err(|e| catalog_failure("list pins", e))?;
+    Ok(pins.into_iter().map(|pin| pin.key).collect())
 }
 
 /// Brings the catalog's rows of one lineage up to what the store has.
@@ -224,7 +232,7 @@ pub async fn show(host: &Host, name: &SnapshotName) -> Result<Shown, Failure> {
     let row = host.catalog().snapshot(&key).map_err(|e| catalog_failure(format!("show `{name}`"), e))?;
     let row = row.ok_or_else(|| Failure::not_found(format!("there is no snapshot `{name}`")))?;
     Ok(Shown {
-        line: SnapshotLine::new(host, row),
+        line: SnapshotLine::new(host, row, &pins(host, &key.store)?),
         manifest: opened.signed.manifest,
         signed_by: opened.signed.signed_by.to_string(),
     })

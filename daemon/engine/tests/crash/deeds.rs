@@ -3,7 +3,12 @@
 use engine::failure::Failure;
 use engine::usecase::delete::{delete, plan_delete, undelete};
 use engine::usecase::host::Host;
+use engine::usecase::prune::prune;
+use engine::usecase::retention::retention;
 use engine::usecase::watch::Silent;
+use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+use policies::retention::{Keep, Terms};
 
 use crate::support::world::{back_up, restore_as, restore_request, snapshot};
 
@@ -22,6 +27,10 @@ pub(crate) enum Deed {
     Purge,
     /// The older snapshot is soft-deleted.
     Delete,
+    /// Retention does the same.
+    Prune,
+    /// It was soft-deleted, and retention takes it away for good.
+    PruneDeleted,
     /// It comes back.
     Undelete,
 }
@@ -36,6 +45,12 @@ impl Deed {
             Self::Purge | Self::Delete => {
                 let plan = plan_delete(host, &old, self == Self::Purge).await?;
                 delete(host, plan, &Silent::default()).await?;
+            }
+            Self::Prune | Self::PruneDeleted => {
+                let terms = Terms { last: 1, grace: SignedDuration::ZERO, ..Terms::default() };
+                let keep = Keep::new(terms).map_err(|e| Failure::failed("keep").because(e))?;
+                let plan = retention(host, &old.source, &keep, &TimeZone::UTC).await?;
+                prune(host, &plan, &Silent::default()).await?;
             }
             Self::Undelete => undelete(host, &old).await?,
         }

@@ -39,7 +39,7 @@ pub(crate) async fn check(template: &Template, case: &Case, host: &Host, said_ok
     leftovers(case, &mut wrong).await;
     service(case, &mut wrong).await;
     targets(template, case, said_ok, &mut wrong).await;
-    if matches!(template.deed, Deed::Purge) {
+    if matches!(template.deed, Deed::Purge | Deed::PruneDeleted) {
         nothing_half_deleted_comes_back(host, &mut wrong).await;
     }
     history(template, case, host, said_ok, &mut wrong).await;
@@ -110,7 +110,7 @@ async fn history(template: &Template, case: &Case, host: &Host, said_ok: bool, w
     let doubtful = match template.deed {
         Deed::FirstBackup => Some(1),
         Deed::Backup => Some(3),
-        Deed::Purge | Deed::Delete | Deed::Undelete => Some(1),
+        Deed::Purge | Deed::Delete | Deed::Prune | Deed::PruneDeleted | Deed::Undelete => Some(1),
         Deed::RestoreNew | Deed::RestoreInPlace => None,
     };
     // The content of now belongs to a snapshot only where one was being made.
@@ -148,7 +148,7 @@ fn needed_by(manifest: &[u8]) -> BTreeSet<String> {
 
 /// The same deeds can be done again, and a second purge finishes the first.
 async fn life_goes_on(template: &Template, case: &Case, host: &Host, wrong: &mut Wrong) {
-    if template.deed == Deed::Purge {
+    if matches!(template.deed, Deed::Purge | Deed::PruneDeleted) {
         match plan_delete(host, &snapshot("db@1"), true).await {
             Ok(plan) => {
                 let again = delete(host, plan, &Silent::default()).await;

@@ -150,6 +150,16 @@ async fn delete() {
 }
 
 #[tokio::test]
+async fn prune() {
+    every_call(Deed::Prune, 36).await;
+}
+
+#[tokio::test]
+async fn prune_of_what_was_deleted() {
+    every_call(Deed::PruneDeleted, 40).await;
+}
+
+#[tokio::test]
 async fn undelete() {
     every_call(Deed::Undelete, 16).await;
 }

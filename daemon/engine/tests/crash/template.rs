@@ -47,7 +47,7 @@ impl Template {
             back_up(&host, "db").await.unwrap();
             trees.push(world.replant("db", 2));
             back_up(&host, "db").await.unwrap();
-            if deed == Deed::Undelete {
+            if matches!(deed, Deed::Undelete | Deed::PruneDeleted) {
                 let plan = plan_delete(&host, &snapshot("db@1"), false).await.unwrap();
                 delete(&host, plan, &Silent::default()).await.unwrap();
             }

@@ -18,6 +18,7 @@ use engine::usecase::restore::{RestoreReport, RestoreRequest, plan_restore, rest
 use engine::usecase::watch::Silent;
 use engine::words::{Number, SnapshotName, SourceName};
 use jiff::Timestamp;
+use policies::retention::guard::Limits;
 
 use super::tree::{self, Tree};
 
@@ -147,7 +148,13 @@ pub(crate) fn snapshot(name: &str) -> SnapshotName {
 }
 
 pub(crate) fn backup_request(name: &str) -> BackupRequest {
-    BackupRequest { source: source(name), by_hand: false, allow_empty: false, full: false }
+    BackupRequest {
+        source: source(name),
+        by_hand: false,
+        allow_empty: false,
+        full: false,
+        guard: Limits::default(),
+    }
 }
 
 pub(crate) async fn back_up(host: &Host, name: &str) -> Result<BackupReport, Failure> {

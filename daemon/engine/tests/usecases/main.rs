@@ -10,5 +10,6 @@ mod deleting;
 mod incremental;
 mod refused;
 mod restoring;
+mod retention;
 #[path = "../support/mod.rs"]
 mod support;

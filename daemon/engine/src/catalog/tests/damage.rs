@@ -12,6 +12,7 @@ fn answers(catalog: &Catalog) -> Vec<Result<String, CatalogError>> {
     let mut all = vec![
         catalog.index_dump(),
         catalog.snapshots(&Filter::default()).map(|rows| format!("{rows:?}")),
+        catalog.pins(STORE).map(|pins| format!("{pins:?}")),
         catalog.unfinished_runs().map(|runs| {
             let decisive = runs.iter().map(|run| (&run.id, run.state, &run.journal, run.snapshot));
             format!("{:?}", decisive.collect::<Vec<_>>())
@@ -21,6 +22,7 @@ fn answers(catalog: &Catalog) -> Vec<Result<String, CatalogError>> {
         let lineage = lineage("vm-1", name);
         all.push(catalog.packs(STORE, &lineage).map(|packs| format!("{packs:?}")));
         all.push(catalog.newest(STORE, &lineage).map(|row| format!("{row:?}")));
+        all.push(catalog.flags(STORE, &lineage).map(|flags| format!("{flags:?}")));
         for n in 1..=12 {
             all.push(catalog.manifest(&key_of(&lineage, n)).map(|bytes| format!("{bytes:?}")));
             all.push(catalog.needed_by(STORE, &lineage, n * 4).map(|numbers| format!("{numbers:?}")));
@@ -236,7 +238,7 @@ fn a_newer_catalog_is_refused_and_left() {
     assert_eq!(fs::read(place.path()).unwrap(), before);
 }
 
-const V3: &str = "CREATE TABLE freezes (id TEXT) STRICT; INSERT INTO no_such_table VALUES (1);";
+const BROKEN: &str = "CREATE TABLE freezes (id TEXT) STRICT; INSERT INTO no_such_table VALUES (1);";
 
 /// D5: all steps or none, and what was there before is kept aside.
 #[test]
@@ -247,22 +249,22 @@ fn a_migration_is_whole_or_not_there() {
     let truth = catalog.index_dump().unwrap();
     drop(catalog);
 
-    let failed = Catalog::open_with(&place.path(), at(0), &[V1, V2, V3]).unwrap_err();
+    let failed = Catalog::open_with(&place.path(), at(0), &and_then(&[NEXT, BROKEN])).unwrap_err();
     assert!(matches!(failed, CatalogError::Sqlite(_)), "{failed}");
     let catalog = place.open();
     assert_eq!(catalog.index_dump().unwrap(), truth, "the old version, whole");
     drop(catalog);
 
-    let migrated = Catalog::open_with(&place.path(), at(0), &[V1, V2]).unwrap();
+    let migrated = Catalog::open_with(&place.path(), at(0), &and_then(&[NEXT])).unwrap();
     assert_eq!(migrated.notice, None);
     assert_eq!(migrated.catalog.index_dump().unwrap(), truth);
-    let pins: u32 =
-        migrated.catalog.lock().query_row("SELECT count(*) FROM pins", [], |row| row.get(0)).unwrap();
-    assert_eq!(pins, 24);
+    let marks: u32 =
+        migrated.catalog.lock().query_row("SELECT count(*) FROM marks", [], |row| row.get(0)).unwrap();
+    assert_eq!(marks, 24);
     drop(migrated);
-    assert!(matches!(Catalog::open(&place.path(), at(0)), Err(CatalogError::Newer { found: 2, .. })));
+    assert!(matches!(Catalog::open(&place.path(), at(0)), Err(CatalogError::Newer { found: 3, .. })));
 
-    let copy = place.dir.path().join("catalog.sqlite.version-1");
+    let copy = place.dir.path().join("catalog.sqlite.version-2");
     let opened = Catalog::open(&copy, at(0)).unwrap();
     assert_eq!(opened.catalog.index_dump().unwrap(), truth);
     assert!(!place.names().iter().any(|name| name.ends_with("version-copy")));

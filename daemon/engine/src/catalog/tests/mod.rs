@@ -4,6 +4,7 @@ mod damage;
 mod index;
 mod processes;
 mod run_rows;
+mod said;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,10 +13,12 @@ use archive::channel::{Notes, Totals};
 use archive::layout::{BlockRef, FORMAT};
 use bytes::Bytes;
 use jiff::Timestamp;
+use policies::retention::guard::Flag;
 
 use crate::catalog::journal::{RestoreJournal, RestoreTarget};
+use crate::catalog::migrate::MIGRATIONS;
 use crate::catalog::rebuild::{IndexRow, index_row};
-use crate::catalog::{Catalog, Event, Level, NewRun, SnapshotKey, Verb};
+use crate::catalog::{Catalog, Event, Level, NewRun, Pin, SnapshotKey, Verb};
 use crate::format::key::HostKey;
 use crate::format::manifest::{Consistency, Manifest, PackRef, SnapshotKind, VolumeShape};
 use crate::format::names::Lineage;
@@ -173,9 +176,17 @@ fn fill(catalog: &Catalog) {
         catalog.begin_run(&new_restore(n), at(0)).unwrap();
         catalog.note_prepare(&run_id(n), number(n), &journal).unwrap();
     }
+    let key = key_of(&lineage("vm-1", "db"), 3);
+    catalog.pin(&Pin { key: key.clone(), at: at(1), note: "before the upgrade".to_owned() }).unwrap();
+    catalog.set_flags(&key, &[Flag::Shrunk { from: 900, to: 9, limit: 50 }], at(2)).unwrap();
     catalog.add_event(&Event { at: at(0), run: None, level: Level::Info, text: "x".repeat(3000) }).unwrap();
 }
 
-const V1: &str = include_str!("../schema_1.sql");
-const V2: &str = "CREATE TABLE pins (source INTEGER, number INTEGER) STRICT; \
-     INSERT INTO pins SELECT source, number FROM snapshots;";
+/// A step that no release has taken.
+const NEXT: &str = "CREATE TABLE marks (source INTEGER, number INTEGER) STRICT; \
+     INSERT INTO marks SELECT source, number FROM snapshots;";
+
+/// All released steps, and these.
+fn and_then(more: &[&'static str]) -> Vec<&'static str> {
+    [MIGRATIONS, more].concat()
+}

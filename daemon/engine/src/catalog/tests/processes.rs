@@ -49,18 +49,18 @@ fn six_processes_make_and_migrate_one_catalog_at_once() {
     let children: Vec<_> =
         (1..=6).map(|n| child("child_migrates_and_writes", place.dir.path(), 100 * n)).collect();
     children.into_iter().for_each(expect_success);
-    let Opened { catalog, notice } = Catalog::open_with(&place.path(), at(0), &[V1, V2]).unwrap();
+    let Opened { catalog, notice } = Catalog::open_with(&place.path(), at(0), &and_then(&[NEXT])).unwrap();
     assert_eq!(notice, None);
     assert_eq!(catalog.unfinished_runs().unwrap().len(), 6 + 6 * 20);
-    let pins: u32 = catalog.lock().query_row("SELECT count(*) FROM pins", [], |row| row.get(0)).unwrap();
-    assert_eq!(pins, 24, "migrated once");
+    let marks: u32 = catalog.lock().query_row("SELECT count(*) FROM marks", [], |row| row.get(0)).unwrap();
+    assert_eq!(marks, 24, "migrated once");
 }
 
 #[test]
 #[ignore = "another process of `six_processes_make_and_migrate_one_catalog_at_once`"]
 fn child_migrates_and_writes() {
     let Some((argument, path)) = from_parent() else { return };
-    let opened = Catalog::open_with(&path, at(0), &[V1, V2]).unwrap();
+    let opened = Catalog::open_with(&path, at(0), &and_then(&[NEXT])).unwrap();
     for n in 0..20 {
         opened.catalog.begin_run(&new_restore(argument + n), at(0)).unwrap();
         opened.catalog.note_work(&run_id(argument + n), None).unwrap();

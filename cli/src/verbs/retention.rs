@@ -1,0 +1,145 @@
+//! `backupctl retention`.
+
+use engine::failure::Failure;
+use engine::usecase::host::Host;
+use engine::usecase::retention::{Action, Fate, Retention, retention, sources};
+use engine::words::SourceName;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::rule::RuleArgs;
+use crate::screen::paint::{Paint, Style};
+use crate::screen::table::{Cell, Side, Table};
+use crate::screen::units;
+use crate::session::{Ending, Session};
+
+/// Show what is kept, what goes, and why
+///
+/// Changes nothing. The newest snapshot stays whatever the rule says, as do the newest whole one, the newest that was
+/// verified, pinned ones, and those that were made by hand for 90 days. Buckets that hold snapshots are counted,
+/// not days that passed: a host that was off for a month loses nothing.
+///
+/// Days and weeks are those of the local time zone.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  backupctl retention db-data --keep daily=7,weekly=4,monthly=12
+  backupctl retention --keep within=30d --json")]
+pub(crate) struct Args {
+    /// Only of this source
+    source: Option<SourceName>,
+
+    #[command(flatten)]
+    rule: RuleArgs,
+}
+
+pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
+    let screen = &session.screen;
+    let wanted: Vec<SourceName> = args.source.iter().cloned().collect();
+    let (_, plans) = plans(session, &wanted, &args.rule, false).await?;
+    let fates: Vec<&Fate> = plans.iter().flat_map(|plan| &plan.snapshots).collect();
+    if screen.is_json() {
+        screen.give_stdout_away();
+        screen.value(&fates)?;
+    } else if fates.is_empty() {
+        screen.say("no snapshots; `backupctl backup SOURCE` makes one\n");
+    } else {
+        screen.result(&text(&fates, screen.now(), screen.zone(), screen.width(), screen.paint()))?;
+    }
+    for plan in &plans {
+        plan.warnings.iter().for_each(|warning| screen.warn(warning));
+        let when = plan.pruned_at.map_or_else(|| "never".to_owned(), |at| units::since(at, screen.now()));
+        screen.say(&format!("`{}` was last pruned: {when}\n", plan.source));
+    }
+    Ok(Ending::Done)
+}
+
+/// This host, and the plans of the wanted sources; of all that it has in the store where none is named.
+pub(super) async fn plans(
+    session: &Session,
+    wanted: &[SourceName],
+    rule: &RuleArgs,
+    to_write: bool,
+) -> Result<(Host, Vec<Retention>), Failure> {
+    for source in wanted {
+        // Whoever gave no rule hears it before anything is opened.
+        rule.of(source, &session.screen)?;
+    }
+    let host = if to_write { session.open_to_write().await? } else { session.open().await? };
+    let all = if wanted.is_empty() { sources(&host).await? } else { wanted.to_vec() };
+    let mut plans = Vec::new();
+    for source in &all {
+        let (keep, zone) = rule.of(source, &session.screen)?;
+        plans.push(retention(&host, source, &keep, &zone).await?);
+    }
+    Ok((host, plans))
+}
+
+fn text(fates: &[&Fate], now: Timestamp, zone: &TimeZone, width: Option<usize>, paint: Paint) -> String {
+    let columns = [
+        ("SNAPSHOT", Side::Left),
+        ("TAKEN", Side::Left),
+        ("AGE", Side::Right),
+        ("PLAN", Side::Left),
+        ("WHY", Side::Left),
+    ];
+    let mut table = Table::new(&columns, columns.len() - 1);
+    for fate in fates {
+        let style = match fate.action {
+            Action::Keep => Style::Plain,
+            Action::Delete | Action::Held | Action::Purge => Style::Warning,
+        };
+        table.row(vec![
+            fate.snapshot.as_str().into(),
+            units::moment(fate.taken_at, zone).into(),
+            Cell::styled(&units::since(fate.taken_at, now), Style::Faint),
+            Cell::styled(fate.action.word(), style),
+            fate.reasons.join("; ").into(),
+        ]);
+    }
+    table.render(width, paint)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn fate(number: u64, day: u8, action: Action, reason: &str) -> Fate {
+        Fate {
+            snapshot: format!("db-data@{number}"),
+            source: "db-data".parse().unwrap(),
+            number,
+            taken_at: format!("2026-11-{day:02}T02:00:00Z").parse().unwrap(),
+            action,
+            reasons: vec![reason.to_owned()],
+        }
+    }
+
+    fn fates() -> [Fate; 3] {
+        let mut newest = fate(42, 20, Action::Keep, "the newest");
+        newest.reasons.push("daily 1 of 7 (2026-11-20)".to_owned());
+        [
+            newest,
+            fate(41, 19, Action::Delete, "@42 stands for 2026-W47 (weekly)"),
+            fate(40, 2, Action::Purge, "deleted, and its grace time is over"),
+        ]
+    }
+
+    #[test]
+    fn every_snapshot_has_a_line_with_all_its_reasons() {
+        let (fates, now) = (fates(), "2026-11-21T02:00:00Z".parse().unwrap());
+        let fates: Vec<&Fate> = fates.iter().collect();
+        let want = "\
+SNAPSHOT    TAKEN                     AGE  PLAN    WHY
+db-data@42  2026-11-20 02:00:00  24 h ago  keep    the newest; daily 1 of 7 (2026-11-20)
+db-data@41  2026-11-19 02:00:00   2 d ago  delete  @42 stands for 2026-W47 (weekly)
+db-data@40  2026-11-02 02:00:00  19 d ago  purge   deleted, and its grace time is over
+";
+        assert_eq!(text(&fates, now, &TimeZone::UTC, None, Paint::OFF), want);
+    }
+
+    #[test]
+    fn json_rows_carry_the_fixed_fields() {
+        let want = r#"{"snapshot":"db-data@41","source":"db-data","number":41,"taken_at":"2026-11-19T02:00:00Z","action":"delete","reasons":["@42 stands for 2026-W47 (weekly)"]}"#;
+        assert_eq!(serde_json::to_string(&fates()[1]).unwrap(), want);
+    }
+}
