@@ -10,10 +10,10 @@
 pub mod complaint;
 pub mod plan;
 pub mod policy;
-pub mod schema;
-pub mod select;
 pub mod retention;
 pub mod schedule;
+pub mod schema;
+pub mod select;
 pub mod settings;
 pub mod shipped;
 mod values;
