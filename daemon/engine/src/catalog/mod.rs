@@ -16,6 +16,7 @@
 mod error;
 mod events;
 pub mod journal;
+mod latest;
 mod migrate;
 mod open;
 mod packs;

@@ -7,6 +7,7 @@ mod blame;
 pub mod browse;
 mod choice;
 mod commit;
+pub mod cover;
 pub mod delete;
 pub mod doctor;
 pub mod export;
