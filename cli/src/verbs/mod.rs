@@ -14,13 +14,17 @@ mod export;
 mod find;
 mod ls;
 mod man;
+mod policy;
 mod restore;
 mod runs;
+mod schedule;
 mod show;
 mod snapshots;
+mod status;
 mod undelete;
 mod values;
 mod verify;
+mod volumes;
 
 use clap::Subcommand;
 use engine::failure::Failure;
@@ -32,6 +36,8 @@ use crate::session::{Ending, Session};
 pub(crate) enum Verb {
     Demo(demo::Args),
     Doctor(doctor::Args),
+    Status(status::Args),
+    Volumes(volumes::Args),
     Backup(backup::Args),
     Snapshots(snapshots::Args),
     Restore(restore::Args),
@@ -44,6 +50,8 @@ pub(crate) enum Verb {
     Verify(verify::Args),
     Delete(delete::Args),
     Undelete(undelete::Args),
+    Policy(policy::Args),
+    Schedule(schedule::Args),
     Runs(runs::Args),
     Cancel(cancel::Args),
     Catalog(catalog::Args),
@@ -69,6 +77,10 @@ impl Verb {
             Self::Verify(args) => Box::pin(verify::run(args, session)).await,
             Self::Delete(args) => Box::pin(delete::run(args, session)).await,
             Self::Undelete(args) => Box::pin(undelete::run(args, session)).await,
+            Self::Status(args) => Box::pin(status::run(args, session)).await,
+            Self::Volumes(args) => Box::pin(volumes::run(args, session)).await,
+            Self::Policy(args) => Box::pin(policy::run(args, session)).await,
+            Self::Schedule(args) => schedule::run(args, session),
             Self::Runs(args) => Box::pin(runs::run(args, session)).await,
             Self::Cancel(args) => Box::pin(cancel::run(args, session)).await,
             Self::Catalog(args) => Box::pin(catalog::run(args, session)).await,

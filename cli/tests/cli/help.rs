@@ -3,9 +3,11 @@
 use crate::place::Place;
 
 /// All verbs, in the order of the help.
-pub(crate) const VERBS: [&str; 19] = [
+pub(crate) const VERBS: [&str; 23] = [
     "demo",
     "doctor",
+    "status",
+    "volumes",
     "backup",
     "snapshots",
     "restore",
@@ -18,6 +20,8 @@ pub(crate) const VERBS: [&str; 19] = [
     "verify",
     "delete",
     "undelete",
+    "policy",
+    "schedule",
     "runs",
     "cancel",
     "catalog",
