@@ -17,15 +17,19 @@ use engine::usecase::host::Host;
 use engine::usecase::ledger::{Entry, Ledger};
 use engine::usecase::watch::Cancel;
 use engine::words::SourceName;
-use jiff::Timestamp;
-use tokio::task::JoinSet;
+use jiff::{SignedDuration, Timestamp};
+use policies::policy::{Folder, Policy, Terms};
+use tokio::task::{Id, JoinSet};
 use tracing::{error, info, warn};
 
 use crate::rounds::{Bounds, Deed, Job, Known, Step, round};
 use crate::watching::{Logged, line, tell_failure};
 
-/// How a run ended, and of what.
-type Ended = (SourceName, Result<BackupReport, Failure>);
+/// How a run ended.
+type Ended = Result<BackupReport, Failure>;
+
+/// So long a source that is gone is remembered.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// The state of the scheduler.
 pub(crate) struct Keeping {
@@ -39,28 +43,39 @@ pub(crate) struct Keeping {
     cover: Cover,
     ledger: Ledger,
     busy: BTreeMap<SourceName, String>,
+    /// Which task works on what.
+    tasks: BTreeMap<Id, SourceName>,
     runs: JoinSet<Ended>,
     /// Runs that failed since this process began, by source.
     failures: BTreeMap<SourceName, u64>,
 }
 
 impl Keeping {
-    /// Reads policies and ledger. Policies that are bad at the start are an error: there are no old ones to keep.
-    pub(crate) fn begin(
-        host: Arc<Host>,
-        places: Places,
-        at_once: usize,
-        cancel: Arc<Cancel>,
-    ) -> Result<Self, Failure> {
-        let policies = policies(&places)?;
-        let ledger = Ledger::read(&host)?;
+    /// Reads ledger and policies. Bad ones are an alarm and no reason to end: recovery must go on, so nothing is
+    /// started until they are good.
+    pub(crate) fn begin(host: Arc<Host>, places: Places, at_once: usize, cancel: Arc<Cancel>) -> Self {
+        let ledger = Ledger::read(&host).unwrap_or_else(|failure| {
+            tell_failure(&failure);
+            Ledger::default()
+        });
         let bounds = Bounds { places: at_once, watching_since: host.clock().now() };
-        let cover = Cover { policies: policies.clone(), sources: Vec::new() };
-        let (refused, busy, runs, failures) = (None, BTreeMap::new(), JoinSet::new(), BTreeMap::new());
-        let keeping =
-            Self { host, places, cancel, bounds, policies, refused, cover, ledger, busy, runs, failures };
-        keeping.tell_limits();
-        Ok(keeping)
+        let policies = Policies { folder: Folder::default(), shipped: false };
+        let mut keeping = Self {
+            cover: Cover { policies: policies.clone(), sources: Vec::new() },
+            host,
+            places,
+            cancel,
+            bounds,
+            policies,
+            refused: None,
+            ledger,
+            busy: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            runs: JoinSet::new(),
+            failures: BTreeMap::new(),
+        };
+        keeping.reload();
+        keeping
     }
 
     /// Reads the policies again: all of them, or none.
@@ -73,9 +88,13 @@ impl Keeping {
                 self.tell_limits();
             }
             Err(bad) => {
-                let failure = Failure::from(bad).within("the old policies stay, for the new ones are bad");
-                self.alarm(&failure.to_string());
-                self.refused = Some(failure.to_string());
+                let failure =
+                    Failure::from(bad).within("the policies are bad, so what held before still holds");
+                let words = failure.to_string();
+                if self.refused.as_ref() != Some(&words) {
+                    self.alarm(&words);
+                }
+                self.refused = Some(words);
             }
         }
     }
@@ -102,11 +121,18 @@ impl Keeping {
 
     /// Looks at all sources. Where Docker cannot be asked, what was known stays.
     pub(crate) async fn look(&mut self) -> Result<(), Failure> {
+        if self.refused.is_some() && self.policies.folder.policies().is_empty() {
+            self.reload();
+        }
         let sources = sources(&self.host, &self.places).await?;
         self.cover = Cover { policies: self.policies.clone(), sources };
         let covered: BTreeSet<SourceName> =
             backed_up(&self.cover).into_iter().map(|(source, ..)| source).collect();
-        self.ledger.sources.retain(|source, _| covered.contains(source));
+        let now = self.host.clock().now();
+        // What is away for a moment, as a container that is made anew, comes back to its own slots.
+        self.ledger.sources.retain(|source, entry| {
+            covered.contains(source) || now.duration_since(entry.dealt_with) < REMEMBERED
+        });
         Ok(())
     }
 
@@ -114,10 +140,10 @@ impl Keeping {
     pub(crate) fn turn(&mut self) -> Result<Option<Timestamp>, Failure> {
         let now = self.host.clock().now();
         let jobs = self.jobs();
-        let (known, lines) = self.known(&jobs)?;
+        let known = self.known(&jobs)?;
         let mut round_of = round(&jobs, &known, &self.busy, self.bounds, now);
         for step in &round_of.steps {
-            let Some(schedule) = lines.get(&step.source) else { continue };
+            let Some(job) = jobs.iter().find(|job| job.source == step.source) else { continue };
             let since = match step.deed {
                 Deed::Notice | Deed::ClockWasAhead => now,
                 Deed::Run { .. } | Deed::Skip => {
@@ -126,7 +152,7 @@ impl Keeping {
             };
             let entry = Entry {
                 policy: step.policy.clone(),
-                schedule: schedule.clone(),
+                schedule: job.line.clone(),
                 since,
                 dealt_with: step.dealt_with,
             };
@@ -147,36 +173,28 @@ impl Keeping {
 
     fn jobs(&self) -> Vec<Job> {
         let own = self.host.settings().host.as_str();
-        let job = |(source, policy, terms): (SourceName, _, &policies::policy::Terms)| {
-            let policy: &policies::policy::Policy = policy;
-            Job {
-                source,
-                policy: policy.name.clone(),
-                schedule: terms.schedule.clone(),
-                zone: terms.time_zone.clone(),
-                jitter: jitter_of(own, policy, terms),
-                places: usize::try_from(terms.limits.concurrency).unwrap_or(1).max(1),
-            }
+        let job = |(source, policy, terms): (SourceName, &Policy, &Terms)| Job {
+            source,
+            policy: policy.name.clone(),
+            line: line_of(terms),
+            schedule: terms.schedule.clone(),
+            zone: terms.time_zone.clone(),
+            jitter: jitter_of(own, policy, terms),
+            places: usize::try_from(terms.limits.concurrency).unwrap_or(1).max(1),
         };
         backed_up(&self.cover).into_iter().map(job).collect()
     }
 
-    /// What the ledger says of jobs whose schedule is still the same, and the lines of all.
-    fn known(
-        &self,
-        jobs: &[Job],
-    ) -> Result<(BTreeMap<SourceName, Known>, BTreeMap<SourceName, String>), Failure> {
-        let lines: BTreeMap<SourceName, String> =
-            backed_up(&self.cover).into_iter().map(|(source, _, terms)| (source, line_of(terms))).collect();
+    /// What the ledger says of jobs whose schedule is still the same.
+    fn known(&self, jobs: &[Job]) -> Result<BTreeMap<SourceName, Known>, Failure> {
         let running: BTreeSet<String> =
             self.health()?.into_iter().filter(|h| h.running.is_some()).map(|h| h.source).collect();
         let known = |job: &Job| {
-            let entry = self.ledger.sources.get(&job.source)?;
-            let same = lines.get(&job.source) == Some(&entry.schedule);
+            let entry = self.ledger.sources.get(&job.source).filter(|entry| entry.schedule == job.line)?;
             let running = running.contains(&job.source.to_string());
-            same.then(|| (job.source.clone(), Known { dealt_with: entry.dealt_with, running }))
+            Some((job.source.clone(), Known { dealt_with: entry.dealt_with, running }))
         };
-        Ok((jobs.iter().filter_map(known).collect(), lines))
+        Ok(jobs.iter().filter_map(known).collect())
     }
 
     fn carry_out(&mut self, step: &Step) {
@@ -197,37 +215,31 @@ impl Keeping {
                 self.busy.insert(source.clone(), policy.clone());
                 let (host, source) = (Arc::clone(&self.host), source.clone());
                 let watch = Logged::of(Arc::clone(&self.cancel), &source);
-                self.runs.spawn(async move {
-                    let request = BackupRequest {
-                        source: source.clone(),
-                        by_hand: false,
-                        allow_empty: false,
-                        full: false,
-                    };
-                    let ended = backup(&host, &request, &watch).await;
-                    (source, ended)
+                let of = source.clone();
+                let task = self.runs.spawn(async move {
+                    let request = BackupRequest { source, by_hand: false, allow_empty: false, full: false };
+                    backup(&host, &request, &watch).await
                 });
+                self.tasks.insert(task.id(), of);
             }
         }
     }
 
     /// Waits for the next run to end; for ever where none is on.
     pub(crate) async fn one_ended(&mut self) {
-        match self.runs.join_next().await {
+        let (id, ended) = match self.runs.join_next_with_id().await {
             None => std::future::pending().await,
-            Some(Ok((source, ended))) => {
-                self.busy.remove(&source);
-                self.tell_end(&source, ended);
-            }
-            Some(Err(broken)) => {
-                // A panic is a bug of ours; recovery puts right what it left, and its place is free again.
-                error!("a backup broke down: {broken}");
-                self.busy.clear();
-            }
+            Some(Ok((id, ended))) => (id, ended),
+            // A panic is a bug of ours; recovery puts right what it left.
+            Some(Err(broken)) => (broken.id(), Err(Failure::failed("it broke down").because(broken))),
+        };
+        if let Some(source) = self.tasks.remove(&id) {
+            self.busy.remove(&source);
+            self.tell_end(&source, ended);
         }
     }
 
-    fn tell_end(&mut self, source: &SourceName, ended: Result<BackupReport, Failure>) {
+    fn tell_end(&mut self, source: &SourceName, ended: Ended) {
         match ended {
             Ok(report) if report.partial => {
                 *self.failures.entry(source.clone()).or_default() += 1;
@@ -278,14 +290,14 @@ impl Keeping {
     /// One line for systemd.
     pub(crate) fn status(&self) -> String {
         let jobs = backed_up(&self.cover).len();
-        let refused = self.refused.as_ref().map_or("", |_| "; new policies are bad, the old ones stay");
+        let refused = self.refused.as_ref().map_or("", |_| "; the policies on disk are bad");
         format!("{jobs} sources under a policy, {} running{refused}", self.busy.len())
     }
 
     /// Asks every run to stop, and waits until all have ended, each by its own clean way.
     pub(crate) async fn stop(&mut self) {
         self.cancel.ask();
-        while !self.busy.is_empty() {
+        while !self.runs.is_empty() {
             self.one_ended().await;
         }
     }

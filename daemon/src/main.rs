@@ -124,7 +124,7 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
     }
     let mut hangup = signal(SignalKind::hangup()).map_err(signals)?;
     let at_once = usize::from(args.at_once);
-    let mut keeping = Keeping::begin(Arc::clone(&host), settled.places, at_once, Arc::clone(&cancel))?;
+    let mut keeping = Keeping::begin(Arc::clone(&host), settled.places, at_once, Arc::clone(&cancel));
     let page = Arc::new(Page::default());
     if let Some(at) = settled.listen {
         let refused = |e| Failure::failed(format!("listen at {at}")).because(e);

@@ -16,6 +16,8 @@ use policies::schedule::{Due, Jitter, Schedule, Standing, decide};
 pub(crate) struct Job {
     pub(crate) source: SourceName,
     pub(crate) policy: String,
+    /// Schedule and zone, as the ledger remembers them.
+    pub(crate) line: String,
     pub(crate) schedule: Schedule,
     pub(crate) zone: TimeZone,
     pub(crate) jitter: Jitter,
@@ -137,6 +139,7 @@ mod tests {
         Job {
             source: source.parse().unwrap(),
             policy: policy.into(),
+            line: line.into(),
             schedule: Schedule::parse(line).unwrap(),
             zone: TimeZone::UTC,
             jitter: Jitter::NONE,

@@ -38,6 +38,8 @@ const EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug, PartialEq, Serialize)]
 struct Status {
     alarms: Vec<String>,
+    /// Sources that were under a policy, and are not there any more.
+    gone: Vec<String>,
     unprotected: usize,
     sources: Vec<Health>,
 }
@@ -63,11 +65,12 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
 
 async fn look(host: &Host, session: &Session) -> Result<Status, Failure> {
     let cover = cover(host, &session.places()?).await?;
-    let sources = health(host, &cover, &Ledger::read(host)?)?;
-    Ok(status(&cover, sources))
+    let ledger = Ledger::read(host)?;
+    let sources = health(host, &cover, &ledger)?;
+    Ok(status(&cover, &ledger, sources))
 }
 
-fn status(cover: &Cover, sources: Vec<Health>) -> Status {
+fn status(cover: &Cover, ledger: &Ledger, sources: Vec<Health>) -> Status {
     let mut alarms: Vec<String> = sources.iter().filter(|health| health.is_alarming()).map(alarm).collect();
     let mut unprotected = 0;
     for outcome in cover.outcomes() {
@@ -79,7 +82,9 @@ fn status(cover: &Cover, sources: Vec<Health>) -> Status {
             Verdict::Unprotected { .. } | Verdict::Chosen { .. } | Verdict::DecidedNot { .. } => {}
         }
     }
-    Status { alarms, unprotected, sources }
+    let there = |name: &String| cover.sources.iter().any(|source| source.name == *name);
+    let gone = ledger.sources.keys().map(ToString::to_string).filter(|name| !there(name)).collect();
+    Status { alarms, gone, unprotected, sources }
 }
 
 fn alarm(health: &Health) -> String {
@@ -103,6 +108,10 @@ fn text(status: &Status, now: Timestamp, zone: &TimeZone, width: Option<usize>, 
     let mut out = String::new();
     for alarm in &status.alarms {
         out += &format!("{} {}\n", paint.style("ALARM", Style::Bad), plain::line(alarm));
+    }
+    for gone in &status.gone {
+        let said = format!("`{}` was under a policy and is not on this host any more", plain::line(gone));
+        out += &format!("{} {said}\n", paint.style("GONE", Style::Warning));
     }
     let counted = units::counted(status.sources.len() as u64, "source", "sources");
     let good = if status.alarms.is_empty() { "all is well" } else { "see the alarms" };
@@ -156,6 +165,7 @@ fn at_now(health: &Health, now: Timestamp) -> Cell {
 mod tests {
     use engine::usecase::cover::Policies;
     use engine::usecase::health::Running;
+    use engine::usecase::ledger::Entry;
     use policies::policy::Folder;
 
     use super::*;
@@ -195,9 +205,17 @@ mod tests {
         let runs = Health { source: "big".into(), running: Some(run), ..good() };
         let folder = Folder::judge([("x.toml", "nothing = \"x\"\n")]).unwrap();
         let cover = Cover { policies: Policies { folder, shipped: false }, sources: Vec::new() };
-        let status = status(&cover, vec![good(), bad, never, runs]);
+        let entry = Entry {
+            policy: "db".into(),
+            schedule: "0 2 * * * UTC".into(),
+            since: at("01T00:00"),
+            dealt_with: at("19T02:00"),
+        };
+        let ledger = Ledger { sources: [("old".parse().unwrap(), entry)].into() };
+        let status = status(&cover, &ledger, vec![good(), bad, never, runs]);
         let want = "\
 ALARM `web:/var/app` is overdue; 2 runs failed, the last one: no \\u{1b}[2Jspace
+GONE `old` was under a policy and is not on this host any more
 4 sources under a policy, see the alarms
 
 SOURCE        POLICY  LAST GOOD                AGE  NEXT                 NOW

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Mutex;
 
+use super::*;
 use async_trait::async_trait;
 use engine::port::clock::Clock;
 use engine::port::docker::{Docker as _, NewVolume};
@@ -10,9 +11,6 @@ use engine::testing::fake_docker::{Calls, FakeDocker, real_jobs};
 use engine::testing::memory_store::MemoryStore;
 use engine::usecase::host::{Effort, Settings};
 use engine::usecase::runs::runs;
-use jiff::SignedDuration;
-
-use super::*;
 
 struct Stood(Mutex<Timestamp>);
 
@@ -83,7 +81,7 @@ impl World {
     async fn keeping(&self) -> Keeping {
         let policies = self.dir.path().join("policies");
         let places = Places { policies, named: true, folders: Vec::new() };
-        Keeping::begin(self.host().await, places, 2, Arc::default()).unwrap()
+        Keeping::begin(self.host().await, places, 2, Arc::default())
     }
 
     /// Minutes pass, a look and a turn every ten of them; runs take no time.
@@ -163,7 +161,7 @@ async fn bad_policies_change_nothing_and_good_ones_everything() {
     world.policy("bad.toml", "schedul = 1\n");
     world.policy("night.toml", &text("0 3 * * *", "db"));
     keeping.reload();
-    assert!(keeping.status().ends_with("new policies are bad, the old ones stay"), "{}", keeping.status());
+    assert!(keeping.status().ends_with("the policies on disk are bad"), "{}", keeping.status());
     world.pass(&mut keeping, 15).await;
     assert_eq!(world.began("db").await, ["21T02:00"]);
     let events = world.host().await.catalog().events(10).unwrap();
@@ -173,6 +171,19 @@ async fn bad_policies_change_nothing_and_good_ones_everything() {
     keeping.reload();
     world.pass(&mut keeping, 24).await;
     assert_eq!(world.began("db").await, ["21T02:00", "22T03:00"]);
+}
+
+#[tokio::test]
+async fn policies_that_are_bad_at_the_start_are_read_again_until_they_are_good() {
+    let world = World::new();
+    world.policy("night.toml", "schedul = 1\n");
+    world.volume("db").await;
+    let mut keeping = world.keeping().await;
+    turn(&mut keeping).await;
+    assert!(keeping.refused().is_some_and(|why| why.contains("night.toml:1:1: ")), "{:?}", keeping.refused());
+    world.policy("night.toml", &text("0 2 * * *", "db"));
+    world.pass(&mut keeping, 15).await;
+    assert_eq!((keeping.refused(), world.began("db").await), (None, vec!["21T02:00".to_owned()]));
 }
 
 #[tokio::test]

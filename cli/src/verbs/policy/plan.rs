@@ -18,9 +18,9 @@ pub(crate) async fn run(dir: &Path, session: &Session) -> Result<Ending, Failure
     let plan = plan(&now.policies.folder, &after, &now.sources);
     let screen = &session.screen;
     if screen.is_json() {
-        screen.value(&value(&plan))?
+        screen.value(&value(&plan))?;
     } else {
-        screen.result(&text(&plan, screen.paint()))?
+        screen.result(&text(&plan, screen.paint()))?;
     }
     Ok(Ending::Done)
 }

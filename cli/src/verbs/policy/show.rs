@@ -29,9 +29,9 @@ pub(crate) fn run(name: Option<&str>, session: &Session) -> Result<Ending, Failu
             .hint("`backupctl policy show` lists those that there are"));
     };
     if screen.is_json() {
-        screen.value(&value(policy))?
+        screen.value(&value(policy))?;
     } else {
-        screen.result(&whole(policy))?
+        screen.result(&whole(policy))?;
     }
     Ok(Ending::Done)
 }

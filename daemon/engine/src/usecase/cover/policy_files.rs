@@ -84,12 +84,12 @@ pub fn read_folder(folder: &Path, trust: Trust) -> Result<Folder, Unread> {
 
 fn names(folder: &Path, trust: Trust) -> Result<Vec<std::ffi::OsString>, Failure> {
     let shown = folder.display();
-    let refused = |e: io::Error| match e.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-            Failure::not_found(format!("there is no folder of policies `{shown}`"))
-                .hint("name one with `--policies DIR`, or make it and write policies into it")
+    let refused = |e: io::Error| {
+        if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+            return Failure::not_found(format!("there is no folder of policies `{shown}`"))
+                .hint("name one with `--policies DIR`, or make it and write policies into it");
         }
-        _ => Failure::failed(format!("read the folder of policies `{shown}`")).because(e),
+        Failure::failed(format!("read the folder of policies `{shown}`")).because(e)
     };
     let about = fs::metadata(folder).map_err(refused)?;
     if let Some(why) = distrust(&about, trust) {
@@ -123,9 +123,9 @@ fn read(path: &Path, trust: Trust) -> Result<String, String> {
 
 /// `None` if the file is not the same before and after.
 fn read_once(path: &Path, trust: Trust) -> Result<Option<String>, String> {
-    let unreadable = |e: io::Error| match e.kind() {
-        io::ErrorKind::NotFound => "is a link to nothing".to_owned(),
-        _ => format!("cannot be read: {e}"),
+    let unreadable = |e: io::Error| {
+        let gone = e.kind() == io::ErrorKind::NotFound;
+        if gone { "is a link to nothing".to_owned() } else { format!("cannot be read: {e}") }
     };
     let mut file = open(path).map_err(unreadable)?;
     let before = file.metadata().map_err(unreadable)?;
