@@ -1,3 +1,5 @@
+//! Folders of policies as they lie on disks, and hosts as Docker describes them.
+
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use super::*;
