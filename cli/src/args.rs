@@ -49,6 +49,10 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "URL", env = "DOCKER_HOST", hide_env_values = true)]
     pub(crate) docker: Option<String>,
 
+    /// The folder of policies [default: /etc/backupd/policies, or none]
+    #[arg(long, global = true, value_name = "DIR", env = "BACKUPD_POLICIES", hide_env_values = true)]
+    pub(crate) policies: Option<std::path::PathBuf>,
+
     /// Print JSON: one array for lists, one event a line for what takes time
     #[arg(long, global = true, env = "BACKUPD_JSON", hide_env_values = true)]
     #[arg(value_parser = clap::builder::FalseyValueParser::new())]

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use engine::adapter::clock::SystemClock;
 use engine::failure::{Class, Failure};
 use engine::port::clock::Clock;
+use engine::usecase::cover::Places;
 use engine::usecase::host::Host;
 use engine::usecase::recover::recover;
 use engine::usecase::watch::Cancel;
+use engine::words::HostName;
 
 use crate::args::Globals;
 use crate::screen::telling::{Telling, Voice};
@@ -55,6 +57,16 @@ impl Session {
     /// The flags, for a verb that opens a host of its own.
     pub(crate) fn globals(&self) -> &Globals {
         &self.globals
+    }
+
+    /// Where policies are.
+    pub(crate) fn places(&self) -> Result<Places, Failure> {
+        settings::places(&self.globals)
+    }
+
+    /// This host's name in the store.
+    pub(crate) fn host_name(&self) -> Result<HostName, Failure> {
+        Ok(settings::settle(&self.globals)?.host)
     }
 
     /// The clock.

@@ -3,20 +3,34 @@
 use std::path::Path;
 
 use engine::failure::{Class, Failure};
+use engine::usecase::cover::Places;
 use engine::usecase::host::{Effort, Settings};
-use policies::settings::{DEFAULT_FILE, DEFAULT_STATE, DEFAULT_STORE, SettingsFile, parse};
+use policies::settings::{DEFAULT_FILE, DEFAULT_POLICIES, DEFAULT_STATE, DEFAULT_STORE, SettingsFile, parse};
 
 use crate::args::Globals;
 
 /// Reads the settings file, and lets flags and environment come before it.
 pub(crate) fn settle(globals: &Globals) -> Result<Settings, Failure> {
-    let file = match &globals.config {
-        Some(path) => read(path)?.ok_or_else(|| {
-            Failure::not_found(format!("settings file `{}` does not exist", path.display()))
-        })?,
-        None => read(Path::new(DEFAULT_FILE))?.unwrap_or_default(),
-    };
-    merge(globals, file, &system_name())
+    merge(globals, file(globals)?, &system_name())
+}
+
+/// Where policies are, and which folders of the host may be sources.
+pub(crate) fn places(globals: &Globals) -> Result<Places, Failure> {
+    let file = file(globals)?;
+    let named = globals.policies.clone().or(file.policies);
+    Ok(Places {
+        named: named.is_some(),
+        policies: named.unwrap_or_else(|| DEFAULT_POLICIES.into()),
+        folders: file.folders.unwrap_or_default(),
+    })
+}
+
+fn file(globals: &Globals) -> Result<SettingsFile, Failure> {
+    match &globals.config {
+        Some(path) => read(path)?
+            .ok_or_else(|| Failure::not_found(format!("settings file `{}` does not exist", path.display()))),
+        None => Ok(read(Path::new(DEFAULT_FILE))?.unwrap_or_default()),
+    }
 }
 
 /// `None` where there is no such file.

@@ -1,14 +1,19 @@
-//! `backupd`: the service that keeps a promise of every backup and restore on this host, also of those that
-//! died: whatever they stopped or paused runs again, and what they left half done is finished or undone.
+//! `backupd`: the service that keeps the schedules of this host's policies, and the promise of every backup
+//! and restore, also of those that died: whatever they stopped runs again, and what they left half done is
+//! finished or undone.
 //!
-//! It opens the settings, recovers, tells systemd that it is ready, and looks again at intervals until it
-//! is asked to stop. It starts no backups by itself: `backupctl backup` does, by hand or from a timer.
+//! It opens the settings, recovers, tells systemd that it is ready, starts what is due, and looks again at
+//! intervals until it is asked to stop. SIGHUP reads the policies again.
 
+mod keeping;
 mod notify;
+mod page;
+mod rounds;
 mod settings;
 mod watching;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,17 +25,20 @@ use engine::failure::Failure;
 use engine::port::clock::Clock;
 use engine::usecase::host::Host;
 use engine::usecase::recover::recover;
-use engine::usecase::watch::Watch as _;
+use engine::usecase::watch::Cancel;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
+use keeping::Keeping;
 use notify::Supervisor;
-use watching::Logged;
+use page::Page;
+use watching::{Logged, tell_failure};
 
-/// Recover what backups and restores that died left on this host
+/// Back this host up by the schedules of its policies, and recover what runs that died left
 ///
-/// Finishes or undoes what a crash cut off: containers that were stopped run again, half-swapped volumes
-/// become whole, leftovers go. Then looks again at intervals until SIGTERM. It starts no backups by itself.
+/// Starts a backup of each source that a policy covers when its slot comes; slots that were missed are caught up
+/// once. Finishes or undoes what a crash cut off: containers that were stopped run again, half-swapped volumes
+/// become whole, leftovers go. SIGHUP reads the policies again, all or none; SIGTERM ends runs cleanly.
 ///
 /// Settings come from flags, then the environment, then the settings file, then defaults.
 #[derive(Debug, Parser)]
@@ -44,6 +52,19 @@ struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
     every: u64,
+
+    /// Backups at once
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=64))]
+    at_once: u8,
+
+    /// The folder of policies [default: /etc/backupd/policies, or none]
+    #[arg(long, value_name = "DIR", env = "BACKUPD_POLICIES", hide_env_values = true)]
+    policies: Option<PathBuf>,
+
+    /// Tell `/metrics` and `/healthz` at this loopback address, as `127.0.0.1:9620`
+    #[arg(long, value_name = "ADDRESS", env = "BACKUPD_LISTEN", hide_env_values = true, value_parser = loopback)]
+    listen: Option<SocketAddr>,
 
     /// The settings file [default: /etc/backupd/backupd.toml, if it exists]
     #[arg(long, value_name = "FILE", env = "BACKUPD_CONFIG", hide_env_values = true)]
@@ -64,6 +85,11 @@ struct Args {
     /// The Docker engine
     #[arg(long, value_name = "URL", env = "DOCKER_HOST", hide_env_values = true)]
     docker: Option<String>,
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address = text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback());
+    address.ok_or_else(|| "must be a loopback address and a port: `127.0.0.1:9620`".to_owned())
 }
 
 fn main() -> ExitCode {
@@ -87,28 +113,74 @@ fn main() -> ExitCode {
 
 async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let host = Host::open(settings::settle(args)?, Arc::clone(&clock)).await?;
-    let watch = Arc::new(Logged::default());
-    stop_on_signals(&watch).map_err(|e| Failure::failed("listen for signals").because(e))?;
+    let settled = settings::settle(args)?;
+    let host = Arc::new(Host::open(settled.host, Arc::clone(&clock)).await?);
+    let cancel = Arc::new(Cancel::default());
+    let signals = |e| Failure::failed("listen for signals").because(e);
+    stop_on_signals(&cancel).map_err(signals)?;
+    let watch = Logged::new(Arc::clone(&cancel));
     if args.once {
         return look(&host, &watch).await;
     }
-    let mut known = None;
+    let mut hangup = signal(SignalKind::hangup()).map_err(signals)?;
+    let at_once = usize::from(args.at_once);
+    let mut keeping = Keeping::begin(Arc::clone(&host), settled.places, at_once, Arc::clone(&cancel));
+    let page = Arc::new(Page::default());
+    if let Some(at) = settled.listen {
+        let refused = |e| Failure::failed(format!("listen at {at}")).because(e);
+        page::serve(at, Arc::clone(&page)).await.map_err(refused)?;
+    }
+    let every = Duration::from_secs(args.every);
+    let (mut told, mut looked, mut failed) = (None, None, None);
     loop {
-        let looked = look(&host, &watch).await;
-        if watch.cancel().is_asked() {
-            break;
+        if looked.is_none_or(|at| clock.elapsed().saturating_sub(at) >= every) {
+            looked = Some(clock.elapsed());
+            failed = look(&host, &watch).await.err().or(keeping.look().await.err());
+            if cancel.is_asked() {
+                break;
+            }
+            tell_change(failed.as_ref(), &mut told, supervisor);
         }
-        let failed = looked.err();
-        tell_change(failed.as_ref(), &mut known, supervisor);
+        let until = turn(&mut keeping, failed.as_ref(), &page, supervisor);
+        let nap = keeping::nap(until, clock.now()).min(every);
         tokio::select! {
-            () = watch.cancel().asked() => break,
-            () = clock.sleep(Duration::from_secs(args.every)) => {}
+            () = cancel.asked() => break,
+            _ = hangup.recv() => {
+                keeping.reload();
+                looked = None;
+            }
+            () = keeping.one_ended() => {}
+            () = clock.sleep(nap) => {}
         }
     }
     info!("stopping, as asked");
     supervisor.tell("STOPPING=1");
+    keeping.stop().await;
     Ok(())
+}
+
+/// Starts what is due, and tells how things stand.
+fn turn(
+    keeping: &mut Keeping,
+    failed: Option<&Failure>,
+    page: &Page,
+    supervisor: &Supervisor,
+) -> Option<jiff::Timestamp> {
+    let turned = keeping.turn().and_then(|until| Ok((until, keeping.health()?)));
+    let (until, health) = match turned {
+        Ok(turned) => turned,
+        Err(failure) => {
+            // A catalog that is busy now is asked again after a nap.
+            tell_failure(&failure);
+            page.set(&[], keeping.failures(), Some(&watching::line(&failure.to_string())));
+            return None;
+        }
+    };
+    let trouble = failed.map(ToString::to_string).or_else(|| keeping.refused().map(str::to_owned));
+    page.set(&health, keeping.failures(), trouble.as_deref().map(watching::line).as_deref());
+    let status = if failed.is_some() { String::new() } else { format!("\nSTATUS={}", keeping.status()) };
+    supervisor.tell(&format!("WATCHDOG=1{status}"));
+    until
 }
 
 /// One look at what dead runs left.
@@ -139,30 +211,22 @@ fn tell_change(failed: Option<&Failure>, known: &mut Option<String>, supervisor:
     *known = Some(words);
 }
 
-fn tell_failure(failure: &Failure) {
-    let message = watching::line(&failure.to_string());
-    match &failure.hint {
-        Some(hint) => error!(class = failure.class.word(), "{message}; {}", watching::line(hint)),
-        None => error!(class = failure.class.word(), "{message}"),
-    }
-}
-
 /// The first SIGTERM or SIGINT asks to stop, so that a look that is under way ends cleanly; a second one
 /// ends at once, which the next start puts right like any crash.
-fn stop_on_signals(watch: &Arc<Logged>) -> io::Result<()> {
+fn stop_on_signals(cancel: &Arc<Cancel>) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let watch = Arc::clone(watch);
+    let cancel = Arc::clone(cancel);
     tokio::spawn(async move {
         loop {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            if watch.cancel().is_asked() {
+            if cancel.is_asked() {
                 std::process::exit(i32::from(engine::failure::Class::Interrupted.exit_code()));
             }
-            watch.cancel().ask();
+            cancel.ask();
         }
     });
     Ok(())

@@ -1,16 +1,29 @@
 //! From flags, environment, settings file and defaults to where things are.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use engine::failure::{Class, Failure};
+use engine::usecase::cover::Places;
 use engine::usecase::host::{Effort, Settings};
-use policies::settings::{DEFAULT_FILE, DEFAULT_STATE, DEFAULT_STORE, SettingsFile, parse};
+use policies::settings::{DEFAULT_FILE, DEFAULT_POLICIES, DEFAULT_STATE, DEFAULT_STORE, SettingsFile, parse};
 
 use crate::Args;
 
+/// All that the daemon is told.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    /// Where things are.
+    pub(crate) host: Settings,
+    /// Where policies are.
+    pub(crate) places: Places,
+    /// Where metrics and health are told, if anywhere.
+    pub(crate) listen: Option<SocketAddr>,
+}
+
 /// Reads the settings file, and lets flags and environment come before it.
-pub(crate) fn settle(args: &Args) -> Result<Settings, Failure> {
+pub(crate) fn settle(args: &Args) -> Result<Settled, Failure> {
     let file = match &args.config {
         Some(path) => read(path)?.ok_or_else(|| {
             Failure::not_found(format!("settings file `{}` does not exist", path.display()))
@@ -22,10 +35,19 @@ pub(crate) fn settle(args: &Args) -> Result<Settings, Failure> {
         host: args.host.clone(),
         state: args.state.clone(),
         docker: args.docker.clone(),
+        policies: args.policies.clone(),
+        listen: args.listen,
         ..SettingsFile::default()
     };
     let system = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    merge(flags.or(file), &system)
+    let said = flags.or(file);
+    let places = Places {
+        named: said.policies.is_some(),
+        policies: said.policies.clone().unwrap_or_else(|| DEFAULT_POLICIES.into()),
+        folders: said.folders.clone().unwrap_or_default(),
+    };
+    let listen = said.listen;
+    Ok(Settled { host: merge(said, &system)?, places, listen })
 }
 
 /// `None` where there is no such file.

@@ -6,6 +6,9 @@
 //! host = "vm-1"                                   # this host's folder in the store
 //! state = "/var/lib/backupd"                      # catalog and signing key
 //! docker = "unix:///var/run/docker.sock"
+//! policies = "/etc/backupd/policies"              # one file, one policy
+//! folders = ["/srv"]                              # bind mounts below these are sources; others are not
+//! listen = "127.0.0.1:9620"                       # metrics and health of the daemon; loopback only
 //!
 //! [effort]
 //! level = 3                  # zstd, 1 to 19
@@ -13,12 +16,16 @@
 //! helper_memory = "192MiB"   # limit of a helper container
 //! ```
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use toml::de::DeTable;
 
 use crate::complaint::{Complaints, Judge, unknown_key};
-use crate::values::{docker_fine, host_fine, memory, state_fine, store_fine, text_of, whole, wrong_type};
+use crate::values::{
+    docker_fine, folder_fine, host_fine, listen_fine, memory, state_fine, store_fine, text_of, texts_of,
+    whole, wrong_type,
+};
 
 /// Where the file is, unless somebody says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/backupd/backupd.toml";
@@ -28,6 +35,9 @@ pub const DEFAULT_STORE: &str = "file:///var/lib/backupd/store";
 
 /// The state folder, unless somebody says otherwise.
 pub const DEFAULT_STATE: &str = "/var/lib/backupd";
+
+/// The folder of policies, unless somebody says otherwise.
+pub const DEFAULT_POLICIES: &str = "/etc/backupd/policies";
 
 /// What a settings file says; `None` where it says nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,6 +50,12 @@ pub struct SettingsFile {
     pub state: Option<PathBuf>,
     /// As `DOCKER_HOST`.
     pub docker: Option<String>,
+    /// The folder of policies, absolute.
+    pub policies: Option<PathBuf>,
+    /// Folders of the host, absolute: bind mounts in them are sources.
+    pub folders: Option<Vec<PathBuf>>,
+    /// Where the daemon tells metrics and health; a loopback address.
+    pub listen: Option<SocketAddr>,
     /// zstd level, 1 to 19.
     pub level: Option<i32>,
     /// Threads, 0 to 1024; 0 is one for each core.
@@ -57,6 +73,9 @@ impl SettingsFile {
             host: self.host.or(other.host),
             state: self.state.or(other.state),
             docker: self.docker.or(other.docker),
+            policies: self.policies.or(other.policies),
+            folders: self.folders.or(other.folders),
+            listen: self.listen.or(other.listen),
             level: self.level.or(other.level),
             workers: self.workers.or(other.workers),
             helper_memory_bytes: self.helper_memory_bytes.or(other.helper_memory_bytes),
@@ -64,7 +83,7 @@ impl SettingsFile {
     }
 }
 
-const TOP: [&str; 5] = ["store", "host", "state", "docker", "effort"];
+const TOP: [&str; 8] = ["store", "host", "state", "docker", "policies", "folders", "listen", "effort"];
 const EFFORT: [&str; 3] = ["level", "workers", "helper_memory"];
 
 /// Reads the text of a settings file; `file` is only named in complaints.
@@ -88,6 +107,17 @@ pub fn parse(file: &str, text: &str) -> Result<SettingsFile, Complaints> {
                 settings.state = text_of(&mut judge, "state", value, state_fine).map(PathBuf::from);
             }
             "docker" => settings.docker = text_of(&mut judge, "docker", value, docker_fine),
+            "policies" => {
+                settings.policies = text_of(&mut judge, "policies", value, state_fine).map(PathBuf::from);
+            }
+            "folders" => {
+                let folders = texts_of(&mut judge, "folders", value, folder_fine);
+                settings.folders = folders.map(|all| all.into_iter().map(PathBuf::from).collect());
+            }
+            "listen" => {
+                let listen = text_of(&mut judge, "listen", value, listen_fine);
+                settings.listen = listen.and_then(|text| text.parse().ok());
+            }
             "effort" => match value.get_ref().as_table() {
                 Some(table) => effort(&mut judge, table, &mut settings),
                 None => wrong_type(&mut judge, "effort", &span, "a table", value),
@@ -129,6 +159,9 @@ mod tests {
             host = "vm-1.example"
             state = "/srv/state"
             docker = "tcp://127.0.0.1:2375"
+            policies = "/srv/policies"
+            folders = ["/srv", "/data/x"]
+            listen = "[::1]:9620"
             [effort]
             level = 19
             workers = 0x10
@@ -139,6 +172,9 @@ mod tests {
             host: Some("vm-1.example".into()),
             state: Some("/srv/state".into()),
             docker: Some("tcp://127.0.0.1:2375".into()),
+            policies: Some("/srv/policies".into()),
+            folders: Some(vec!["/srv".into(), "/data/x".into()]),
+            listen: Some("[::1]:9620".parse().unwrap()),
             level: Some(19),
             workers: Some(16),
             helper_memory_bytes: Some(1 << 30),
@@ -157,7 +193,8 @@ mod tests {
         check(
             "[retention]\n",
             &[
-                "b.toml:1:2: unknown key `retention`; known here: `store`, `host`, `state`, `docker`, `effort`",
+                "b.toml:1:2: unknown key `retention`; known here: `store`, `host`, `state`, `docker`, `policies`, \
+                 `folders`, `listen`, `effort`",
             ],
         );
     }
@@ -178,6 +215,22 @@ mod tests {
             "docker = \"/x\"",
             &["b.toml:1:10: `docker` must be as in `DOCKER_HOST`: `unix:///var/run/docker.sock`"],
         );
+        check("policies = \"x\"", &["b.toml:1:12: `policies` must be an absolute path"]);
+        check("folders = \"/srv\"", &["b.toml:1:11: `folders` must be a list of texts, not a string"]);
+        check(
+            "folders = [\"/srv\", \"/\", \"/a/../b\", 1]",
+            &[
+                "b.toml:1:20: `folders` must be absolute paths below `/`, without `..` or a slash at the end",
+                "b.toml:1:25: `folders` must be absolute paths below `/`, without `..` or a slash at the end",
+                "b.toml:1:36: `folders` must be a text in quotes, not an integer",
+            ],
+        );
+        for bad in ["9620", "0.0.0.0:9620", "localhost:9620", "10.0.0.1:1"] {
+            check(
+                &format!("listen = \"{bad}\""),
+                &["b.toml:1:10: `listen` must be a loopback address and a port: `127.0.0.1:9620`"],
+            );
+        }
         check("effort = 3", &["b.toml:1:10: `effort` must be a table, not an integer"]);
         check("effort.level = 20", &["b.toml:1:16: `level` must be between 1 and 19"]);
         check("effort.workers = -1", &["b.toml:1:18: `workers` must be between 0 and 1024"]);

@@ -2,6 +2,9 @@
 //!
 //! Always true: together they are a folder in which nothing is wrong.
 
+use crate::complaint::Complaints;
+use crate::policy::Folder;
+
 macro_rules! files {
     ($($name:literal),+ $(,)?) => { &[$(($name, include_str!(concat!("../", $name)))),+] };
 }
@@ -23,3 +26,13 @@ pub const SHIPPED: &[(&str, &str)] = files![
     "skyline-redis.toml",
     "skyline.toml",
 ];
+
+/// The policies of a host that has no folder of policies: `default`, for whatever asks for it by label.
+///
+/// # Errors
+///
+/// Never: the shipped policies are tested.
+pub fn without_folder() -> Result<Folder, Complaints> {
+    let default = SHIPPED.iter().filter(|(name, _)| *name == "default.toml");
+    Folder::judge(default.copied()).map(Folder::by_label_alone)
+}

@@ -42,6 +42,21 @@ pub(crate) fn text_of(
     }
 }
 
+/// A list of such texts.
+pub(crate) fn texts_of(
+    judge: &mut Judge<'_>,
+    key: &str,
+    value: &Spanned<DeValue<'_>>,
+    fine: fn(&str) -> Result<(), &'static str>,
+) -> Option<Vec<String>> {
+    let Some(list) = value.get_ref().as_array() else {
+        wrong_type(judge, key, &value.span(), "a list of texts", value);
+        return None;
+    };
+    let texts: Vec<_> = list.iter().map(|one| text_of(judge, key, one, fine)).collect();
+    texts.into_iter().collect()
+}
+
 pub(crate) fn store_fine(text: &str) -> Result<(), &'static str> {
     if carries_secret(text) {
         return Err(
@@ -87,6 +102,23 @@ pub(crate) fn host_fine(text: &str) -> Result<(), &'static str> {
 
 pub(crate) fn state_fine(text: &str) -> Result<(), &'static str> {
     if text.starts_with('/') { Ok(()) } else { Err("must be an absolute path") }
+}
+
+pub(crate) fn folder_fine(text: &str) -> Result<(), &'static str> {
+    let inside = text.strip_prefix('/').unwrap_or_default();
+    if inside.split('/').all(|part| !matches!(part, "" | "." | "..")) {
+        return Ok(());
+    }
+    Err("must be absolute paths below `/`, without `..` or a slash at the end")
+}
+
+/// Health and metrics name sources: they are told to this host only.
+pub(crate) fn listen_fine(text: &str) -> Result<(), &'static str> {
+    let address: Option<std::net::SocketAddr> = text.parse().ok();
+    if address.is_some_and(|address| address.ip().is_loopback()) {
+        return Ok(());
+    }
+    Err("must be a loopback address and a port: `127.0.0.1:9620`")
 }
 
 pub(crate) fn docker_fine(text: &str) -> Result<(), &'static str> {

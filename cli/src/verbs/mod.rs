@@ -16,17 +16,21 @@ mod find;
 mod ls;
 mod man;
 mod pin;
+mod policy;
 mod prune;
 mod restore;
 mod retention;
 mod rule;
 mod runs;
+mod schedule;
 mod show;
 mod snapshots;
+mod status;
 mod undelete;
 mod unpin;
 mod values;
 mod verify;
+mod volumes;
 
 use clap::Subcommand;
 use engine::failure::Failure;
@@ -38,6 +42,8 @@ use crate::session::{Ending, Session};
 pub(crate) enum Verb {
     Demo(demo::Args),
     Doctor(doctor::Args),
+    Status(status::Args),
+    Volumes(volumes::Args),
     Backup(backup::Args),
     Snapshots(snapshots::Args),
     Restore(restore::Args),
@@ -55,6 +61,8 @@ pub(crate) enum Verb {
     Pin(pin::Args),
     Unpin(unpin::Args),
     Acknowledge(acknowledge::Args),
+    Policy(policy::Args),
+    Schedule(schedule::Args),
     Runs(runs::Args),
     Cancel(cancel::Args),
     Catalog(catalog::Args),
@@ -85,6 +93,10 @@ impl Verb {
             Self::Pin(args) => Box::pin(pin::run(args, session)).await,
             Self::Unpin(args) => Box::pin(unpin::run(args, session)).await,
             Self::Acknowledge(args) => Box::pin(acknowledge::run(args, session)).await,
+            Self::Status(args) => Box::pin(status::run(args, session)).await,
+            Self::Volumes(args) => Box::pin(volumes::run(args, session)).await,
+            Self::Policy(args) => Box::pin(policy::run(args, session)).await,
+            Self::Schedule(args) => schedule::run(args, session),
             Self::Runs(args) => Box::pin(runs::run(args, session)).await,
             Self::Cancel(args) => Box::pin(cancel::run(args, session)).await,
             Self::Catalog(args) => Box::pin(catalog::run(args, session)).await,

@@ -3,9 +3,11 @@
 use crate::place::Place;
 
 /// All verbs, in the order of the help.
-pub(crate) const VERBS: [&str; 24] = [
+pub(crate) const VERBS: [&str; 28] = [
     "demo",
     "doctor",
+    "status",
+    "volumes",
     "backup",
     "snapshots",
     "restore",
@@ -23,6 +25,8 @@ pub(crate) const VERBS: [&str; 24] = [
     "pin",
     "unpin",
     "acknowledge",
+    "policy",
+    "schedule",
     "runs",
     "cancel",
     "catalog",

@@ -10,6 +10,7 @@ mod help;
 mod json;
 mod pages;
 mod place;
+mod policies;
 mod settings;
 mod terminal;
 mod usage;

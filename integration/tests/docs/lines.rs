@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Verbs whose first argument is a verb again.
-const NESTED: &[&str] = &["catalog"];
+const NESTED: &[&str] = &["catalog", "policy"];
 
 /// The `backupctl` commands of a block, each as its words without the program's name.
 pub(crate) fn commands(block: &str) -> Vec<Vec<String>> {

@@ -46,6 +46,15 @@ impl Folder {
         Ok(Self { policies: good.into_iter().map(|entry| entry.written.policy).collect() })
     }
 
+    /// The same policies, which claim nothing: only a label chooses them.
+    #[must_use]
+    pub(crate) fn by_label_alone(mut self) -> Self {
+        for policy in &mut self.policies {
+            policy.select = Select::default();
+        }
+        self
+    }
+
     /// All, in the order of their names.
     pub fn policies(&self) -> &[Policy] {
         &self.policies

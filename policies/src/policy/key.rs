@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use crate::policy::terms::{Consistency, Drill, Guard, Keep, Limits, Notify, Pack};
+use crate::schedule::Schedule;
 use crate::select::Select;
 
 /// A key of a policy file.
@@ -51,7 +52,7 @@ impl Kind {
 pub(crate) struct Draft {
     pub(crate) nothing: Option<String>,
     pub(crate) select: Select,
-    pub(crate) schedule: Option<String>,
+    pub(crate) schedule: Option<Schedule>,
     pub(crate) time_zone: TimeZone,
     pub(crate) jitter: Duration,
     pub(crate) store: Option<String>,

@@ -4,7 +4,11 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use jiff::tz::TimeZone;
+
+use crate::retention::{self, KeepError};
+use crate::schedule::Schedule;
 
 /// An enum whose variants people write as words: one list for parser, schema and messages.
 macro_rules! words {
@@ -87,8 +91,8 @@ words! {
 /// Everything a policy says, apart from which sources it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
-    /// A line of crontab(5).
-    pub schedule: String,
+    /// When it runs.
+    pub schedule: Schedule,
     /// The zone in which `schedule` is meant; UTC if none was said.
     pub time_zone: TimeZone,
     /// Runs begin up to this much later, so that hosts do not begin all at once.
@@ -241,6 +245,39 @@ impl Keep {
     pub(crate) fn keeps_nothing(&self) -> bool {
         [self.last, self.hourly, self.daily, self.weekly, self.monthly, self.yearly].iter().all(|n| *n == 0)
             && self.within.is_none()
+    }
+
+    /// As retention takes it.
+    ///
+    /// # Errors
+    ///
+    /// None for what a file said: its bounds are the same.
+    pub fn counted(&self) -> Result<retention::Keep, KeepError> {
+        let span = |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+        retention::Keep::new(retention::Terms {
+            last: self.last,
+            hourly: self.hourly,
+            daily: self.daily,
+            weekly: self.weekly,
+            monthly: self.monthly,
+            yearly: self.yearly,
+            within: span(self.within.unwrap_or_default()),
+            by_hand: span(self.by_hand),
+            grace: span(self.grace),
+            ..retention::Terms::default()
+        })
+    }
+}
+
+impl Guard {
+    /// As the guard judges by them.
+    pub fn limits(&self) -> retention::guard::Limits {
+        let percent = |share: u32| u8::try_from(share).ok().filter(|share| *share < 100);
+        retention::guard::Limits {
+            shrink_percent: percent(self.shrink_percent),
+            file_loss_percent: percent(self.file_loss_percent),
+            identity: self.identity,
+        }
     }
 }
 

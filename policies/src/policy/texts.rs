@@ -5,6 +5,7 @@
 use jiff::tz::{self, TimeZone};
 
 use crate::complaint::{nearest, shown};
+use crate::schedule::Schedule;
 use crate::select::LabelTest;
 use crate::values::carries_secret;
 
@@ -26,15 +27,9 @@ pub(crate) fn word(text: &str) -> Taken<String> {
     Ok(text.to_owned())
 }
 
-/// The line of a schedule. Here the calendar's own parser is asked.
-pub(crate) fn schedule(text: &str) -> Taken<String> {
-    let fields = text.split_whitespace().count();
-    if !(5..=6).contains(&fields) {
-        return Err(
-            "must be a line of crontab(5) with five fields: `\"0 2 * * *\"` is every night at two".to_owned()
-        );
-    }
-    Ok(text.trim().to_owned())
+/// The line of a schedule, as the calendar reads it.
+pub(crate) fn schedule(text: &str) -> Taken<Schedule> {
+    Schedule::parse(text).map_err(|bad| format!("must be a line of crontab(5): {bad}"))
 }
 
 /// A zone that the database of zones knows.

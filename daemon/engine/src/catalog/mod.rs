@@ -17,6 +17,7 @@ mod error;
 mod events;
 mod flags;
 pub mod journal;
+mod latest;
 mod migrate;
 mod open;
 mod packs;

@@ -253,6 +253,15 @@ fn existing(t: &Transaction<'_>, run: &RunId) -> Result<RunRow, CatalogError> {
     found.pop().ok_or_else(|| CatalogError::NoRun(run.clone()))
 }
 
+/// The rows that `which`, a `WHERE` and an `ORDER BY`, names.
+pub(super) fn rows_of(
+    t: &Transaction<'_>,
+    which: &str,
+    values: impl rusqlite::Params,
+) -> Result<Vec<RunRow>, CatalogError> {
+    select(t, &format!("{SELECT} {which}"), values)
+}
+
 fn select(
     t: &Transaction<'_>,
     sql: &str,

@@ -1,3 +1,5 @@
+//! Which packs the next snapshot does without.
+
 use archive::layout::BlockRef;
 
 use super::*;

@@ -96,7 +96,7 @@ fn time_zones_exist_and_schedules_have_fields() {
     for bad in ["", "CEST+", "../../etc/passwd", "Etc/Unknown"] {
         assert_eq!(said(&format!("{}time_zone = \"{bad}\"\n", super::LEAST)).len(), 1, "{bad}");
     }
-    for bad in ["", "* * * *", "daily", "0 0 0 0 0 0 0"] {
+    for bad in ["", "* * * *", "daily", "0 0 0 0 0 0 0", "61 2 * * *", "0 0 31 2 *"] {
         let said = said(&format!("schedule = \"{bad}\"\nconsistency.mode = \"live\"\n"));
         assert!(said.len() == 1 && said[0].starts_with("p.toml:1:12: `schedule` "), "{said:?}");
     }

@@ -109,3 +109,10 @@ fn the_shipped_policies_are_a_good_folder_and_all_of_it() {
     files.sort();
     assert_eq!(files, SHIPPED.iter().map(|(name, _)| *name).collect::<Vec<_>>());
 }
+
+#[test]
+fn without_a_folder_the_default_waits_for_labels() {
+    let folder = crate::shipped::without_folder().unwrap();
+    let [policy] = folder.policies() else { panic!("{folder:?}") };
+    assert_eq!((policy.name.as_str(), policy.select.is_empty()), ("default", true));
+}

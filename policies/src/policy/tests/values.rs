@@ -8,6 +8,8 @@ use super::{LEAST, policy};
 use crate::policy::{
     Consistency, Drill, Event, Guard, Keep, Limits, Mode, Notify, OnUnfreezable, Pack, Reread, Rule, Terms,
 };
+use crate::retention;
+use crate::schedule::Schedule;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -78,7 +80,7 @@ fn every_key_is_read() {
     assert_eq!(tests(&select.container_labels), [("role".into(), None)]);
     assert_eq!(select.project.as_ref().map(|project| project.as_str()), Some("shop"));
     let want = Terms {
-        schedule: "0 2 * * MON-FRI".into(),
+        schedule: Schedule::parse("0 2 * * MON-FRI").unwrap(),
         time_zone: TimeZone::get("Europe/Berlin").unwrap(),
         jitter: Duration::from_secs(900),
         consistency: Consistency {
@@ -150,4 +152,14 @@ fn nothing_is_a_decision_with_a_reason() {
     let policy = policy("nothing = \"because it is a cache\"\n[select]\nvolumes = [\"x\"]\n");
     assert_eq!(policy.rule, Rule::Nothing { because: "because it is a cache".into() });
     assert_eq!(policy.terms(), None);
+}
+
+#[test]
+fn what_is_kept_is_what_retention_counts() {
+    let kept = |more: &str| policy(&format!("{LEAST}[keep]\n{more}")).terms().unwrap().keep.clone().unwrap();
+    let counted = kept("daily = 14\nwithin = \"3d\"\ngrace = \"1d\"\n").counted().unwrap();
+    let hours = jiff::SignedDuration::from_hours;
+    let want =
+        retention::Terms { daily: 14, within: hours(72), grace: hours(24), ..retention::Terms::default() };
+    assert_eq!(*counted.terms(), want);
 }

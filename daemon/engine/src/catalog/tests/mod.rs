@@ -2,6 +2,7 @@
 
 mod damage;
 mod index;
+mod latest;
 mod processes;
 mod run_rows;
 mod said;

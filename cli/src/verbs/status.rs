@@ -1,0 +1,230 @@
+//! `backupctl status`.
+
+use std::time::Duration;
+
+use engine::failure::{Class, Failure};
+use engine::usecase::cover::{Cover, cover};
+use engine::usecase::health::{Health, health};
+use engine::usecase::host::Host;
+use engine::usecase::ledger::Ledger;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use policies::select::Verdict;
+use serde::Serialize;
+
+use crate::screen::paint::{Paint, Style};
+use crate::screen::table::{Cell, Side, Table};
+use crate::screen::{plain, units};
+use crate::session::{Ending, Session};
+
+/// Say on one screen whether everything is protected
+///
+/// Ends with exit code 1 when something is not as it should be. Alarms come first: what is overdue, what failed, what no policy can cover. Then every source with its last
+/// good snapshot, its next run, and how far a run is that is on.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  backupctl status
+  backupctl status --watch
+  backupctl status --json")]
+pub(crate) struct Args {
+    /// Say it again every 2 seconds, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+}
+
+const EVERY: Duration = Duration::from_secs(2);
+
+/// All of it.
+#[derive(Debug, PartialEq, Serialize)]
+struct Status {
+    alarms: Vec<String>,
+    /// Sources that were under a policy, and are not there any more.
+    gone: Vec<String>,
+    unprotected: usize,
+    sources: Vec<Health>,
+}
+
+pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
+    let host = session.open().await?;
+    loop {
+        let status = look(&host, session).await?;
+        let screen = &session.screen;
+        if screen.is_json() {
+            screen.value(&status)?;
+        } else {
+            let clear = if args.watch && screen.stdout_is_terminal() { "\x1b[H\x1b[2J" } else { "" };
+            let text = text(&status, screen.now(), screen.zone(), screen.width(), screen.paint());
+            screen.result(&format!("{clear}{text}"))?;
+        }
+        if !args.watch {
+            return Ok(if status.alarms.is_empty() { Ending::Done } else { Ending::With(Class::Failed) });
+        }
+        session.clock().sleep(EVERY).await;
+    }
+}
+
+async fn look(host: &Host, session: &Session) -> Result<Status, Failure> {
+    let cover = cover(host, &session.places()?).await?;
+    let ledger = Ledger::read(host)?;
+    let sources = health(host, &cover, &ledger)?;
+    Ok(status(&cover, &ledger, sources))
+}
+
+fn status(cover: &Cover, ledger: &Ledger, sources: Vec<Health>) -> Status {
+    let mut alarms: Vec<String> = sources.iter().filter(|health| health.is_alarming()).map(alarm).collect();
+    let mut unprotected = 0;
+    for outcome in cover.outcomes() {
+        match outcome.verdict {
+            Verdict::Clash { why, .. } | Verdict::UnknownPolicy { why, .. } => {
+                alarms.push(format!("`{}` is not backed up: {why}", outcome.source.name));
+            }
+            Verdict::Unprotected { .. } if !outcome.source.is_orphan() => unprotected += 1,
+            Verdict::Unprotected { .. } | Verdict::Chosen { .. } | Verdict::DecidedNot { .. } => {}
+        }
+    }
+    let there = |name: &String| cover.sources.iter().any(|source| source.name == *name);
+    let gone = ledger.sources.keys().map(ToString::to_string).filter(|name| !there(name)).collect();
+    Status { alarms, gone, unprotected, sources }
+}
+
+fn alarm(health: &Health) -> String {
+    let source = &health.source;
+    let failed = match (&health.message, health.failures) {
+        (Some(why), n) if n > 0 => {
+            format!("; {} failed, the last one: {why}", units::counted(n.into(), "run", "runs"))
+        }
+        (Some(_) | None, _) => String::new(),
+    };
+    match (health.overdue, health.last_good) {
+        (true, None) => {
+            format!("`{source}` was never backed up, and should have been: is backupd running?{failed}")
+        }
+        (true, Some(_)) => format!("`{source}` is overdue{failed}"),
+        (false, _) => format!("`{source}`{}", failed.replacen("; ", " has trouble: ", 1)),
+    }
+}
+
+fn text(status: &Status, now: Timestamp, zone: &TimeZone, width: Option<usize>, paint: Paint) -> String {
+    let mut out = String::new();
+    for alarm in &status.alarms {
+        out += &format!("{} {}\n", paint.style("ALARM", Style::Bad), plain::line(alarm));
+    }
+    for gone in &status.gone {
+        let said = format!("`{}` was under a policy and is not on this host any more", plain::line(gone));
+        out += &format!("{} {said}\n", paint.style("GONE", Style::Warning));
+    }
+    let counted = units::counted(status.sources.len() as u64, "source", "sources");
+    let good = if status.alarms.is_empty() { "all is well" } else { "see the alarms" };
+    out += &format!("{counted} under a policy, {good}");
+    if status.unprotected > 0 {
+        out += &format!("; {} unprotected: `backupctl volumes --unprotected`", status.unprotected);
+    }
+    out += "\n";
+    if status.sources.is_empty() {
+        return out;
+    }
+    let columns = [
+        ("SOURCE", Side::Left),
+        ("POLICY", Side::Left),
+        ("LAST GOOD", Side::Left),
+        ("AGE", Side::Right),
+        ("NEXT", Side::Left),
+        ("NOW", Side::Left),
+    ];
+    let mut table = Table::new(&columns, 0);
+    for health in &status.sources {
+        let moment = |at: Option<Timestamp>| at.map_or("-".to_owned(), |at| units::moment(at, zone));
+        let style = if health.is_alarming() { Style::Bad } else { Style::Plain };
+        table.row(vec![
+            Cell::styled(&health.source, style),
+            health.policy.as_str().into(),
+            health.last_good.map_or("never".to_owned(), |at| units::moment(at, zone)).into(),
+            Cell::styled(&health.last_good.map_or("-".to_owned(), |at| units::since(at, now)), style),
+            moment(health.next).into(),
+            at_now(health, now),
+        ]);
+    }
+    out + "\n" + &table.render(width, paint)
+}
+
+/// What happens to it right now.
+fn at_now(health: &Health, now: Timestamp) -> Cell {
+    match &health.running {
+        Some(run) => {
+            let took = units::span(now.duration_since(run.began_at).unsigned_abs());
+            let rate = units::bytes(run.bytes_per_second);
+            Cell::styled(&format!("reading, {} in {took}, {rate}/s", units::bytes(run.bytes)), Style::Good)
+        }
+        None if health.overdue => Cell::styled("overdue", Style::Bad),
+        None if health.failures > 0 => Cell::styled("failed", Style::Bad),
+        None => Cell::styled("-", Style::Faint),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::usecase::cover::Policies;
+    use engine::usecase::health::Running;
+    use engine::usecase::ledger::Entry;
+    use policies::policy::Folder;
+
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        format!("2026-11-{text}:00Z").parse().unwrap()
+    }
+
+    fn good() -> Health {
+        Health {
+            source: "db-data".into(),
+            policy: "db".into(),
+            last_good: Some(at("20T02:05")),
+            age_seconds: Some(28_500),
+            last_seconds: Some(8.5),
+            last_bytes: Some(5 << 20),
+            next: Some(at("21T02:05")),
+            overdue: false,
+            failures: 0,
+            message: None,
+            running: None,
+        }
+    }
+
+    #[test]
+    fn alarms_come_first_and_then_every_source() {
+        let bad = Health {
+            source: "web:/var/app".into(),
+            overdue: true,
+            failures: 2,
+            message: Some("no \x1b[2Jspace".into()),
+            ..good()
+        };
+        let never = Health { source: "new".into(), last_good: None, ..good() };
+        let run =
+            Running { run: "r".into(), began_at: at("20T10:00"), bytes: 3 << 30, bytes_per_second: 1 << 27 };
+        let runs = Health { source: "big".into(), running: Some(run), ..good() };
+        let folder = Folder::judge([("x.toml", "nothing = \"x\"\n")]).unwrap();
+        let cover = Cover { policies: Policies { folder, shipped: false }, sources: Vec::new() };
+        let entry = Entry {
+            policy: "db".into(),
+            schedule: "0 2 * * * UTC".into(),
+            since: at("01T00:00"),
+            dealt_with: at("19T02:00"),
+        };
+        let ledger = Ledger { sources: [("old".parse().unwrap(), entry)].into() };
+        let status = status(&cover, &ledger, vec![good(), bad, never, runs]);
+        let want = "\
+ALARM `web:/var/app` is overdue; 2 runs failed, the last one: no \\u{1b}[2Jspace
+GONE `old` was under a policy and is not on this host any more
+4 sources under a policy, see the alarms
+
+SOURCE        POLICY  LAST GOOD                AGE  NEXT                 NOW
+db-data       db      2026-11-20 02:05:00  7 h ago  2026-11-21 02:05:00  -
+web:/var/app  db      2026-11-20 02:05:00  7 h ago  2026-11-21 02:05:00  overdue
+new           db      never                      -  2026-11-21 02:05:00  -
+big           db      2026-11-20 02:05:00  7 h ago  2026-11-21 02:05:00  reading, 3.0 GiB in 30.0 s, 128 MiB/s
+";
+        let now = "2026-11-20T10:00:30Z".parse().unwrap();
+        assert_eq!(text(&status, now, &TimeZone::UTC, None, Paint::OFF), want);
+    }
+}

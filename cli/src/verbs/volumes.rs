@@ -1,0 +1,164 @@
+//! `backupctl volumes`.
+
+use engine::failure::Failure;
+use engine::usecase::cover::{Cover, cover};
+use policies::select::{SourceKind, Verdict};
+use serde::Serialize;
+
+use crate::screen::paint::{Paint, Style};
+use crate::screen::table::{Cell, Side, Table};
+use crate::session::{Ending, Session};
+
+/// List every source of this host, and what its policies decide about it
+///
+/// Sources are volumes, and bind mounts below the `folders` of the settings. `unprotected` is what nobody
+/// said anything about; an `orphan` is a volume without a name that no container uses any more.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  backupctl volumes
+  backupctl volumes --unprotected
+  backupctl volumes --policies ./policies --json")]
+pub(crate) struct Args {
+    /// Only what is not backed up and nobody decided so
+    #[arg(long)]
+    unprotected: bool,
+}
+
+/// A source.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Line {
+    source: String,
+    kind: &'static str,
+    /// `protected`, `decided not`, `unprotected`, `orphan`, `clash`, `unknown policy`.
+    verdict: &'static str,
+    policy: Option<String>,
+    used_by: Vec<String>,
+    why: String,
+    notes: Vec<String>,
+}
+
+pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
+    let host = session.open().await?;
+    let cover = cover(&host, &session.places()?).await?;
+    let mut lines = lines(&cover);
+    lines.retain(|line| !args.unprotected || !matches!(line.verdict, "protected" | "decided not"));
+    let screen = &session.screen;
+    if screen.is_json() {
+        return screen.value(&lines).map(|()| Ending::Done);
+    }
+    if lines.is_empty() {
+        screen.say("none\n");
+    } else {
+        screen.result(&text(&lines, screen.width(), screen.paint()))?;
+    }
+    lines.iter().flat_map(|line| &line.notes).for_each(|note| screen.warn(note));
+    for missing in cover.missing() {
+        screen.warn(&format!("policy `{}`: {}", missing.policy, missing.why));
+    }
+    Ok(Ending::Done)
+}
+
+fn lines(cover: &Cover) -> Vec<Line> {
+    let line = |outcome: policies::select::Outcome<'_>| {
+        let source = outcome.source;
+        let (verdict, policy, why) = match outcome.verdict {
+            Verdict::Chosen { policy, why } => ("protected", Some(policy), why),
+            Verdict::DecidedNot { why } => ("decided not", None, why),
+            Verdict::Unprotected { why } if source.is_orphan() => ("orphan", None, why),
+            Verdict::Unprotected { why } => ("unprotected", None, why),
+            Verdict::Clash { why, .. } => ("clash", None, why),
+            Verdict::UnknownPolicy { why, .. } => ("unknown policy", None, why),
+        };
+        Line {
+            source: source.name.clone(),
+            kind: match source.kind {
+                SourceKind::Volume => "volume",
+                SourceKind::Anonymous => "anonymous",
+                SourceKind::Folder { .. } => "folder",
+            },
+            verdict,
+            policy,
+            used_by: source.users.iter().map(|user| user.container.clone()).collect(),
+            why,
+            notes: outcome.notes,
+        }
+    };
+    cover.outcomes().into_iter().map(line).collect()
+}
+
+fn text(lines: &[Line], width: Option<usize>, paint: Paint) -> String {
+    let columns = [
+        ("SOURCE", Side::Left),
+        ("KIND", Side::Left),
+        ("POLICY", Side::Left),
+        ("USED BY", Side::Left),
+        ("WHY", Side::Left),
+    ];
+    let mut table = Table::new(&columns, columns.len() - 1);
+    for line in lines {
+        let policy = match (&line.policy, line.verdict) {
+            (Some(policy), _) => Cell::styled(policy, Style::Good),
+            (None, "decided not") => Cell::styled("- decided not", Style::Faint),
+            (None, "orphan") => Cell::styled("! orphan", Style::Warning),
+            (None, verdict) => Cell::styled(&format!("! {verdict}"), Style::Bad),
+        };
+        let used_by = if line.used_by.is_empty() { "-".to_owned() } else { line.used_by.join(", ") };
+        table.row(vec![
+            line.source.as_str().into(),
+            line.kind.into(),
+            policy,
+            used_by.into(),
+            line.why.as_str().into(),
+        ]);
+    }
+    table.render(width, paint)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use engine::usecase::cover::Policies;
+    use policies::policy::Folder;
+    use policies::select::{Source, User};
+
+    use super::*;
+
+    #[test]
+    fn each_source_has_its_verdict_and_orphans_are_named() {
+        let files = [
+            (
+                "db.toml",
+                "schedule = \"0 2 * * *\"\nconsistency.mode = \"live\"\n[select]\nvolumes = [\"db\"]\n",
+            ),
+            ("no.toml", "nothing = \"a cache\"\n[select]\nvolumes = [\"cache\"]\n"),
+        ];
+        let source = |name: &str, kind, label: Option<&str>| Source {
+            name: name.into(),
+            kind,
+            driver: "local".into(),
+            labels: label.map(|label| ("backupd.policy".to_owned(), label.to_owned())).into_iter().collect(),
+            users: Vec::new(),
+        };
+        let user = User { container: "app".into(), labels: BTreeMap::new(), at: "/d".into() };
+        let cover = Cover {
+            policies: Policies { folder: Folder::judge(files).unwrap(), shipped: false },
+            sources: vec![
+                Source { users: vec![user], ..source("db", SourceKind::Volume, None) },
+                source("cache", SourceKind::Volume, None),
+                source("ffff", SourceKind::Anonymous, None),
+                source("lost", SourceKind::Volume, None),
+                source("odd", SourceKind::Volume, Some("dbb")),
+            ],
+        };
+        let want = "\
+SOURCE  KIND       POLICY            USED BY  WHY
+db      volume     db                app      `volumes…
+cache   volume     - decided not     -        policy `…
+ffff    anonymous  ! orphan          -        no conta…
+lost    volume     ! unprotected     -        no label…
+odd     volume     ! unknown policy  -        volume `…
+";
+        assert_eq!(text(&lines(&cover), Some(55), Paint::OFF), want);
+    }
+}

@@ -1,0 +1,33 @@
+//! The newest of each source.
+
+use super::*;
+use crate::catalog::Outcome;
+
+#[test]
+fn the_newest_of_each_source_is_found_and_no_other_hosts() {
+    let place = Place::new();
+    let catalog = place.open();
+    let begin = |n: u64, source: &str, verb: Verb, second: i64| {
+        let (host, source) = ("vm-1".parse().unwrap(), Some(source.parse().unwrap()));
+        let new = NewRun { id: run_id(n), verb, host, source, store: None, pid: 1 };
+        catalog.begin_run(&new, at(second)).unwrap();
+        catalog.finish_run(&run_id(n), Outcome::Done, None, at(second + 1)).unwrap();
+    };
+    for (n, source, second) in [(1, "db", 10), (2, "db", 30), (3, "db", 20), (4, "web", 5)] {
+        begin(n, source, Verb::Backup, second);
+    }
+    begin(5, "web", Verb::Verify, 50);
+    let host = "vm-1".parse().unwrap();
+    let ids =
+        |each| catalog.latest_backups(&host, each).unwrap().into_iter().map(|row| row.id).collect::<Vec<_>>();
+    assert_eq!(ids(1), [run_id(2), run_id(4)]);
+    assert_eq!(ids(2), [run_id(2), run_id(3), run_id(4)]);
+
+    let (db, far) = (lineage("vm-1", "db"), lineage("far", "db"));
+    for row in [row(&db, 1, 100, &[1]), row(&db, 2, 200, &[2]), row(&far, 1, 900, &[1])] {
+        catalog.put_snapshot(&row).unwrap();
+    }
+    let latest = catalog.latest_snapshots(&host).unwrap();
+    assert_eq!(latest.into_iter().collect::<Vec<_>>(), [("db".parse().unwrap(), at(200))]);
+    assert_eq!(catalog.backed_up(&host).unwrap(), ["db".parse().unwrap()]);
+}
