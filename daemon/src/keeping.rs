@@ -219,13 +219,8 @@ impl Keeping {
                 let terms = self.policies.folder.find(policy).and_then(Policy::terms);
                 let guard = terms.map(|terms| terms.guard.limits()).unwrap_or_default();
                 let task = self.runs.spawn(async move {
-                    let request = BackupRequest {
-                        source,
-                        by_hand: false,
-                        allow_empty: false,
-                        full: false,
-                        guard,
-                    };
+                    let request =
+                        BackupRequest { source, by_hand: false, allow_empty: false, full: false, guard };
                     backup(&host, &request, &watch).await
                 });
                 self.tasks.insert(task.id(), of);
