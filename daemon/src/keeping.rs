@@ -4,17 +4,21 @@
 //! change as a whole or not at all; whoever is asked to stop asks every run to stop, and waits for all of
 //! them. Time comes from the host's clock alone.
 
+mod errand;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use engine::catalog::{Event, Level};
 use engine::failure::{Class, Failure};
-use engine::usecase::backup::{BackupReport, BackupRequest, backup};
+use engine::usecase::backup::BackupRequest;
 use engine::usecase::cover::{Cover, Places, Policies, policies, sources};
 use engine::usecase::health::{Health, backed_up, health, jitter_of, line_of};
 use engine::usecase::host::Host;
 use engine::usecase::ledger::{Entry, Ledger};
+use engine::usecase::prune::Pruned;
+use engine::usecase::rule::rule_of;
 use engine::usecase::watch::Cancel;
 use engine::words::SourceName;
 use jiff::{SignedDuration, Timestamp};
@@ -22,11 +26,9 @@ use policies::policy::{Folder, Policy, Terms};
 use tokio::task::{Id, JoinSet};
 use tracing::{error, info, warn};
 
+use self::errand::{Ended, Errand, Pruning};
 use crate::rounds::{Bounds, Deed, Job, Known, Step, round};
 use crate::watching::{Logged, line, tell_failure};
-
-/// How a run ended.
-type Ended = Result<BackupReport, Failure>;
 
 /// So long a source that is gone is remembered.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -218,11 +220,16 @@ impl Keeping {
                 let of = source.clone();
                 let terms = self.policies.folder.find(policy).and_then(Policy::terms);
                 let guard = terms.map(|terms| terms.guard.limits()).unwrap_or_default();
-                let task = self.runs.spawn(async move {
-                    let request =
-                        BackupRequest { source, by_hand: false, allow_empty: false, full: false, guard };
-                    backup(&host, &request, &watch).await
-                });
+                let rule = match terms.map(rule_of).transpose() {
+                    Ok(rule) => rule.flatten(),
+                    Err(failure) => {
+                        self.alarm(&format!("nothing of `{of}` is pruned: {failure}"));
+                        None
+                    }
+                };
+                let request =
+                    BackupRequest { source, by_hand: false, allow_empty: false, full: false, guard };
+                let task = self.runs.spawn(Errand { host, request, rule, watch }.run());
                 self.tasks.insert(task.id(), of);
             }
         }
@@ -234,7 +241,11 @@ impl Keeping {
             None => std::future::pending().await,
             Some(Ok((id, ended))) => (id, ended),
             // A panic is a bug of ours; recovery puts right what it left.
-            Some(Err(broken)) => (broken.id(), Err(Failure::failed("it broke down").because(broken))),
+            Some(Err(broken)) => {
+                let id = broken.id();
+                let backup = Err(Failure::failed("it broke down").because(broken));
+                (id, Ended { backup, pruning: None })
+            }
         };
         if let Some(source) = self.tasks.remove(&id) {
             self.busy.remove(&source);
@@ -243,7 +254,16 @@ impl Keeping {
     }
 
     fn tell_end(&mut self, source: &SourceName, ended: Ended) {
-        match ended {
+        match ended.pruning {
+            None => {}
+            Some(Ok(Pruning::Done(pruned))) => self.tell_pruned(source, &pruned),
+            Some(Ok(Pruning::Sweeping)) => self.alarm(&format!(
+                "`{source}`: its policy would delete more snapshots than it keeps; `backupctl prune {source}` shows them and asks"
+            )),
+            Some(Err(failure)) if failure.class == Class::Interrupted => {}
+            Some(Err(failure)) => self.alarm(&format!("pruning of `{source}` failed: {failure}")),
+        }
+        match ended.backup {
             Ok(report) if report.partial => {
                 *self.failures.entry(source.clone()).or_default() += 1;
                 self.alarm(&format!(
@@ -262,6 +282,17 @@ impl Keeping {
                 *self.failures.entry(source.clone()).or_default() += 1;
                 self.alarm(&format!("backup of `{source}` failed: {failure}"));
             }
+        }
+    }
+
+    fn tell_pruned(&self, source: &SourceName, pruned: &Pruned) {
+        pruned.warnings.iter().for_each(|warning| warn!(%source, "{}", line(warning)));
+        if !pruned.pending.is_empty() {
+            warn!(%source, pending = pruned.pending.len(), "the store does not allow deleting now");
+        }
+        if !pruned.deleted.is_empty() || !pruned.purged.is_empty() {
+            let (deleted, purged) = (pruned.deleted.len(), pruned.purged.len());
+            info!(%source, deleted, purged, freed_bytes = pruned.freed_bytes, "pruned");
         }
     }
 

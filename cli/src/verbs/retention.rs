@@ -7,7 +7,7 @@ use engine::words::SourceName;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::rule::RuleArgs;
+use super::rule::{RuleArgs, no_rule};
 use crate::screen::paint::{Paint, Style};
 use crate::screen::table::{Cell, Side, Table};
 use crate::screen::units;
@@ -60,15 +60,18 @@ pub(super) async fn plans(
     rule: &RuleArgs,
     to_write: bool,
 ) -> Result<(Host, Vec<Retention>), Failure> {
-    for source in wanted {
-        // Whoever gave no rule hears it before anything is opened.
-        rule.of(source, &session.screen)?;
-    }
     let host = if to_write { session.open_to_write().await? } else { session.open().await? };
     let all = if wanted.is_empty() { sources(&host).await? } else { wanted.to_vec() };
+    let rules = rule.rules(&host, session).await?;
     let mut plans = Vec::new();
     for source in &all {
-        let (keep, zone) = rule.of(source, &session.screen)?;
+        let Some((keep, zone)) = rules.of(source)? else {
+            if wanted.contains(source) {
+                return Err(no_rule(source));
+            }
+            session.screen.warn(&format!("no rule says how long `{source}` is kept: all of it is"));
+            continue;
+        };
         plans.push(retention(&host, source, &keep, &zone).await?);
     }
     Ok((host, plans))

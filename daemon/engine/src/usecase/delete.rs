@@ -1,6 +1,6 @@
 //! Deletes snapshots: softly first, for good when asked to.
 //!
-//! The order is the reverse of a backup's, in the steps of [`removal`](crate::usecase::removal). A crash after any of
+//! The order is the reverse of a backup's, in the steps of `removal`. A crash after any of
 //! them leaves the snapshot listed and whole, or not listed; where both manifest and tombstone exist, the manifest
 //! counts.
 

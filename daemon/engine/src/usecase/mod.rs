@@ -31,6 +31,7 @@ pub mod restore;
 mod restore_plan;
 mod resume;
 pub mod retention;
+pub mod rule;
 mod run;
 pub mod runs;
 mod service;

@@ -1,0 +1,27 @@
+//! How long a policy keeps what it backs up, as retention counts.
+//!
+//! Always true: a policy without `[keep]` keeps everything, and so does a source that no policy covers.
+
+use jiff::tz::TimeZone;
+use policies::policy::Terms;
+use policies::retention::Keep;
+
+use crate::failure::Failure;
+use crate::usecase::cover::Cover;
+use crate::usecase::health::backed_up;
+use crate::words::SourceName;
+
+/// What a policy's terms keep, in its zone; `None` keeps everything.
+pub fn rule_of(terms: &Terms) -> Result<Option<(Keep, TimeZone)>, Failure> {
+    let Some(keep) = &terms.keep else { return Ok(None) };
+    let keep = keep.counted().map_err(|e| Failure::failed("count what a policy keeps").because(e))?;
+    Ok(Some((keep, terms.time_zone.clone())))
+}
+
+/// The same for a source of this host, by the policy that covers it.
+pub fn rule_for(cover: &Cover, source: &SourceName) -> Result<Option<(Keep, TimeZone)>, Failure> {
+    match backed_up(cover).into_iter().find(|(covered, ..)| covered == source) {
+        Some((_, _, terms)) => rule_of(terms),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,64 @@
+//! One slot of one source: the backup, and after a good one what its policy no longer keeps.
+//!
+//! Always true: pruning comes only after a snapshot that is whole, its failure takes nothing from that snapshot, and
+//! a plan that would delete more than it keeps is left for a person.
+
+use std::sync::Arc;
+
+use engine::failure::Failure;
+use engine::usecase::backup::{BackupReport, BackupRequest, backup};
+use engine::usecase::host::Host;
+use engine::usecase::prune::{Pruned, prune};
+use engine::usecase::retention::retention;
+use jiff::tz::TimeZone;
+use policies::retention::Keep;
+
+use crate::watching::Logged;
+
+/// What is to be done.
+pub(super) struct Errand {
+    pub(super) host: Arc<Host>,
+    pub(super) request: BackupRequest,
+    /// What is kept, in whose days and weeks; everything if `None`.
+    pub(super) rule: Option<(Keep, TimeZone)>,
+    pub(super) watch: Logged,
+}
+
+/// How it ended.
+pub(crate) struct Ended {
+    pub(super) backup: Result<BackupReport, Failure>,
+    pub(super) pruning: Option<Result<Pruning, Failure>>,
+}
+
+/// What became of old snapshots.
+pub(super) enum Pruning {
+    Done(Pruned),
+    /// It would have deleted more than it keeps.
+    Sweeping,
+}
+
+impl Errand {
+    pub(super) async fn run(self) -> Ended {
+        let source = self.request.source.clone();
+        let backup = backup(&self.host, &self.request, &self.watch).await;
+        let whole = backup.as_ref().is_ok_and(|report| !report.partial);
+        let pruning = match &self.rule {
+            Some((keep, zone)) if whole => Some(self.prune(&source, keep, zone).await),
+            Some(_) | None => None,
+        };
+        Ended { backup, pruning }
+    }
+
+    async fn prune(
+        &self,
+        source: &engine::words::SourceName,
+        keep: &Keep,
+        zone: &TimeZone,
+    ) -> Result<Pruning, Failure> {
+        let plan = retention(&self.host, source, keep, zone).await?;
+        if plan.is_sweeping() {
+            return Ok(Pruning::Sweeping);
+        }
+        prune(&self.host, &plan, &self.watch).await.map(Pruning::Done)
+    }
+}
