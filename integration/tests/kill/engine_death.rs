@@ -116,7 +116,7 @@ fn an_engine_that_dies_costs_the_run_and_nothing_else() {
 
     // In the middle of a backup.
     let slow = rig.file("slow.toml", "[effort]\nlevel = 19\nworkers = 1\n");
-    let mut running = rig.start(&["--config", slow.to_str().unwrap(), "backup", &volume]);
+    let mut running = rig.start(&["--config", slow.to_str().unwrap(), "backup", "--full", &volume]);
     assert!(running.step("reading"));
     assert!(running.until(|| !rig.helpers().is_empty()));
     std::thread::sleep(Duration::from_millis(400));

@@ -52,7 +52,7 @@ fn a_backup_whose_helper_is_killed_fails_with_the_cause_and_leaves_nothing() {
     // The slowest there is, so that it is still at work.
     let slow = scene.rig.file("slow.toml", "[effort]\nlevel = 19\nworkers = 1\n");
     for after in [0, 400] {
-        let mut running = scene.rig.start(&with_settings(&slow, &["backup", &scene.volume]));
+        let mut running = scene.rig.start(&with_settings(&slow, &["backup", "--full", &scene.volume]));
         assert!(running.step("reading"));
         assert!(scene.kill_helper(&mut running, &[], Duration::from_millis(after)));
         let failed = running.end().expect(1);
@@ -70,7 +70,7 @@ fn a_helper_that_needs_more_memory_than_it_may_have_is_told_so() {
     let scene = Scene::new(None, 20);
     let tight =
         scene.rig.file("tight.toml", "[effort]\nlevel = 19\nworkers = 16\nhelper_memory = \"32MiB\"\n");
-    let failed = scene.rig.run(&with_settings(&tight, &["backup", &scene.volume])).expect(1);
+    let failed = scene.rig.run(&with_settings(&tight, &["backup", "--full", &scene.volume])).expect(1);
     assert!(failed.text().contains("memory limit"), "{failed:?}");
     scene.rig.assert_clean(&[&scene.volume], "out of memory");
     assert_eq!(scene.rig.snapshots(&scene.volume), ["1"]);

@@ -20,7 +20,7 @@ fn a_backup_that_is_asked_to_stop_takes_back_what_it_began() {
     for signal in [Signal::TERM, Signal::INT] {
         s3.script(Op::Part, "", 2, Action::NoReply);
         let before = s3.count(Op::Part) + 1;
-        let mut running = rig.start(&["backup", &volume]);
+        let mut running = rig.start(&["backup", "--full", &volume]);
         s3.held_up(&mut running, Op::Part, before);
         assert_eq!(s3.open_uploads().len(), 1);
         running.signal(signal);
@@ -73,7 +73,7 @@ fn a_second_signal_ends_at_once_and_the_next_command_cleans_up() {
         s3.script(op, "", 1, Action::NoReply);
     }
     let before = s3.count(Op::Part);
-    let mut running = rig.start(&["backup", &volume]);
+    let mut running = rig.start(&["backup", "--full", &volume]);
     s3.held_up(&mut running, Op::Part, before);
     running.signal(Signal::TERM);
     assert!(running.step("stopping and cleaning up"));
