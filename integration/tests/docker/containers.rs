@@ -15,6 +15,7 @@ async fn the_real_engine_keeps_the_contract() {
         contract::a_helper_never_makes_its_source(&rig.docker, &rig.prefix).await;
         contract::a_helper_lives_by_its_labels_and_leaves_nothing(&rig.docker, &rig.prefix).await;
         contract::helpers_that_do_not_end_are_removed(&rig.docker, &rig.prefix).await;
+        contract::volumes_that_come_and_go_are_told(&rig.docker, &rig.prefix).await;
         assert_eq!(std::fs::read_dir(rig.run_dir.path()).unwrap().count(), 0);
     }
 }
@@ -34,6 +35,7 @@ async fn containers_of_others_stop_and_start() {
     assert_eq!((seen.id.as_str(), seen.name.as_str()), (id.as_str(), rig.prefix.as_str()));
     assert_eq!((seen.mounts.len(), seen.mounts[0].at.as_str(), seen.mounts[0].writable), (1, "/data", false));
     contract::containers_stop_and_start(&rig.docker, &id).await;
+    contract::starts_and_ends_of_containers_are_told(&rig.docker, &id).await;
     docker_cli(&["rm", "-f", &id]);
     rig.end(&volume).await;
 }

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::port::changes::Changes;
 use crate::words::RunId;
 
 /// Every container of ours carries it, with the run's id.
@@ -262,6 +263,8 @@ pub struct Leftover {
 ///   when the helper was started; whether it lives shows at the first record.
 /// * Whoever drops the future of `open_helper` before it is done leaves a container to the next sweep.
 /// * `leftovers` lists containers by our two labels and by nothing else.
+/// * `changes` asks the engine first, so it fails where nobody is there. [`Changes`] tells what happens after it has
+///   returned.
 #[async_trait]
 pub trait Docker: Send + Sync {
     /// Who is there.
@@ -305,4 +308,7 @@ pub trait Docker: Send + Sync {
 
     /// Removes one of these by force.
     async fn remove_leftover(&self, leftover: &Leftover) -> Result<(), DockerError>;
+
+    /// Subscribes to what happens from now on.
+    async fn changes(&self) -> Result<Box<dyn Changes>, DockerError>;
 }

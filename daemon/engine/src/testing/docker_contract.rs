@@ -10,6 +10,7 @@ use archive::channel::{
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::port::changes::{Change, Changes, Happened, Thing};
 use crate::port::docker::{
     Access, ContainerState, Docker, DockerError, DockerErrorKind as Kind, Helper, HelperMount, HelperSpec,
     Leftover, NewVolume,
@@ -185,4 +186,45 @@ pub async fn containers_stop_and_start(docker: &dyn Docker, id: &str) {
     fails(docker.stop("backupd-no-such", grace).await, Kind::NotFound);
     fails(docker.start("backupd-no-such").await, Kind::NotFound);
     fails(docker.set_restart_policy("backupd-no-such", "no").await, Kind::NotFound);
+}
+
+/// Volumes that come and go are told from the moment of the subscription; helpers are not.
+pub async fn volumes_that_come_and_go_are_told(docker: &dyn Docker, prefix: &str) {
+    let (early, late) = (format!("{prefix}-early"), format!("{prefix}-late"));
+    make(docker, &early).await;
+    let mut changes = docker.changes().await.expect("subscribe");
+    make(docker, &late).await;
+    let helper = docker.open_helper(&spec(&late, Access::Read)).await.expect("open helper");
+    helper.life.kill().await.expect("kill");
+    docker.remove_volume(&early).await.expect("remove");
+    docker.remove_volume(&late).await.expect("remove");
+    let told = |happened, name: &String| Change { thing: Thing::Volume, happened, name: name.clone() };
+    for want in
+        [told(Happened::Created, &late), told(Happened::Destroyed, &early), told(Happened::Destroyed, &late)]
+    {
+        assert_eq!(next_of(&mut *changes, prefix).await, want);
+    }
+}
+
+/// `id` runs: its end and its start are told, by its name.
+pub async fn starts_and_ends_of_containers_are_told(docker: &dyn Docker, id: &str) {
+    let name = docker.container(id).await.expect("ask").expect("there").name;
+    let mut changes = docker.changes().await.expect("subscribe");
+    docker.stop(id, Duration::from_secs(1)).await.expect("stop");
+    docker.start(id).await.expect("start");
+    for happened in [Happened::Died, Happened::Started] {
+        let want = Change { thing: Thing::Container, happened, name: name.clone() };
+        assert_eq!(next_of(&mut *changes, &name).await, want);
+    }
+}
+
+/// The next change of something with this prefix: the engine may be others' too.
+async fn next_of(changes: &mut dyn Changes, prefix: &str) -> Change {
+    loop {
+        let next = tokio::time::timeout(PATIENCE, changes.next()).await;
+        let change = next.expect("is told in time").expect("goes on");
+        if change.name.starts_with(prefix) {
+            return change;
+        }
+    }
 }

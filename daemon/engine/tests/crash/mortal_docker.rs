@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use engine::port::changes::Changes;
 use engine::port::docker::{
     About, Container, Docker, DockerError, DockerErrorKind, Helper, HelperLife, HelperSpec, Leftover,
     NewVolume, Volume,
@@ -94,6 +95,10 @@ impl Docker for MortalDocker {
 
     async fn remove_leftover(&self, leftover: &Leftover) -> Result<(), DockerError> {
         self.call("remove_leftover".to_owned(), self.inner.remove_leftover(leftover)).await
+    }
+
+    async fn changes(&self) -> Result<Box<dyn Changes>, DockerError> {
+        self.call("changes".to_owned(), self.inner.changes()).await
     }
 }
 

@@ -73,7 +73,7 @@ impl Engine {
         }
     }
 
-    fn explain(&self, deed: &str, error: &Error) -> DockerError {
+    pub(super) fn explain(&self, deed: &str, error: &Error) -> DockerError {
         let (kind, why) = explain(&self.address, error);
         DockerError { kind, deed: deed.to_owned(), why }
     }

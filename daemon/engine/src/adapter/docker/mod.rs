@@ -6,6 +6,7 @@
 mod address;
 mod attached;
 mod call;
+mod changes;
 mod confinement;
 mod containers;
 mod doorway;
@@ -25,6 +26,7 @@ use self::address::Address;
 use self::call::{ASK, Engine};
 use self::helper_container::{Channel, Starter};
 pub use self::image::HelperImage;
+use crate::port::changes::Changes;
 use crate::port::docker::{
     About, Container, Docker, DockerError, DockerErrorKind, Helper, HelperSpec, Leftover, NewVolume, Volume,
 };
@@ -140,5 +142,9 @@ impl Docker for BollardDocker {
 
     async fn remove_leftover(&self, leftover: &Leftover) -> Result<(), DockerError> {
         life::remove(&self.engine, &leftover.id).await
+    }
+
+    async fn changes(&self) -> Result<Box<dyn Changes>, DockerError> {
+        changes::subscribe(&self.engine).await
     }
 }

@@ -4,6 +4,7 @@
 //! Each call of the port asks a [`Script`] before and after it takes effect, so a test can fail any call on
 //! either side, or make everything stand still from some call on, as if we had died there.
 
+mod changes;
 mod helper;
 mod script;
 
@@ -16,9 +17,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use self::changes::Listeners;
 use self::helper::Running;
 pub use self::helper::{Cut, JobRunner, real_jobs};
 pub use self::script::{Calls, Moment, Script, Verdict};
+use crate::port::changes::{Changes, Happened, Thing};
 use crate::port::docker::{
     About, Container, ContainerState, Docker, DockerError, DockerErrorKind, Helper, HelperMount, HelperSpec,
     Leftover, MountOf, NewVolume, Volume,
@@ -34,6 +37,7 @@ struct World {
     /// How each coming helper dies, the next one first.
     cuts: Vec<Cut>,
     made: u64,
+    listeners: Listeners,
 }
 
 /// A helper that was not removed yet.
@@ -73,12 +77,21 @@ impl FakeDocker {
 
     /// Adds a container, or replaces the one of that id: what other people do.
     pub fn put_container(&self, container: Container) {
-        lock(&self.world).containers.insert(container.id.clone(), container);
+        let mut world = lock(&self.world);
+        let before = world.containers.insert(container.id.clone(), container.clone());
+        world.listeners.tell_of(before.as_ref(), Some(&container));
     }
 
     /// Removes a container behind our back.
     pub fn drop_container(&self, id: &str) {
-        lock(&self.world).containers.remove(id);
+        let mut world = lock(&self.world);
+        let before = world.containers.remove(id);
+        world.listeners.tell_of(before.as_ref(), None);
+    }
+
+    /// Ends all subscriptions, as a restart of the engine does.
+    pub fn end_changes(&self) {
+        lock(&self.world).listeners.end();
     }
 
     /// How the next helper that has no such order yet will die.
@@ -169,6 +182,7 @@ impl Docker for FakeDocker {
                 anonymous: new.name.len() == 64 && new.name.bytes().all(|b| b.is_ascii_hexdigit()),
             };
             world.volumes.insert(new.name.clone(), volume.clone());
+            world.listeners.tell(Thing::Volume, Happened::Created, &new.name);
             Ok(volume)
         })
     }
@@ -184,6 +198,7 @@ impl Docker for FakeDocker {
             }
             fs::remove_dir_all(&folder).map_err(|e| (DockerErrorKind::Other, e.to_string()))?;
             world.volumes.remove(name);
+            world.listeners.tell(Thing::Volume, Happened::Destroyed, name);
             Ok(())
         })
     }
@@ -199,10 +214,13 @@ impl Docker for FakeDocker {
     async fn stop(&self, id: &str, _grace: Duration) -> Result<(), DockerError> {
         self.call(format!("stop {id}"), |world| {
             let container = world.container(id)?;
+            let before = container.clone();
             container.state = ContainerState::Down;
-            if container.auto_remove {
-                let id = container.id.clone();
-                world.containers.remove(&id);
+            let after = container.clone();
+            world.listeners.tell_of(Some(&before), Some(&after));
+            if after.auto_remove {
+                world.containers.remove(&after.id);
+                world.listeners.tell_of(Some(&after), None);
             }
             Ok(())
         })
@@ -212,10 +230,13 @@ impl Docker for FakeDocker {
         self.call(format!("start {id}"), |world| {
             let now = world.now();
             let container = world.container(id)?;
+            let before = container.clone();
             if container.state == ContainerState::Down {
                 container.state = ContainerState::Running;
                 container.started_at = Some(now);
             }
+            let after = container.clone();
+            world.listeners.tell_of(Some(&before), Some(&after));
             Ok(())
         })
     }
@@ -270,6 +291,10 @@ impl Docker for FakeDocker {
             }
             Ok(())
         })
+    }
+
+    async fn changes(&self) -> Result<Box<dyn Changes>, DockerError> {
+        self.call("changes".to_owned(), |world| Ok(world.listeners.subscribe()))
     }
 }
 

@@ -36,6 +36,25 @@ async fn the_twin_keeps_the_contract() {
     contract::helpers_that_do_not_end_are_removed(&docker, "t").await;
     docker.put_container(running("c1"));
     contract::containers_stop_and_start(&docker, "c1").await;
+    contract::volumes_that_come_and_go_are_told(&docker, "t").await;
+    contract::starts_and_ends_of_containers_are_told(&docker, "c1").await;
+}
+
+#[tokio::test]
+async fn a_restart_of_the_engine_ends_what_was_subscribed() {
+    let (docker, _folder) = fake(Calls::new().script());
+    let mut changes = docker.changes().await.unwrap();
+    let mut c1 = running("c1");
+    docker.put_container(c1.clone());
+    c1.name = "other".to_owned();
+    docker.put_container(c1);
+    docker.drop_container("c1");
+    docker.end_changes();
+    for want in [Happened::Created, Happened::Started, Happened::Renamed, Happened::Died, Happened::Destroyed]
+    {
+        assert_eq!(changes.next().await.unwrap().happened, want);
+    }
+    assert_eq!(changes.next().await.unwrap_err().kind, DockerErrorKind::Unreachable);
 }
 
 #[tokio::test]
