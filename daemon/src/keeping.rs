@@ -112,12 +112,6 @@ impl Keeping {
                     "mode `{mode}` is not done yet: files are read while writers run"
                 );
             }
-            if terms.store.is_some() {
-                warn!(
-                    policy = policy.name,
-                    "a store of its own is not used yet: snapshots go to the settings' store"
-                );
-            }
         }
     }
 

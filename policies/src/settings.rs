@@ -10,6 +10,9 @@
 //! folders = ["/srv"]                              # bind mounts below these are sources; others are not
 //! listen = "127.0.0.1:9620"                       # metrics and health of the daemon; loopback only
 //!
+//! [notify]                   # for policies that name nobody themselves; as in a policy, but for `heartbeat`
+//! webhook = "https://hooks.example.org/backups"
+//!
 //! [effort]
 //! level = 3                  # zstd, 1 to 19
 //! workers = 0                # threads; 0 is one for each core
@@ -22,6 +25,7 @@ use std::path::PathBuf;
 use toml::de::DeTable;
 
 use crate::complaint::{Complaints, Judge, unknown_key};
+use crate::policy::{Event, Notify, read_notify};
 use crate::values::{
     docker_fine, folder_fine, host_fine, listen_fine, memory, state_fine, store_fine, text_of, texts_of,
     whole, wrong_type,
@@ -56,6 +60,8 @@ pub struct SettingsFile {
     pub folders: Option<Vec<PathBuf>>,
     /// Where the daemon tells metrics and health; a loopback address.
     pub listen: Option<SocketAddr>,
+    /// Who is told by policies that name nobody.
+    pub notify: Option<Notify>,
     /// zstd level, 1 to 19.
     pub level: Option<i32>,
     /// Threads, 0 to 1024; 0 is one for each core.
@@ -76,6 +82,7 @@ impl SettingsFile {
             policies: self.policies.or(other.policies),
             folders: self.folders.or(other.folders),
             listen: self.listen.or(other.listen),
+            notify: self.notify.or(other.notify),
             level: self.level.or(other.level),
             workers: self.workers.or(other.workers),
             helper_memory_bytes: self.helper_memory_bytes.or(other.helper_memory_bytes),
@@ -83,7 +90,8 @@ impl SettingsFile {
     }
 }
 
-const TOP: [&str; 8] = ["store", "host", "state", "docker", "policies", "folders", "listen", "effort"];
+const TOP: [&str; 9] =
+    ["store", "host", "state", "docker", "policies", "folders", "listen", "notify", "effort"];
 const EFFORT: [&str; 3] = ["level", "workers", "helper_memory"];
 
 /// Reads the text of a settings file; `file` is only named in complaints.
@@ -118,6 +126,10 @@ pub fn parse(file: &str, text: &str) -> Result<SettingsFile, Complaints> {
                 let listen = text_of(&mut judge, "listen", value, listen_fine);
                 settings.listen = listen.and_then(|text| text.parse().ok());
             }
+            "notify" => match value.get_ref().as_table() {
+                Some(table) => settings.notify = notify(&mut judge, table, &key.span()),
+                None => wrong_type(&mut judge, "notify", &span, "a table", value),
+            },
             "effort" => match value.get_ref().as_table() {
                 Some(table) => effort(&mut judge, table, &mut settings),
                 None => wrong_type(&mut judge, "effort", &span, "a table", value),
@@ -126,6 +138,26 @@ pub fn parse(file: &str, text: &str) -> Result<SettingsFile, Complaints> {
         }
     }
     judge.verdict(file, settings)
+}
+
+/// With the keys of a policy's `[notify]`.
+fn notify(judge: &mut Judge<'_>, table: &DeTable<'_>, span: &std::ops::Range<usize>) -> Option<Notify> {
+    let blamed = judge.blamed();
+    let draft = read_notify(judge, table);
+    if let Some(span) = draft.at("notify.heartbeat") {
+        judge.blame(
+            &span,
+            "`heartbeat` belongs into a policy: one that all share would beat on while one of them fails",
+        );
+    }
+    if judge.blamed() == blamed && !draft.notify.tells_somebody() {
+        judge.blame(span, "`[notify]` tells nobody; write `webhook` or `command` below it");
+    }
+    let mut notify = draft.notify;
+    if notify.on.is_empty() {
+        notify.on = Event::ALL.to_vec();
+    }
+    Some(notify)
 }
 
 fn effort(judge: &mut Judge<'_>, table: &DeTable<'_>, settings: &mut SettingsFile) {
@@ -162,6 +194,10 @@ mod tests {
             policies = "/srv/policies"
             folders = ["/srv", "/data/x"]
             listen = "[::1]:9620"
+            [notify]
+            webhook = "file:///etc/backupd/hook"
+            command = ["/bin/tell", "x"]
+            on = ["failure", "vanished"]
             [effort]
             level = 19
             workers = 0x10
@@ -175,6 +211,12 @@ mod tests {
             policies: Some("/srv/policies".into()),
             folders: Some(vec!["/srv".into(), "/data/x".into()]),
             listen: Some("[::1]:9620".parse().unwrap()),
+            notify: Some(Notify {
+                webhook: Some("file:///etc/backupd/hook".into()),
+                command: vec!["/bin/tell".into(), "x".into()],
+                heartbeat: None,
+                on: vec![Event::Failure, Event::Vanished],
+            }),
             level: Some(19),
             workers: Some(16),
             helper_memory_bytes: Some(1 << 30),
@@ -194,7 +236,7 @@ mod tests {
             "[retention]\n",
             &[
                 "b.toml:1:2: unknown key `retention`; known here: `store`, `host`, `state`, `docker`, `policies`, \
-                 `folders`, `listen`, `effort`",
+                 `folders`, `listen`, `notify`, `effort`",
             ],
         );
     }
@@ -245,6 +287,38 @@ mod tests {
                 &["b.toml:1:24: `helper_memory` must be a size in quotes: \"192MiB\", \"1GiB\""],
             );
         }
+    }
+
+    #[test]
+    fn keys_and_passwords_in_the_store_are_refused_without_repeating_them() {
+        let store = "must not carry keys: everybody may read this file; give them to the service through the \
+                     AWS chain (`profile=` in the URL, its environment, a role) and write `s3://bucket/prefix`";
+        for url in [
+            "s3://AKIA:hunter2@bucket/x",
+            "s3://bucket/x?endpoint=https://user:hunter2@host",
+            "s3://bucket/x?endpoint=https%3A%2F%2Fuser%3Ahunter2%40host",
+            "s3://bucket/x?secret_access_key=hunter2",
+        ] {
+            check(&format!("store = \"{url}\""), &[&format!("b.toml:1:9: `store` {store}")]);
+        }
+        check("store = \"s3://bucket/a@b?region=eu-1\"", &[]);
+    }
+
+    #[test]
+    fn who_is_told_is_read_as_in_a_policy() {
+        let tells = parse("b.toml", "notify.webhook = \"https://h.example/x\"").unwrap();
+        assert_eq!(tells.notify.unwrap().on, Event::ALL);
+        check("[notify]\n", &["b.toml:1:2: `[notify]` tells nobody; write `webhook` or `command` below it"]);
+        check(
+            "notify.heartbeat = \"https://h.example/x\"",
+            &["b.toml:1:8: `heartbeat` belongs into a policy: one that all share would beat on while one of them \
+               fails"],
+        );
+        check(
+            "[notify]\nwebhok = \"https://h.example/x\"",
+            &["b.toml:2:1: unknown key `webhok`; did you mean `webhook`?"],
+        );
+        check("notify = 1", &["b.toml:1:10: `notify` must be a table, not an integer"]);
     }
 
     #[test]

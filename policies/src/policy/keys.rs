@@ -10,7 +10,6 @@ use crate::policy::texts::{
     container_mount, docker_name, folder, label, line, schedule, volume, web, word, zone,
 };
 use crate::select::Glob;
-use crate::values::store_fine;
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
@@ -43,15 +42,6 @@ pub(crate) static POLICY: &[Key] = &[
         "jitter",
         "runs begin up to this much later, another time on each host; 0s if left out",
         Time(0..=DAY, |d, t| d.jitter = t),
-    ),
-    key(
-        "store",
-        "another store than the settings'",
-        Text(|d, t| {
-            store_fine(t)?;
-            d.store = Some(t.to_owned());
-            Ok(())
-        }),
     ),
     key(
         "select",
@@ -237,10 +227,10 @@ static LIMITS: &[Key] = &[
     key("nice", "priority of helpers, as nice(1); 10 if left out", Whole(0..=19, |d, n| d.limits.nice = n)),
 ];
 
-static NOTIFY: &[Key] = &[
+pub(crate) static NOTIFY: &[Key] = &[
     key(
         "webhook",
-        "where events are posted: `https://…`, or `file:///…` for a file that holds that URL",
+        "where events are posted: `https://…`, or `file:///…` or `credential:NAME`, which hold that URL",
         Text(|d, t| web(t).map(|t| d.notify.webhook = Some(t))),
     ),
     key(
@@ -250,7 +240,7 @@ static NOTIFY: &[Key] = &[
     ),
     key(
         "heartbeat",
-        "asked for after every good run: `https://…`, or `file:///…` for a file that holds that URL",
+        "asked for after every good run: an address as that of `webhook`",
         Text(|d, t| web(t).map(|t| d.notify.heartbeat = Some(t))),
     ),
     key("on", "which events; all if left out", Words(Event::WORDS, |d, i| d.notify.on.push(Event::ALL[i]))),

@@ -34,6 +34,7 @@ use toml::de::DeTable;
 pub use folder::Folder;
 pub(crate) use key::{Key, Kind};
 pub(crate) use keys::POLICY;
+pub(crate) use read::read_notify;
 pub use terms::{
     Consistency, Drill, Event, Guard, Keep, Limits, Mode, Notify, OnUnfreezable, Pack, Reread, Terms,
 };

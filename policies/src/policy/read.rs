@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::complaint::{Judge, nearest, shown, unknown_key};
 use crate::policy::key::{Draft, Key, Kind, PutText, Seen};
-use crate::policy::keys::POLICY;
+use crate::policy::keys::{NOTIFY, POLICY};
 use crate::policy::units::{parse_speed, parse_time, print_bytes, print_time};
 use crate::values::{integer, parse_bytes, wrong_type};
 
@@ -22,6 +22,13 @@ const ITEMS_MAX: usize = 1_000;
 pub(crate) fn read(judge: &mut Judge<'_>, file: &DeTable<'_>) -> Draft {
     let mut draft = Draft::new();
     table(judge, "", POLICY, file, &mut draft);
+    draft
+}
+
+/// Reads the table `[notify]` of another file.
+pub(crate) fn read_notify(judge: &mut Judge<'_>, notify: &DeTable<'_>) -> Draft {
+    let mut draft = Draft::new();
+    table(judge, "notify", NOTIFY, notify, &mut draft);
     draft
 }
 
@@ -47,6 +54,11 @@ fn table(judge: &mut Judge<'_>, inside: &str, keys: &[Key], table: &DeTable<'_>,
 
 /// A key that is not known here may be known in another table.
 fn unknown(name: &str, inside: &str, keys: &[Key]) -> String {
+    if (inside, name) == ("", "store") {
+        return "a policy has no `store` of its own: all snapshots of a host are in the store of its settings; \
+                remove this key"
+            .to_owned();
+    }
     let tables = POLICY.iter().filter_map(|key| Some((key.name, key.kind.table()?)));
     let home = std::iter::once(("", POLICY))
         .chain(tables)

@@ -41,7 +41,6 @@ pub(crate) fn finish(judge: &mut Judge<'_>, name: String, draft: Draft) -> Optio
         limits: draft.limits,
         notify,
         pack: draft.pack,
-        store: draft.store,
     };
     Some(Policy { name, select: draft.select, rule: Rule::BackUp(Box::new(terms)) })
 }

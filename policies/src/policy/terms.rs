@@ -85,6 +85,8 @@ words! {
         Overdue = "overdue",
         /// A source shrank or changed its identity, and pruning is held.
         Guard = "guard",
+        /// A source is not there any more, and nobody said that this is meant.
+        Vanished = "vanished",
     }
 }
 
@@ -111,8 +113,6 @@ pub struct Terms {
     pub notify: Notify,
     /// How snapshots are packed.
     pub pack: Pack,
-    /// Another store than the settings'.
-    pub store: Option<String>,
 }
 
 /// `[consistency]`
@@ -195,7 +195,7 @@ pub struct Limits {
 /// `[notify]`
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Notify {
-    /// Where events are posted: `https://…`, or `file:///…`, a file that holds that URL.
+    /// Where events are posted: `https://…`, or what holds that URL: `file:///…`, or `credential:NAME` of systemd.
     pub webhook: Option<String>,
     /// A program and its arguments on the host.
     pub command: Vec<String>,
@@ -266,6 +266,13 @@ impl Keep {
             grace: span(self.grace),
             ..retention::Terms::default()
         })
+    }
+}
+
+impl Notify {
+    /// It names somebody who is told of events; a heartbeat is none.
+    pub fn tells_somebody(&self) -> bool {
+        self.webhook.is_some() || !self.command.is_empty()
     }
 }
 

@@ -50,10 +50,16 @@ pub(crate) fn zone(name: &str) -> Taken<TimeZone> {
     Err(format!("must be the IANA name of a time zone, and `{}` is none; {mend}", shown(name)))
 }
 
-/// Where somebody is told: a web address, or a file that holds one.
+/// Where somebody is told: a web address, or a file or a credential of systemd that holds one.
 pub(crate) fn web(url: &str) -> Taken<String> {
     const FILE: &str =
         "write the whole URL into a file that only root can read, and here `file:///etc/backupd/NAME`";
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if let Some(name) = url.strip_prefix("credential:") {
+        let fine = !name.is_empty() && !name.starts_with('.') && name.len() <= 255 && name.chars().all(is_name);
+        let taken = fine.then(|| url.to_owned());
+        return taken.ok_or_else(|| "must name a credential of the unit: `credential:NAME`".to_owned());
+    }
     if carries_secret(url) {
         return Err(format!("must not carry a password or token: everybody may read this file; {FILE}"));
     }

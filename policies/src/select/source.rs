@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use super::label::POLICY_LABEL;
+
 /// What compose says of a volume or container that it made.
 const PROJECT: &str = "com.docker.compose.project";
 const SERVICE: &str = "com.docker.compose.service";
@@ -75,5 +77,11 @@ impl Source {
     /// An anonymous volume that no container has: nobody can name it, and nobody will miss it by name.
     pub fn is_orphan(&self) -> bool {
         self.kind == SourceKind::Anonymous && self.users.is_empty()
+    }
+
+    /// A policy is named by a label of its own, or of a container that has it mounted.
+    pub fn is_labelled(&self) -> bool {
+        let mut all = std::iter::once(&self.labels).chain(self.users.iter().map(|user| &user.labels));
+        all.any(|labels| labels.contains_key(POLICY_LABEL))
     }
 }

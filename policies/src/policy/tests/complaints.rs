@@ -4,7 +4,7 @@ use super::{check, check_more, said};
 
 #[test]
 fn unknown_keys_are_told_with_the_nearest_or_their_right_place() {
-    check_more("stoer = 1", &["1:1: unknown key `stoer`; did you mean `store`?"]);
+    check_more("jiter = 1", &["1:1: unknown key `jiter`; did you mean `jitter`?"]);
     check_more("[keep]\ndayly = 3\nlast = 1", &["2:1: unknown key `dayly`; did you mean `daily`?"]);
     check_more("daily = 3", &["1:1: unknown key `daily` here; it belongs into `[keep]`"]);
     check_more(
@@ -18,7 +18,7 @@ fn unknown_keys_are_told_with_the_nearest_or_their_right_place() {
     check_more(
         "\"a\\u001b[2J\" = 1",
         &["1:1: unknown key `a\\u{1b}[2J`; known here: `nothing`, `schedule`, `time_zone`, `jitter`, \
-             `store`, `select`, `consistency`, `keep`, `guard`, `drill`, `limits`, `notify`, `pack`"],
+             `select`, `consistency`, `keep`, `guard`, `drill`, `limits`, `notify`, `pack`"],
     );
 }
 
@@ -50,7 +50,7 @@ fn values_of_the_wrong_kind_are_told_with_the_right_one() {
     );
     check_more(
         "notify = { command = [\"x\"], on = [\"failed\"] }",
-        &["1:35: `on` must be one of `failure`, `recovery`, `overdue`, `guard`, not `failed`; did you mean \
+        &["1:35: `on` must be one of `failure`, `recovery`, `overdue`, `guard`, `vanished`, not `failed`; did you mean \
              `failure`?"],
     );
     check(
@@ -135,7 +135,7 @@ fn empty_and_half_written_files_are_no_policies() {
     check(&format!("{least}[keep]\nda"), &["p.toml:4:3: key with no value, expected `=`"]);
     let large = format!("{least}# {}\n", "x".repeat(300 << 10));
     check(&large, &["p.toml:1:1: this is no policy: it is larger than 256 KiB"]);
-    let deep = format!("{least}store = {}\n", "[".repeat(100_000));
+    let deep = format!("{least}jitter = {}\n", "[".repeat(100_000));
     assert_eq!(said(&deep).len(), 4);
 }
 
@@ -195,24 +195,30 @@ fn beside_nothing_only_select_may_stand() {
 
 #[test]
 fn secrets_in_urls_are_refused_without_repeating_them() {
-    let store = "must not carry keys: everybody may read this file; give them to the service through the \
-     AWS chain (`profile=` in the URL, its environment, a role) and write `s3://bucket/prefix`";
-    for url in [
-        "s3://AKIA:hunter2@bucket/x",
-        "s3://bucket/x?endpoint=https://user:hunter2@host",
-        "s3://bucket/x?endpoint=https%3A%2F%2Fuser%3Ahunter2%40host",
-        "s3://bucket/x?secret_access_key=hunter2",
-    ] {
-        check_more(&format!("store = \"{url}\""), &[&format!("1:9: `store` {store}")]);
-    }
     let web = "must not carry a password or token: everybody may read this file; write the whole URL into a \
      file that only root can read, and here `file:///etc/backupd/NAME`";
     for url in ["https://me:hunter2@example.org/x", "https://example.org/x?token=hunter2"] {
         check_more(&format!("notify.webhook = \"{url}\""), &[&format!("1:18: `webhook` {web}")]);
         check_more(&format!("notify.heartbeat = \"{url}\""), &[&format!("1:20: `heartbeat` {web}")]);
     }
-    check_more("store = \"s3://bucket/a@b?region=eu-1\"", &[]);
     check_more("notify.webhook = \"https://example.org/@me?room=x\"", &[]);
+    check_more("notify.webhook = \"credential:hook\"", &[]);
+    let credential = "must name a credential of the unit: `credential:NAME`";
+    for bad in ["credential:", "credential:../x", "credential:a/b", "credential:.x"] {
+        check_more(&format!("notify.webhook = \"{bad}\""), &[&format!("1:18: `webhook` {credential}")]);
+    }
+}
+
+/// A key that would have no effect is refused, not passed over.
+#[test]
+fn a_store_of_its_own_is_refused() {
+    check_more(
+        "store = \"s3://bucket/prefix\"",
+        &["1:1: a policy has no `store` of its own: all snapshots of a host are in the store of its settings; \
+             remove this key"],
+    );
+    check_more("[keep]\nlast = 1\nstore = 1", &["3:1: unknown key `store`; known here: `last`, `hourly`, \
+             `daily`, `weekly`, `monthly`, `yearly`, `within`, `by_hand`, `grace`"]);
 }
 
 #[test]

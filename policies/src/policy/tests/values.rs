@@ -19,7 +19,6 @@ fn every_key_is_read() {
         schedule = " 0 2 * * MON-FRI "
         time_zone = "Europe/Berlin"
         jitter = "15m"
-        store = "s3://bucket/prefix?region=eu-west-1"
         [select]
         volumes = ["*-data", "!cache-data"]
         mounts = ["web:/srv/app"]
@@ -118,7 +117,6 @@ fn every_key_is_read() {
             on: vec![Event::Failure, Event::Guard],
         },
         pack: Pack { level: Some(9), full_every: DAY * 60, max_packs: Some(50) },
-        store: Some("s3://bucket/prefix?region=eu-west-1".into()),
     };
     assert_eq!(policy.terms(), Some(&want));
 }
