@@ -4,34 +4,34 @@
 //! change as a whole or not at all; whoever is asked to stop asks every run to stop, and waits for all of
 //! them. Time comes from the host's clock alone.
 
+mod ending;
 mod errand;
+mod missing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use engine::catalog::{Event, Level};
-use engine::failure::{Class, Failure};
+use engine::failure::Failure;
 use engine::usecase::backup::BackupRequest;
 use engine::usecase::cover::{Cover, Places, Policies, policies, sources};
-use engine::usecase::health::{Health, backed_up, health, jitter_of, line_of};
+use engine::usecase::health::{backed_up, health, jitter_of, line_of};
 use engine::usecase::host::Host;
 use engine::usecase::ledger::{Entry, Ledger};
-use engine::usecase::prune::Pruned;
 use engine::usecase::rule::rule_of;
 use engine::usecase::watch::Cancel;
 use engine::words::SourceName;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use policies::policy::{Folder, Policy, Terms};
 use tokio::task::{Id, JoinSet};
 use tracing::{error, info, warn};
 
-use self::errand::{Ended, Errand, Pruning};
+use self::errand::{Ended, Errand};
+pub(crate) use self::missing::Sight;
 use crate::rounds::{Bounds, Deed, Job, Known, Step, round};
-use crate::watching::{Logged, line, tell_failure};
-
-/// So long a source that is gone is remembered.
-const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);
+use crate::telling::Teller;
+use crate::watching::{line, tell_failure};
 
 /// The state of the scheduler.
 pub(crate) struct Keeping {
@@ -50,6 +50,13 @@ pub(crate) struct Keeping {
     runs: JoinSet<Ended>,
     /// Runs that failed since this process began, by source.
     failures: BTreeMap<SourceName, u64>,
+    /// Whose newest plan of pruning was left for a person.
+    sweeping: BTreeSet<SourceName>,
+    /// The host was looked at.
+    looked: bool,
+    /// What has vanished, as far as that was logged.
+    missed: BTreeSet<String>,
+    teller: Teller,
 }
 
 impl Keeping {
@@ -75,9 +82,21 @@ impl Keeping {
             tasks: BTreeMap::new(),
             runs: JoinSet::new(),
             failures: BTreeMap::new(),
+            sweeping: BTreeSet::new(),
+            looked: false,
+            missed: BTreeSet::new(),
+            teller: Teller::default(),
         };
         keeping.reload();
         keeping
+    }
+
+    /// Who tells people, from now on.
+    pub(crate) fn tell_by(&mut self, mut teller: Teller) {
+        if let Err(failure) = teller.remember(&self.host) {
+            tell_failure(&failure);
+        }
+        self.teller = teller;
     }
 
     /// Reads the policies again: all of them, or none.
@@ -87,6 +106,7 @@ impl Keeping {
                 info!("policies read: {}", policies.folder.policies().len());
                 self.policies = policies;
                 self.refused = None;
+                self.teller.policies_changed();
                 self.tell_limits();
             }
             Err(bad) => {
@@ -122,14 +142,7 @@ impl Keeping {
         }
         let sources = sources(&self.host, &self.places).await?;
         self.cover = Cover { policies: self.policies.clone(), sources };
-        let covered: BTreeSet<SourceName> =
-            backed_up(&self.cover).into_iter().map(|(source, ..)| source).collect();
-        let now = self.host.clock().now();
-        // What is away for a moment, as a container that is made anew, comes back to its own slots.
-        self.ledger.sources.retain(|source, entry| {
-            covered.contains(source) || now.duration_since(entry.dealt_with) < REMEMBERED
-        });
-        Ok(())
+        self.note_gone()
     }
 
     /// Does what is to be done now, and gives when the next slot starts.
@@ -151,6 +164,8 @@ impl Keeping {
                 schedule: job.line.clone(),
                 since,
                 dealt_with: step.dealt_with,
+                labelled: job.labelled,
+                gone: None,
             };
             self.ledger.sources.insert(step.source.clone(), entry);
         }
@@ -169,13 +184,16 @@ impl Keeping {
 
     fn jobs(&self) -> Vec<Job> {
         let own = self.host.settings().host.as_str();
+        let labelled = self.cover.sources.iter().filter(|source| source.is_labelled());
+        let labelled: BTreeSet<&String> = labelled.map(|source| &source.name).collect();
         let job = |(source, policy, terms): (SourceName, &Policy, &Terms)| Job {
-            source,
             policy: policy.name.clone(),
             line: line_of(terms),
             schedule: terms.schedule.clone(),
             zone: terms.time_zone.clone(),
             jitter: jitter_of(own, policy, terms),
+            labelled: labelled.contains(&source.to_string()),
+            source,
             places: usize::try_from(terms.limits.concurrency).unwrap_or(1).max(1),
         };
         backed_up(&self.cover).into_iter().map(job).collect()
@@ -183,8 +201,11 @@ impl Keeping {
 
     /// What the ledger says of jobs whose schedule is still the same.
     fn known(&self, jobs: &[Job]) -> Result<BTreeMap<SourceName, Known>, Failure> {
-        let running: BTreeSet<String> =
-            self.health()?.into_iter().filter(|h| h.running.is_some()).map(|h| h.source).collect();
+        let running: BTreeSet<String> = health(&self.host, &self.cover, &self.ledger)?
+            .into_iter()
+            .filter(|h| h.running.is_some())
+            .map(|h| h.source)
+            .collect();
         let known = |job: &Job| {
             let entry = self.ledger.sources.get(&job.source).filter(|entry| entry.schedule == job.line)?;
             let running = running.contains(&job.source.to_string());
@@ -210,7 +231,6 @@ impl Keeping {
                 info!(%source, policy, slot = %step.dealt_with, "backup begins");
                 self.busy.insert(source.clone(), policy.clone());
                 let (host, source) = (Arc::clone(&self.host), source.clone());
-                let watch = Logged::of(Arc::clone(&self.cancel), &source);
                 let of = source.clone();
                 let terms = self.policies.folder.find(policy).and_then(Policy::terms);
                 let guard = terms.map(|terms| terms.guard.limits()).unwrap_or_default();
@@ -223,70 +243,10 @@ impl Keeping {
                 };
                 let request =
                     BackupRequest { source, by_hand: false, allow_empty: false, full: false, guard };
-                let task = self.runs.spawn(Errand { host, request, rule, watch }.run());
+                let task =
+                    self.runs.spawn(Errand { host, request, rule, cancel: Arc::clone(&self.cancel) }.run());
                 self.tasks.insert(task.id(), of);
             }
-        }
-    }
-
-    /// Waits for the next run to end; for ever where none is on.
-    pub(crate) async fn one_ended(&mut self) {
-        let (id, ended) = match self.runs.join_next_with_id().await {
-            None => std::future::pending().await,
-            Some(Ok((id, ended))) => (id, ended),
-            // A panic is a bug of ours; recovery puts right what it left.
-            Some(Err(broken)) => {
-                let id = broken.id();
-                let backup = Err(Failure::failed("it broke down").because(broken));
-                (id, Ended { backup, pruning: None })
-            }
-        };
-        if let Some(source) = self.tasks.remove(&id) {
-            self.busy.remove(&source);
-            self.tell_end(&source, ended);
-        }
-    }
-
-    fn tell_end(&mut self, source: &SourceName, ended: Ended) {
-        match ended.pruning {
-            None => {}
-            Some(Ok(Pruning::Done(pruned))) => self.tell_pruned(source, &pruned),
-            Some(Ok(Pruning::Sweeping)) => self.alarm(&format!(
-                "`{source}`: its policy would delete more snapshots than it keeps; `backupctl prune {source}` shows them and asks"
-            )),
-            Some(Err(failure)) if failure.class == Class::Interrupted => {}
-            Some(Err(failure)) => self.alarm(&format!("pruning of `{source}` failed: {failure}")),
-        }
-        match ended.backup {
-            Ok(report) if report.partial => {
-                *self.failures.entry(source.clone()).or_default() += 1;
-                self.alarm(&format!(
-                    "`{}` is partial: `backupctl show {0}` says what is missing",
-                    report.snapshot
-                ));
-            }
-            Ok(report) => info!(
-                %source, run = report.run, snapshot = report.snapshot, bytes = report.bytes,
-                sent_bytes = report.sent_bytes, seconds = report.seconds, "backed up"
-            ),
-            Err(failure) if failure.class == Class::Interrupted => {
-                warn!(%source, "{}", line(&failure.to_string()));
-            }
-            Err(failure) => {
-                *self.failures.entry(source.clone()).or_default() += 1;
-                self.alarm(&format!("backup of `{source}` failed: {failure}"));
-            }
-        }
-    }
-
-    fn tell_pruned(&self, source: &SourceName, pruned: &Pruned) {
-        pruned.warnings.iter().for_each(|warning| warn!(%source, "{}", line(warning)));
-        if !pruned.pending.is_empty() {
-            warn!(%source, pending = pruned.pending.len(), "the store does not allow deleting now");
-        }
-        if !pruned.deleted.is_empty() || !pruned.purged.is_empty() {
-            let (deleted, purged) = (pruned.deleted.len(), pruned.purged.len());
-            info!(%source, deleted, purged, freed_bytes = pruned.freed_bytes, "pruned");
         }
     }
 
@@ -300,14 +260,10 @@ impl Keeping {
         }
     }
 
-    /// How every source stands.
-    pub(crate) fn health(&self) -> Result<Vec<Health>, Failure> {
-        health(&self.host, &self.cover, &self.ledger)
-    }
-
-    /// Failures since the start, by source.
-    pub(crate) fn failures(&self) -> &BTreeMap<SourceName, u64> {
-        &self.failures
+    /// What this process has counted.
+    pub(crate) fn counts(&self) -> Counts<'_> {
+        let (told, untold) = self.teller.counted();
+        Counts { failures: &self.failures, sweeping: &self.sweeping, told, untold }
     }
 
     /// Why the policies on disk do not count, where they do not.
@@ -319,7 +275,11 @@ impl Keeping {
     pub(crate) fn status(&self) -> String {
         let jobs = backed_up(&self.cover).len();
         let refused = self.refused.as_ref().map_or("", |_| "; the policies on disk are bad");
-        format!("{jobs} sources under a policy, {} running{refused}", self.busy.len())
+        let missed = match self.missed.len() {
+            0 => String::new(),
+            n => format!(", {n} vanished"),
+        };
+        format!("{jobs} sources under a policy, {} running{missed}{refused}", self.busy.len())
     }
 
     /// Asks every run to stop, and waits until all have ended, each by its own clean way.
@@ -328,7 +288,20 @@ impl Keeping {
         while !self.runs.is_empty() {
             self.one_ended().await;
         }
+        self.teller.finish().await;
     }
+}
+
+/// What was counted since this process began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counts<'a> {
+    /// Runs that failed, by source.
+    pub(crate) failures: &'a BTreeMap<SourceName, u64>,
+    /// Whose pruning was left for a person.
+    pub(crate) sweeping: &'a BTreeSet<SourceName>,
+    /// Messages that were told, and that were given up.
+    pub(crate) told: u64,
+    pub(crate) untold: u64,
 }
 
 /// The loop sleeps no longer than this, whatever the schedules say: clocks are set.

@@ -3,13 +3,16 @@
 //! finished or undone.
 //!
 //! It opens the settings, recovers, tells systemd that it is ready, starts what is due, and looks again at
-//! intervals until it is asked to stop. SIGHUP reads the policies again.
+//! intervals, and whenever Docker says that something came or went, until it is asked to stop. SIGHUP reads the
+//! policies again.
 
 mod keeping;
+mod listening;
 mod notify;
 mod page;
 mod rounds;
 mod settings;
+mod telling;
 mod watching;
 
 use std::io;
@@ -27,11 +30,14 @@ use engine::usecase::host::Host;
 use engine::usecase::recover::recover;
 use engine::usecase::watch::Cancel;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use keeping::Keeping;
+use keeping::{Keeping, Sight};
+use listening::Paces;
 use notify::Supervisor;
 use page::Page;
+use telling::Teller;
 use watching::{Logged, tell_failure};
 
 /// Back this host up by the schedules of its policies, and recover what runs that died left
@@ -125,6 +131,10 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
     let mut hangup = signal(SignalKind::hangup()).map_err(signals)?;
     let at_once = usize::from(args.at_once);
     let mut keeping = Keeping::begin(Arc::clone(&host), settled.places, at_once, Arc::clone(&cancel));
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    keeping.tell_by(Teller::new(settled.notify, credentials));
+    let wanted = Arc::new(Notify::new());
+    tokio::spawn(listening::listen(Arc::clone(&host), Arc::clone(&wanted), Paces::default()));
     let page = Arc::new(Page::default());
     if let Some(at) = settled.listen {
         let refused = |e| Failure::failed(format!("listen at {at}")).because(e);
@@ -132,6 +142,7 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
     }
     let every = Duration::from_secs(args.every);
     let (mut told, mut looked, mut failed) = (None, None, None);
+    let mut heard = false;
     loop {
         if looked.is_none_or(|at| clock.elapsed().saturating_sub(at) >= every) {
             looked = Some(clock.elapsed());
@@ -140,7 +151,12 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
                 break;
             }
             tell_change(failed.as_ref(), &mut told, supervisor);
+        } else if heard && let Err(failure) = keeping.look().await {
+            // Only a look at everything says that all is well again.
+            failed = Some(failure);
+            tell_change(failed.as_ref(), &mut told, supervisor);
         }
+        heard = false;
         let until = turn(&mut keeping, failed.as_ref(), &page, supervisor);
         let nap = keeping::nap(until, clock.now()).min(every);
         tokio::select! {
@@ -149,6 +165,7 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
                 keeping.reload();
                 looked = None;
             }
+            () = wanted.notified() => heard = true,
             () = keeping.one_ended() => {}
             () = clock.sleep(nap) => {}
         }
@@ -166,18 +183,18 @@ fn turn(
     page: &Page,
     supervisor: &Supervisor,
 ) -> Option<jiff::Timestamp> {
-    let turned = keeping.turn().and_then(|until| Ok((until, keeping.health()?)));
-    let (until, health) = match turned {
+    let turned = keeping.turn().and_then(|until| Ok((until, keeping.sight()?)));
+    let (until, sight) = match turned {
         Ok(turned) => turned,
         Err(failure) => {
             // A catalog that is busy now is asked again after a nap.
             tell_failure(&failure);
-            page.set(&[], keeping.failures(), Some(&watching::line(&failure.to_string())));
+            page.set(&Sight::default(), keeping.counts(), Some(&watching::line(&failure.to_string())));
             return None;
         }
     };
     let trouble = failed.map(ToString::to_string).or_else(|| keeping.refused().map(str::to_owned));
-    page.set(&health, keeping.failures(), trouble.as_deref().map(watching::line).as_deref());
+    page.set(&sight, keeping.counts(), trouble.as_deref().map(watching::line).as_deref());
     let status = if failed.is_some() { String::new() } else { format!("\nSTATUS={}", keeping.status()) };
     supervisor.tell(&format!("WATCHDOG=1{status}"));
     until

@@ -4,7 +4,6 @@
 //! 8 at once, answers and closes. It tells names, times and sizes; never content, never a secret. What it
 //! tells was worked out by the loop that keeps the schedules, so asking costs that loop nothing.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
@@ -17,6 +16,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tracing::debug;
+
+use crate::keeping::{Counts, Sight};
 
 const REQUEST_BYTES_MAX: usize = 4 << 10;
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -35,11 +36,12 @@ struct Told {
 
 impl Page {
     /// From now on this is told. `trouble` is what makes the whole service ill, as a Docker that does not answer.
-    pub(crate) fn set(&self, all: &[Health], failures: &BTreeMap<SourceName, u64>, trouble: Option<&str>) {
-        let overdue = all.iter().filter(|health| health.overdue);
+    pub(crate) fn set(&self, sight: &Sight, counts: Counts<'_>, trouble: Option<&str>) {
+        let overdue = sight.health.iter().filter(|health| health.overdue);
         let mut ill: Vec<String> = overdue.map(|health| format!("overdue: {}", health.source)).collect();
+        ill.extend(sight.vanished.iter().map(|gone| format!("vanished: {}", gone.source)));
         ill.extend(trouble.map(str::to_owned));
-        let told = Told { metrics: metrics(all, failures, trouble.is_some()), ill: Some(ill) };
+        let told = Told { metrics: metrics(sight, counts, trouble.is_some()), ill: Some(ill) };
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = told;
     }
 
@@ -118,46 +120,74 @@ async fn answer(mut stream: TcpStream, page: &Page) -> io::Result<()> {
 }
 
 /// In the text format of Prometheus.
-fn metrics(all: &[Health], failures: &BTreeMap<SourceName, u64>, trouble: bool) -> String {
+fn metrics(sight: &Sight, counts: Counts<'_>, trouble: bool) -> String {
     let mut out = String::new();
-    let mut family = |name: &str, kind: &str, about: &str, value: &dyn Fn(&Health) -> Option<String>| {
-        // Writing into a text cannot fail.
-        writeln!(out, "# HELP backupd_{name} {about}\n# TYPE backupd_{name} {kind}").ok();
-        for health in all {
-            if let Some(value) = value(health) {
-                let (source, policy) = (escaped(&health.source), escaped(&health.policy));
-                writeln!(out, "backupd_{name}{{source=\"{source}\",policy=\"{policy}\"}} {value}").ok();
-            }
-        }
+    of_sources(&mut out, &sight.health, counts);
+    let gone = sight.vanished.iter().map(|gone| (labels(&gone.source, &gone.policy), "1".to_owned()));
+    family(&mut out, "vanished", "gauge", "1 for a source that is not there any more and is missed.", gone);
+    let alone = |value: String| std::iter::once((String::new(), value));
+    let trouble = alone(u8::from(trouble).to_string());
+    family(&mut out, "trouble", "gauge", "1 while Docker cannot be asked or new policies are bad.", trouble);
+    let told = alone(counts.told.to_string());
+    family(&mut out, "notifications_total", "counter", "Webhooks, commands and heartbeats that heard.", told);
+    let untold = alone(counts.untold.to_string());
+    let about = "Those that were given up after several tries.";
+    family(&mut out, "notification_failures_total", "counter", about, untold);
+    out
+}
+
+/// What there is of each source that a policy backs up.
+fn of_sources(out: &mut String, all: &[Health], counts: Counts<'_>) {
+    let mut each = |name: &str, kind: &str, about: &str, value: &dyn Fn(&Health) -> Option<String>| {
+        let of = |health: &Health| Some((labels(&health.source, &health.policy), value(health)?));
+        family(out, name, kind, about, all.iter().filter_map(of));
     };
     let seconds = |at: jiff::Timestamp| at.as_second().to_string();
-    family("last_success_timestamp_seconds", "gauge", "When the newest whole snapshot was taken.", &|h| {
+    let flag = |on: bool| Some(u8::from(on).to_string());
+    let name = |health: &Health| health.source.parse::<SourceName>().ok();
+    each("last_success_timestamp_seconds", "gauge", "When the newest whole snapshot was taken.", &|h| {
         h.last_good.map(seconds)
     });
-    family("last_success_age_seconds", "gauge", "Seconds since then.", &|h| {
+    each("last_success_age_seconds", "gauge", "Seconds since then.", &|h| {
         h.age_seconds.map(|age| age.to_string())
     });
-    family("last_run_duration_seconds", "gauge", "How long the newest run took.", &|h| {
+    each("last_run_duration_seconds", "gauge", "How long the newest run took.", &|h| {
         h.last_seconds.map(|seconds| seconds.to_string())
     });
-    family("last_run_bytes", "gauge", "How many bytes it read.", &|h| h.last_bytes.map(|b| b.to_string()));
-    family("next_run_timestamp_seconds", "gauge", "When it runs next.", &|h| h.next.map(seconds));
-    family("overdue", "gauge", "1 if its schedule wants a newer snapshot than there is.", &|h| {
-        Some(u8::from(h.overdue).to_string())
+    each("last_run_bytes", "gauge", "How many bytes it read.", &|h| h.last_bytes.map(|b| b.to_string()));
+    each("next_run_timestamp_seconds", "gauge", "When it runs next.", &|h| h.next.map(seconds));
+    each("overdue", "gauge", "1 if its schedule wants a newer snapshot than there is.", &|h| flag(h.overdue));
+    each("failing", "gauge", "Runs that failed since the last good one.", &|h| Some(h.failures.to_string()));
+    each("running", "gauge", "1 while a run is on.", &|h| flag(h.running.is_some()));
+    each("run_failures_total", "counter", "Runs that failed since this process began.", &|h| {
+        Some(counts.failures.get(&name(h)?).copied().unwrap_or(0).to_string())
     });
-    family("running", "gauge", "1 while a run is on.", &|h| Some(u8::from(h.running.is_some()).to_string()));
-    family("run_failures_total", "counter", "Runs that failed since this process began.", &|h| {
-        let source: SourceName = h.source.parse().ok()?;
-        Some(failures.get(&source).copied().unwrap_or(0).to_string())
+    each("guard_held", "gauge", "1 while the guard holds its pruning.", &|h| flag(h.held.is_some()));
+    each("prune_refused", "gauge", "1 while its pruning would delete more than it keeps.", &|h| {
+        flag(counts.sweeping.contains(&name(h)?))
     });
-    let trouble = u8::from(trouble);
-    writeln!(
-        out,
-        "# HELP backupd_trouble 1 while Docker cannot be asked or new policies are bad.\n\
-         # TYPE backupd_trouble gauge\nbackupd_trouble {trouble}"
-    )
-    .ok();
-    out
+    each("last_prune_timestamp_seconds", "gauge", "When pruning last came to its end.", &|h| {
+        h.pruned_at.map(seconds)
+    });
+}
+
+/// One metric, with a line for each that has a value.
+fn family(
+    out: &mut String,
+    name: &str,
+    kind: &str,
+    about: &str,
+    values: impl Iterator<Item = (String, String)>,
+) {
+    // Writing into a text cannot fail.
+    writeln!(out, "# HELP backupd_{name} {about}\n# TYPE backupd_{name} {kind}").ok();
+    for (labels, value) in values {
+        writeln!(out, "backupd_{name}{labels} {value}").ok();
+    }
+}
+
+fn labels(source: &str, policy: &str) -> String {
+    format!("{{source=\"{}\",policy=\"{}\"}}", escaped(source), escaped(policy))
 }
 
 fn escaped(text: &str) -> String {
@@ -165,70 +195,4 @@ fn escaped(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn health(source: &str, overdue: bool) -> Health {
-        Health {
-            source: source.into(),
-            policy: "p".into(),
-            last_good: Some("2026-11-20T02:00:00Z".parse().unwrap()),
-            age_seconds: Some(3600),
-            last_seconds: Some(8.5),
-            last_bytes: None,
-            next: None,
-            overdue,
-            failures: 0,
-            message: None,
-            running: None,
-        }
-    }
-
-    #[test]
-    fn health_is_red_until_all_is_known_to_be_well() {
-        let page = Page::default();
-        let status = |page: &Page| page.answer("GET /healthz HTTP/1.1");
-        assert_eq!(status(&page).0, "503 Service Unavailable");
-        page.set(&[health("a", false)], &BTreeMap::new(), None);
-        assert_eq!(status(&page), ("200 OK", "ok\n".to_owned()));
-        page.set(&[health("a", false), health("b", true)], &BTreeMap::new(), None);
-        assert_eq!(status(&page), ("503 Service Unavailable", "overdue: b\n".to_owned()));
-        page.set(&[health("a", false)], &BTreeMap::new(), Some("Docker is away"));
-        assert_eq!(status(&page).1, "Docker is away\n");
-        assert_eq!(page.answer("POST /metrics HTTP/1.1").0, "405 Method Not Allowed");
-        assert_eq!(page.answer("").0, "405 Method Not Allowed");
-        assert_eq!(page.answer("GET /../etc HTTP/1.0").0, "404 Not Found");
-    }
-
-    #[test]
-    fn metrics_have_one_line_for_each_source_that_has_a_value() {
-        let failures = BTreeMap::from([("a".parse().unwrap(), 3)]);
-        let text = metrics(&[health("a", true)], &failures, false);
-        for line in [
-            "backupd_last_success_timestamp_seconds{source=\"a\",policy=\"p\"} 1795140000",
-            "backupd_last_run_duration_seconds{source=\"a\",policy=\"p\"} 8.5",
-            "backupd_overdue{source=\"a\",policy=\"p\"} 1",
-            "backupd_run_failures_total{source=\"a\",policy=\"p\"} 3",
-            "backupd_trouble 0",
-        ] {
-            assert!(text.lines().any(|one| one == line), "{line}\n{text}");
-        }
-        assert!(!text.contains("last_run_bytes{"), "{text}");
-        assert_eq!(escaped("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
-    }
-
-    #[tokio::test]
-    async fn it_answers_over_a_socket_and_closes() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = listener.local_addr().unwrap();
-        tokio::spawn(accept(listener, Arc::default()));
-        let mut stream = TcpStream::connect(at).await.unwrap();
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        assert!(
-            answer.starts_with("HTTP/1.0 503 ") && answer.ends_with("\r\n\r\nhas not looked yet\n"),
-            "{answer}"
-        );
-    }
-}
+mod tests;

@@ -21,6 +21,8 @@ pub(crate) struct Job {
     pub(crate) schedule: Schedule,
     pub(crate) zone: TimeZone,
     pub(crate) jitter: Jitter,
+    /// A label asks for its policy.
+    pub(crate) labelled: bool,
     /// How many sources of its policy at once.
     pub(crate) places: usize,
 }
@@ -143,6 +145,7 @@ mod tests {
             schedule: Schedule::parse(line).unwrap(),
             zone: TimeZone::UTC,
             jitter: Jitter::NONE,
+            labelled: false,
             places,
         }
     }

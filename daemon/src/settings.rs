@@ -7,6 +7,7 @@ use std::path::Path;
 use engine::failure::{Class, Failure};
 use engine::usecase::cover::Places;
 use engine::usecase::host::{Effort, Settings};
+use policies::policy::Notify;
 use policies::settings::{DEFAULT_FILE, DEFAULT_POLICIES, DEFAULT_STATE, DEFAULT_STORE, SettingsFile, parse};
 
 use crate::Args;
@@ -20,6 +21,8 @@ pub(crate) struct Settled {
     pub(crate) places: Places,
     /// Where metrics and health are told, if anywhere.
     pub(crate) listen: Option<SocketAddr>,
+    /// Who is told by policies that name nobody.
+    pub(crate) notify: Notify,
 }
 
 /// Reads the settings file, and lets flags and environment come before it.
@@ -46,8 +49,8 @@ pub(crate) fn settle(args: &Args) -> Result<Settled, Failure> {
         policies: said.policies.clone().unwrap_or_else(|| DEFAULT_POLICIES.into()),
         folders: said.folders.clone().unwrap_or_default(),
     };
-    let listen = said.listen;
-    Ok(Settled { host: merge(said, &system)?, places, listen })
+    let (listen, notify) = (said.listen, said.notify.clone().unwrap_or_default());
+    Ok(Settled { host: merge(said, &system)?, places, listen, notify })
 }
 
 /// `None` where there is no such file.

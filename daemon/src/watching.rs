@@ -20,10 +20,15 @@ impl Logged {
         Self { cancel, span: Span::none() }
     }
 
-    /// For a run of one source, which each line names.
-    pub(crate) fn of(cancel: Arc<Cancel>, source: &SourceName) -> Self {
-        Self { cancel, span: info_span!("run", %source) }
+    /// For a deed whose lines carry that span.
+    pub(crate) fn of(cancel: Arc<Cancel>, span: Span) -> Self {
+        Self { cancel, span }
     }
+}
+
+/// Each line of a deed names its source, and its run from when there is one: the engine fills that in.
+pub(crate) fn deed(verb: &'static str, source: &SourceName) -> Span {
+    info_span!("deed", verb, %source, run = tracing::field::Empty)
 }
 
 impl Watch for Logged {
@@ -62,6 +67,43 @@ pub(crate) fn line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What the log writes, line by line.
+    #[derive(Clone, Default)]
+    struct Written(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn each_line_of_a_deed_names_its_source_and_its_run() {
+        let written = Written::default();
+        let to = written.clone();
+        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
+        tracing::subscriber::with_default(log, || {
+            let span = deed("backup", &"db".parse().unwrap());
+            let watch = Logged::of(Arc::default(), span.clone());
+            watch.tell(Told::Step("before".into()));
+            span.in_scope(|| {
+                Span::current().record("run", "r1");
+            });
+            watch.tell(Told::Warning("after".into()));
+            span.in_scope(|| warn!("of the engine"));
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0].contains("verb=\"backup\" source=db}"), "{text}");
+        assert!(lines[1..].iter().all(|line| line.contains("source=db run=\"r1\"}")), "{text}");
+        assert_eq!(lines.len(), 3, "{text}");
+    }
 
     #[test]
     fn a_name_cannot_forge_a_line_of_the_log() {

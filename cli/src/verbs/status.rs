@@ -7,6 +7,7 @@ use engine::usecase::cover::{Cover, cover};
 use engine::usecase::health::{Health, health};
 use engine::usecase::host::Host;
 use engine::usecase::ledger::Ledger;
+use engine::usecase::vanished::{Vanished, vanished};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use policies::select::Verdict;
@@ -38,7 +39,9 @@ const EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug, PartialEq, Serialize)]
 struct Status {
     alarms: Vec<String>,
-    /// Sources that were under a policy, and are not there any more.
+    /// Sources that were under a policy and are missed; each is an alarm.
+    vanished: Vec<Vanished>,
+    /// Others that were under a policy, and are not there any more.
     gone: Vec<String>,
     unprotected: usize,
     sources: Vec<Health>,
@@ -67,11 +70,13 @@ async fn look(host: &Host, session: &Session) -> Result<Status, Failure> {
     let cover = cover(host, &session.places()?).await?;
     let ledger = Ledger::read(host)?;
     let sources = health(host, &cover, &ledger)?;
-    Ok(status(&cover, &ledger, sources))
+    let vanished = vanished(host, &cover, &ledger)?;
+    Ok(status(&cover, &ledger, vanished, sources))
 }
 
-fn status(cover: &Cover, ledger: &Ledger, sources: Vec<Health>) -> Status {
+fn status(cover: &Cover, ledger: &Ledger, vanished: Vec<Vanished>, sources: Vec<Health>) -> Status {
     let mut alarms: Vec<String> = sources.iter().filter(|health| health.is_alarming()).map(alarm).collect();
+    alarms.extend(vanished.iter().map(missed));
     let mut unprotected = 0;
     for outcome in cover.outcomes() {
         match outcome.verdict {
@@ -83,8 +88,18 @@ fn status(cover: &Cover, ledger: &Ledger, sources: Vec<Health>) -> Status {
         }
     }
     let there = |name: &String| cover.sources.iter().any(|source| source.name == *name);
-    let gone = ledger.sources.keys().map(ToString::to_string).filter(|name| !there(name)).collect();
-    Status { alarms, gone, unprotected, sources }
+    let told = |name: &String| vanished.iter().any(|gone| gone.source == *name);
+    let names = ledger.sources.keys().map(ToString::to_string);
+    let gone = names.filter(|name| !there(name) && !told(name)).collect();
+    Status { alarms, vanished, gone, unprotected, sources }
+}
+
+fn missed(gone: &Vanished) -> String {
+    let Vanished { source, policy, .. } = gone;
+    format!(
+        "`{source}` is not there any more, and policy `{policy}` backs it up; if that is meant, \
+         `backupctl acknowledge {source}`"
+    )
 }
 
 fn alarm(health: &Health) -> String {
@@ -187,6 +202,8 @@ mod tests {
             failures: 0,
             message: None,
             running: None,
+            held: None,
+            pruned_at: None,
         }
     }
 
@@ -210,11 +227,16 @@ mod tests {
             schedule: "0 2 * * * UTC".into(),
             since: at("01T00:00"),
             dealt_with: at("19T02:00"),
+            labelled: false,
+            gone: None,
         };
-        let ledger = Ledger { sources: [("old".parse().unwrap(), entry)].into() };
-        let status = status(&cover, &ledger, vec![good(), bad, never, runs]);
+        let sources = [("lost".parse().unwrap(), entry.clone()), ("old".parse().unwrap(), entry)];
+        let ledger = Ledger { sources: sources.into() };
+        let lost = Vanished { source: "lost".into(), policy: "db".into(), since: at("20T01:00") };
+        let status = status(&cover, &ledger, vec![lost], vec![good(), bad, never, runs]);
         let want = "\
 ALARM `web:/var/app` is overdue; 2 runs failed, the last one: no \\u{1b}[2Jspace
+ALARM `lost` is not there any more, and policy `db` backs it up; if that is meant, `backupctl acknowledge lost`
 GONE `old` was under a policy and is not on this host any more
 4 sources under a policy, see the alarms
 

@@ -10,10 +10,12 @@ use engine::usecase::backup::{BackupReport, BackupRequest, backup};
 use engine::usecase::host::Host;
 use engine::usecase::prune::{Pruned, prune};
 use engine::usecase::retention::retention;
+use engine::usecase::watch::Cancel;
 use jiff::tz::TimeZone;
 use policies::retention::Keep;
+use tracing::{Instrument as _, Span};
 
-use crate::watching::Logged;
+use crate::watching::{Logged, deed};
 
 /// What is to be done.
 pub(super) struct Errand {
@@ -21,13 +23,13 @@ pub(super) struct Errand {
     pub(super) request: BackupRequest,
     /// What is kept, in whose days and weeks; everything if `None`.
     pub(super) rule: Option<(Keep, TimeZone)>,
-    pub(super) watch: Logged,
+    pub(super) cancel: Arc<Cancel>,
 }
 
-/// How it ended.
+/// How it ended, each with the span that its lines are in.
 pub(crate) struct Ended {
-    pub(super) backup: Result<BackupReport, Failure>,
-    pub(super) pruning: Option<Result<Pruning, Failure>>,
+    pub(super) backup: (Span, Result<BackupReport, Failure>),
+    pub(super) pruning: Option<(Span, Result<Pruning, Failure>)>,
 }
 
 /// What became of old snapshots.
@@ -40,13 +42,20 @@ pub(super) enum Pruning {
 impl Errand {
     pub(super) async fn run(self) -> Ended {
         let source = self.request.source.clone();
-        let backup = backup(&self.host, &self.request, &self.watch).await;
+        let span = deed("backup", &source);
+        let watch = Logged::of(Arc::clone(&self.cancel), span.clone());
+        let backup = backup(&self.host, &self.request, &watch).instrument(span.clone()).await;
         let whole = backup.as_ref().is_ok_and(|report| !report.partial);
         let pruning = match &self.rule {
-            Some((keep, zone)) if whole => Some(self.prune(&source, keep, zone).await),
+            Some((keep, zone)) if whole => {
+                let span = deed("prune", &source);
+                let watch = Logged::of(Arc::clone(&self.cancel), span.clone());
+                let pruned = self.prune(&source, keep, zone, &watch).instrument(span.clone()).await;
+                Some((span, pruned))
+            }
             Some(_) | None => None,
         };
-        Ended { backup, pruning }
+        Ended { backup: (span, backup), pruning }
     }
 
     async fn prune(
@@ -54,11 +63,12 @@ impl Errand {
         source: &engine::words::SourceName,
         keep: &Keep,
         zone: &TimeZone,
+        watch: &Logged,
     ) -> Result<Pruning, Failure> {
         let plan = retention(&self.host, source, keep, zone).await?;
         if plan.is_sweeping() {
             return Ok(Pruning::Sweeping);
         }
-        prune(&self.host, &plan, &self.watch).await.map(Pruning::Done)
+        prune(&self.host, &plan, watch).await.map(Pruning::Done)
     }
 }

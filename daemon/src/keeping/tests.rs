@@ -11,6 +11,8 @@ use engine::testing::fake_docker::{Calls, FakeDocker, real_jobs};
 use engine::testing::memory_store::MemoryStore;
 use engine::usecase::host::{Effort, Settings};
 use engine::usecase::runs::runs;
+use engine::usecase::vanished::let_go;
+use jiff::SignedDuration;
 
 struct Stood(Mutex<Timestamp>);
 
@@ -138,13 +140,13 @@ async fn days_pass_and_every_slot_has_its_backup() {
         ["20T18:00", "21T00:00", "21T06:00", "21T12:00", "21T18:00", "22T00:00"]
     );
     assert_eq!(world.began("other").await, [""; 0]);
-    assert!(keeping.health().unwrap().iter().all(|health| !health.is_alarming()));
+    assert!(keeping.sight().unwrap().health.iter().all(|health| !health.is_alarming()));
 
     // The host is off for two days, and a new process makes up for all of them once.
     drop(keeping);
     world.clock.advance(2 * 24 * 60 + 10);
     let mut keeping = world.keeping().await;
-    assert!(keeping.health().unwrap().is_empty(), "nothing is known before the first look");
+    assert!(keeping.sight().unwrap().health.is_empty(), "nothing is known before the first look");
     turn(&mut keeping).await;
     turn(&mut keeping).await;
     assert_eq!(world.began("db1").await, ["21T02:00", "24T00:10"]);
@@ -195,13 +197,13 @@ async fn a_failed_run_is_told_and_the_next_slot_counts() {
     let mut keeping = world.keeping().await;
     turn(&mut keeping).await;
     world.pass(&mut keeping, 16).await;
-    let health = keeping.health().unwrap();
+    let health = keeping.sight().unwrap().health;
     assert!(health[0].is_alarming() && health[0].overdue, "an empty source is refused: {health:?}");
-    assert_eq!(keeping.failures().values().sum::<u64>(), 1);
+    assert_eq!(keeping.counts().failures.values().sum::<u64>(), 1);
     write(&world.docker.volume_folder("db").join("file"), "x");
     world.pass(&mut keeping, 24).await;
     assert_eq!(world.began("db").await, ["22T02:00"]);
-    assert!(!keeping.health().unwrap()[0].is_alarming());
+    assert!(!keeping.sight().unwrap().health[0].is_alarming());
 }
 
 #[tokio::test]
@@ -217,4 +219,117 @@ async fn whoever_is_stopped_waits_until_every_run_has_ended() {
     keeping.stop().await;
     let lines = runs(&*world.host().await, 10).unwrap();
     assert!(keeping.busy.is_empty() && lines.iter().all(|line| line.ended_at.is_some()), "{lines:?}");
+}
+
+#[tokio::test]
+async fn what_vanishes_is_an_alarm_until_it_is_back_or_let_go() {
+    let world = World::new();
+    world.policy("night.toml", &text("0 2 * * *", "db*"));
+    for name in ["db1", "db2"] {
+        world.volume(name).await;
+    }
+    let mut keeping = world.keeping().await;
+    turn(&mut keeping).await;
+    world.pass(&mut keeping, 15).await;
+    let missed = |keeping: &mut Keeping| {
+        let vanished = keeping.sight().unwrap().vanished;
+        vanished.into_iter().map(|gone| gone.source).collect::<Vec<_>>()
+    };
+    assert_eq!(missed(&mut keeping), [""; 0]);
+    for name in ["db1", "db2"] {
+        world.docker.remove_volume(name).await.unwrap();
+    }
+    turn(&mut keeping).await;
+    assert_eq!(missed(&mut keeping), [""; 0], "not at once: containers are made anew all the time");
+    world.pass(&mut keeping, 1).await;
+    assert_eq!(missed(&mut keeping), ["db1", "db2"]);
+    assert!(keeping.status().contains(", 2 vanished"), "{}", keeping.status());
+    // A new process and a month later, still; and it was told once by each.
+    drop(keeping);
+    world.clock.advance(40 * 24 * 60);
+    let mut keeping = world.keeping().await;
+    assert_eq!(missed(&mut keeping), [""; 0], "nothing is known before the first look");
+    for _ in 0..3 {
+        turn(&mut keeping).await;
+        assert_eq!(missed(&mut keeping), ["db1", "db2"]);
+    }
+    let events = world.host().await.catalog().events(100).unwrap();
+    let told = events.iter().filter(|event| event.text.contains("`db1`, which policy `night`")).count();
+    assert_eq!(told, 2, "{events:?}");
+
+    world.volume("db1").await;
+    assert!(let_go(&*world.host().await, &"db2".parse().unwrap()).unwrap());
+    turn(&mut keeping).await;
+    assert_eq!(missed(&mut keeping), [""; 0]);
+    assert!(!keeping.ledger.sources.contains_key(&"db2".parse().unwrap()));
+    assert!(!let_go(&*world.host().await, &"db1".parse().unwrap()).unwrap());
+}
+
+/// Failures, recoveries and heartbeats reach programs of the host, each once, also over a restart of the daemon.
+#[tokio::test]
+async fn people_are_told_of_each_change_once() {
+    let world = World::new();
+    let heard = world.dir.path().join("heard");
+    let notify = format!(
+        "[notify]\ncommand = [\"/bin/sh\", \"-c\", \"cat >>{}\"]\non = [\"failure\", \"recovery\"]\n",
+        heard.display()
+    );
+    world.policy("night.toml", &(text("0 2 * * *", "db") + &notify));
+    world.volume("db").await;
+    let file = world.docker.volume_folder("db").join("file");
+    std::fs::remove_file(&file).unwrap();
+    let mut keeping = world.keeping().await;
+    keeping.tell_by(Teller::default());
+    let lines =
+        || std::fs::read_to_string(&heard).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
+    for _ in 0..2 {
+        turn(&mut keeping).await;
+        for _ in 0..3 {
+            world.pass(&mut keeping, 8).await;
+            keeping.sight().unwrap();
+            keeping.teller.finish().await;
+            keeping.sight().unwrap();
+        }
+        assert_eq!(lines().len(), 1, "{:?}", lines());
+        // A new process knows what was told.
+        keeping = world.keeping().await;
+        keeping.tell_by(Teller::default());
+    }
+    let failure: serde_json::Value = serde_json::from_str(&lines()[0]).unwrap();
+    assert_eq!(
+        (
+            failure["event"].as_str(),
+            failure["host"].as_str(),
+            failure["source"].as_str(),
+            failure["policy"].as_str()
+        ),
+        (Some("failure"), Some("h1"), Some("db"), Some("night"))
+    );
+    assert!(failure["text"].as_str().unwrap().starts_with("h1: backup of `db` failed: "), "{failure}");
+
+    write(&file, "x");
+    turn(&mut keeping).await;
+    world.pass(&mut keeping, 24).await;
+    keeping.sight().unwrap();
+    keeping.teller.finish().await;
+    let recovery: serde_json::Value = serde_json::from_str(&lines()[1]).unwrap();
+    assert_eq!((recovery["event"].as_str(), lines().len()), (Some("recovery"), 2), "{recovery}");
+    assert_eq!(keeping.counts().untold, 0);
+}
+
+/// A place that hangs keeps no run back: days pass as they do without it.
+#[tokio::test]
+async fn a_place_that_hangs_keeps_no_run_back() {
+    let world = World::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let notify = format!("[notify]\nheartbeat = \"http://{}/beat\"\n", listener.local_addr().unwrap());
+    world.policy("hours.toml", &(text("0 * * * *", "db") + &notify));
+    world.volume("db").await;
+    let mut keeping = world.keeping().await;
+    turn(&mut keeping).await;
+    let began = std::time::Instant::now();
+    world.pass(&mut keeping, 12).await;
+    assert_eq!(world.began("db").await.len(), 12);
+    assert!(began.elapsed() < Duration::from_secs(60), "nobody waited for an answer");
+    listener.accept().unwrap();
 }

@@ -67,6 +67,27 @@ pub(crate) fn standing(host: &Host, store: &str, lineage: &Lineage) -> Result<Ve
     Ok(flags)
 }
 
+/// The same, of snapshots that exist: what was flagged and then never committed holds nothing.
+pub(crate) fn committed(
+    host: &Host,
+    store: &str,
+    lineage: &Lineage,
+) -> Result<Vec<Flagged>, CatalogError> {
+    let mut flags = standing(host, store, lineage)?;
+    if flags.is_empty() {
+        return Ok(flags);
+    }
+    let filter = Filter {
+        store: Some(store.to_owned()),
+        host: Some(lineage.host.clone()),
+        source: Some(lineage.source.clone()),
+        deleted: true,
+    };
+    let rows = host.catalog().snapshots(&filter)?;
+    flags.retain(|flagged| rows.iter().any(|row| row.key == flagged.key));
+    Ok(flags)
+}
+
 /// What the guard says of a snapshot, for the person who made it.
 pub(crate) fn warning(source: &SourceName, flag: &Flag) -> String {
     format!("it {flag}; nothing of `{source}` is pruned until `backupctl acknowledge {source}`")

@@ -15,9 +15,11 @@ use policies::schedule::{Due, Jitter, Standing, decide};
 use policies::select::Verdict;
 use serde::Serialize;
 
-use crate::catalog::{Outcome, RunRow};
+use crate::catalog::{CatalogError, Outcome, RunRow};
 use crate::failure::{Class, Failure};
+use crate::format::names::Lineage;
 use crate::usecase::cover::Cover;
+use crate::usecase::guarding;
 use crate::usecase::host::{Host, catalog_failure};
 use crate::usecase::ledger::{Entry, Ledger};
 use crate::usecase::runs::is_held;
@@ -54,6 +56,10 @@ pub struct Health {
     pub message: Option<String>,
     /// The run that is on.
     pub running: Option<Running>,
+    /// What the guard says of its newest flagged snapshot; nothing is pruned until it is acknowledged.
+    pub held: Option<String>,
+    /// When pruning last came to its end.
+    pub pruned_at: Option<Timestamp>,
 }
 
 /// A run that is on.
@@ -80,6 +86,7 @@ impl Health {
 pub fn health(host: &Host, cover: &Cover, ledger: &Ledger) -> Result<Vec<Health>, Failure> {
     let what = "look up what was backed up";
     let own = &host.settings().host;
+    let store = host.indexed_name()?;
     let latest = host.catalog().latest_snapshots(own).map_err(|e| catalog_failure(what, e))?;
     let rows = host.catalog().latest_backups(own, RUNS_LOOKED_AT).map_err(|e| catalog_failure(what, e))?;
     let mut runs: BTreeMap<SourceName, Vec<RunRow>> = BTreeMap::new();
@@ -99,9 +106,20 @@ pub fn health(host: &Host, cover: &Cover, ledger: &Ledger) -> Result<Vec<Health>
             rows: &rows,
         };
         let jitter = jitter_of(own.as_str(), policy, terms);
-        all.push(assess(&source, policy, terms, jitter, &known, host.clock().now()));
+        let mut health = assess(&source, policy, terms, jitter, &known, host.clock().now());
+        let lineage = Lineage { host: own.clone(), source };
+        health.held = held(host, &store, &lineage).map_err(|e| catalog_failure(what, e))?;
+        health.pruned_at =
+            host.catalog().pruned_at(&store, &lineage).map_err(|e| catalog_failure(what, e))?;
+        all.push(health);
     }
     Ok(all)
+}
+
+/// What stands between a lineage and its pruning, in words.
+fn held(host: &Host, store: &str, lineage: &Lineage) -> Result<Option<String>, CatalogError> {
+    let flags = guarding::committed(host, store, lineage)?;
+    Ok(flags.last().map(|flagged| flagged.flag.to_string()))
 }
 
 /// The sources that policies back up, with their terms.
@@ -171,6 +189,8 @@ fn assess(
             bytes: row.progress.bytes,
             bytes_per_second: row.progress.bytes_per_second,
         }),
+        held: None,
+        pruned_at: None,
     }
 }
 
@@ -223,6 +243,8 @@ mod tests {
                 schedule: line_of(terms),
                 since: at(since),
                 dealt_with: at(since),
+                labelled: false,
+                gone: None,
             });
             let known = Known { entry: entry.as_ref(), last_good: good.map(at), live: None, rows: &[] };
             assert_eq!(is_overdue(terms, &known, at(now)), want, "{now} {since:?} {good:?}");

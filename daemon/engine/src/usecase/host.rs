@@ -216,6 +216,14 @@ impl Host {
         Ok(self.store_url()?.to_string())
     }
 
+    /// How the catalog calls it: as the opened store does.
+    pub(crate) fn indexed_name(&self) -> Result<String, Failure> {
+        match self.store.get() {
+            Some(store) => Ok(store.name()),
+            None => self.store_name(),
+        }
+    }
+
     fn store_url(&self) -> Result<StoreUrl, Failure> {
         self.settings.store.parse().map_err(|e: StoreUrlError| {
             Failure::new(Class::Usage, "read the store's address")

@@ -1,12 +1,13 @@
 //! Up to which slot the schedule of each source is dealt with: `schedule.json` in the state folder.
 //!
 //! It is written before a run is started, so that no crash makes a slot run twice. Losing it costs the
-//! catching up of slots that were missed meanwhile, and no snapshot.
+//! catching up of slots that were missed meanwhile, and that what vanished is missed; and no snapshot.
 
 use std::collections::BTreeMap;
 use std::io;
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::durable;
@@ -25,6 +26,12 @@ pub struct Entry {
     pub since: Timestamp,
     /// Every slot up to here was started, skipped or is older than `since`.
     pub dealt_with: Timestamp,
+    /// A label asks for the policy, so the source is missed even if no snapshot of it was made.
+    #[serde(default)]
+    pub labelled: bool,
+    /// Since when the source is not there any more, where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<Timestamp>,
 }
 
 /// All sources.
@@ -39,25 +46,31 @@ const FILE: &str = "schedule.json";
 impl Ledger {
     /// What was written last; nothing where nothing was.
     pub fn read(host: &Host) -> Result<Self, Failure> {
-        let path = host.settings().state.join(FILE);
-        let what = || format!("read `{}`", path.display());
-        match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
-                Failure::failed(what()).because(e).hint(format!(
-                    "`rm {}`: schedules are kept from now on, and only slots that were missed are forgotten",
-                    path.display()
-                ))
-            }),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(e) => Err(Failure::failed(what()).because(e)),
-        }
+        read(host, FILE, "schedules are kept from now on, and only slots that were missed are forgotten")
     }
 
     /// Survives a power cut after `Ok`.
     pub fn write(&self, host: &Host) -> Result<(), Failure> {
-        let path = host.settings().state.join(FILE);
-        let what = || format!("write `{}`", path.display());
-        let bytes = serde_json::to_vec_pretty(self).map_err(|e| Failure::failed(what()).because(e))?;
-        durable::replace(&path, &bytes, 0o600).map_err(|e| Failure::failed(what()).because(e))
+        write(host, FILE, self)
     }
+}
+
+/// Reads a small file of the state folder; what is missing is empty. `loss` is what removing it costs.
+pub fn read<T: DeserializeOwned + Default>(host: &Host, file: &str, loss: &str) -> Result<T, Failure> {
+    let path = host.settings().state.join(file);
+    let what = || format!("read `{}`", path.display());
+    match std::fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map_err(|e| Failure::failed(what()).because(e).hint(format!("`rm {}`: {loss}", path.display()))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(T::default()),
+        Err(e) => Err(Failure::failed(what()).because(e)),
+    }
+}
+
+/// Replaces such a file as a whole.
+pub fn write<T: Serialize>(host: &Host, file: &str, value: &T) -> Result<(), Failure> {
+    let path = host.settings().state.join(file);
+    let what = || format!("write `{}`", path.display());
+    let bytes = serde_json::to_vec_pretty(value).map_err(|e| Failure::failed(what()).because(e))?;
+    durable::replace(&path, &bytes, 0o600).map_err(|e| Failure::failed(what()).because(e))
 }

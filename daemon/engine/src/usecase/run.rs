@@ -73,6 +73,8 @@ impl<'a> Run<'a> {
             pid: std::process::id(),
         };
         host.catalog().begin_run(&new, now).map_err(|e| catalog_failure(what(), e))?;
+        // Whoever logs this deed in a span of its own that asks for the run has it in each line from here on.
+        tracing::Span::current().record("run", id.as_str());
         Ok(Self { host, id, _held: held, noted: Mutex::new((host.clock().elapsed(), 0)) })
     }
 

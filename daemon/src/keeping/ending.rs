@@ -1,0 +1,93 @@
+//! How a run ended, for the log, the counts and whoever waits for a heartbeat.
+//!
+//! Always true: its place is free again before anything is told of it.
+
+use engine::failure::{Class, Failure};
+use engine::usecase::prune::Pruned;
+use engine::words::SourceName;
+use tracing::{Span, info, warn};
+
+use super::Keeping;
+use super::errand::{Ended, Pruning};
+use crate::watching::line;
+
+impl Keeping {
+    /// Waits for the next run to end; for ever where none is on.
+    pub(crate) async fn one_ended(&mut self) {
+        let (id, ended) = match self.runs.join_next_with_id().await {
+            None => std::future::pending().await,
+            Some(Ok((id, ended))) => (id, ended),
+            // A panic is a bug of ours; recovery puts right what it left.
+            Some(Err(broken)) => {
+                let id = broken.id();
+                let backup = Err(Failure::failed("it broke down").because(broken));
+                (id, Ended { backup: (Span::none(), backup), pruning: None })
+            }
+        };
+        if let Some(source) = self.tasks.remove(&id) {
+            let policy = self.busy.remove(&source).unwrap_or_default();
+            self.tell_end(&source, &policy, ended);
+        }
+    }
+
+    fn tell_end(&mut self, source: &SourceName, policy: &str, ended: Ended) {
+        if let Some((span, pruning)) = ended.pruning {
+            let _lines = span.entered();
+            self.tell_pruning(source, pruning);
+        }
+        let (span, backup) = ended.backup;
+        let _lines = span.entered();
+        match backup {
+            Ok(report) if report.partial => {
+                *self.failures.entry(source.clone()).or_default() += 1;
+                self.alarm(&format!(
+                    "`{}` is partial: `backupctl show {0}` says what is missing",
+                    report.snapshot
+                ));
+            }
+            Ok(report) => {
+                info!(
+                    snapshot = report.snapshot,
+                    bytes = report.bytes,
+                    sent_bytes = report.sent_bytes,
+                    seconds = report.seconds,
+                    "backed up"
+                );
+                self.teller.beat(&self.policies.folder, policy);
+            }
+            Err(failure) if failure.class == Class::Interrupted => warn!("{}", line(&failure.to_string())),
+            Err(failure) => {
+                *self.failures.entry(source.clone()).or_default() += 1;
+                self.alarm(&format!("backup of `{source}` failed: {failure}"));
+            }
+        }
+    }
+
+    fn tell_pruning(&mut self, source: &SourceName, pruning: Result<Pruning, Failure>) {
+        match pruning {
+            Ok(Pruning::Done(pruned)) => {
+                self.sweeping.remove(source);
+                tell_pruned(&pruned);
+            }
+            Ok(Pruning::Sweeping) => {
+                self.sweeping.insert(source.clone());
+                self.alarm(&format!(
+                    "`{source}`: its policy would delete more snapshots than it keeps; `backupctl prune {source}` shows them and asks"
+                ));
+            }
+            Err(failure) if failure.class == Class::Interrupted => {}
+            Err(failure) => self.alarm(&format!("pruning of `{source}` failed: {failure}")),
+        }
+    }
+}
+
+fn tell_pruned(pruned: &Pruned) {
+    pruned.warnings.iter().for_each(|warning| warn!("{}", line(warning)));
+    if !pruned.pending.is_empty() {
+        warn!(pending = pruned.pending.len(), "the store does not allow deleting now");
+    }
+    if !pruned.deleted.is_empty() || !pruned.purged.is_empty() {
+        let (deleted, purged) = (pruned.deleted.len(), pruned.purged.len());
+        info!(deleted, purged, freed_bytes = pruned.freed_bytes, "pruned");
+    }
+}

@@ -1,0 +1,124 @@
+//! What people are told: a pure function of how sources stood when somebody was last told, and of how they stand.
+//!
+//! Always true: a change is told once, however often it is looked at; nothing is called well before a whole
+//! snapshot says so.
+
+use std::collections::BTreeMap;
+
+use engine::usecase::health::Health;
+use engine::usecase::vanished::Vanished;
+use jiff::Timestamp;
+use policies::policy::Event;
+use serde::{Deserialize, Serialize};
+
+/// How a source stood when somebody was last told.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Stood {
+    failing: bool,
+    /// Its last good snapshot when it began to fail: only a newer one ends that.
+    good: Option<Timestamp>,
+    overdue: bool,
+    held: bool,
+    vanished: bool,
+}
+
+/// All sources that somebody was told of.
+pub(crate) type Told = BTreeMap<String, Stood>;
+
+/// Something to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct News {
+    pub(crate) event: Event,
+    pub(crate) source: String,
+    pub(crate) policy: String,
+    pub(crate) text: String,
+}
+
+/// What changed since `told`, and what is told then. `known` are the sources that are still somebody's: one that is
+/// away for a moment comes back to what was told of it.
+pub(crate) fn changes(
+    told: &Told,
+    health: &[Health],
+    vanished: &[Vanished],
+    known: impl Fn(&str) -> bool,
+) -> (Told, Vec<News>) {
+    let mut after: Told = told.iter().filter(|(source, _)| known(source)).map(cloned).collect();
+    let mut news = Vec::new();
+    for health in health {
+        let stood = after.entry(health.source.clone()).or_default();
+        for (event, text) in look(stood, health) {
+            let (source, policy) = (health.source.clone(), health.policy.clone());
+            news.push(News { event, source, policy, text });
+        }
+    }
+    for gone in vanished {
+        let stood = after.entry(gone.source.clone()).or_default();
+        if !stood.vanished {
+            stood.vanished = true;
+            let (source, policy) = (gone.source.clone(), gone.policy.clone());
+            let text = gone_text(gone);
+            news.push(News { event: Event::Vanished, source, policy, text });
+        }
+    }
+    let missed = |source: &str| vanished.iter().any(|gone| gone.source == source);
+    after.iter_mut().filter(|(source, _)| !missed(source)).for_each(|(_, stood)| stood.vanished = false);
+    after.retain(|_, stood| *stood != Stood::default());
+    (after, news)
+}
+
+fn cloned((source, stood): (&String, &Stood)) -> (String, Stood) {
+    (source.clone(), stood.clone())
+}
+
+/// For the log and for people.
+pub(crate) fn gone_text(gone: &Vanished) -> String {
+    let Vanished { source, policy, since } = gone;
+    format!(
+        "`{source}`, which policy `{policy}` backs up, is not there any more since {since}; if that is meant, \
+         `backupctl acknowledge {source}`"
+    )
+}
+
+/// One source that is there.
+fn look(stood: &mut Stood, health: &Health) -> Vec<(Event, String)> {
+    let source = &health.source;
+    let mut news = Vec::new();
+    let mut well = Vec::new();
+    if stood.vanished {
+        well.push("is there again".to_owned());
+        stood.vanished = false;
+    }
+    if health.failures > 0 && !stood.failing {
+        let why = health.message.as_deref().unwrap_or("`backupctl runs` tells why");
+        news.push((Event::Failure, format!("backup of `{source}` failed: {why}")));
+        (stood.failing, stood.good) = (true, health.last_good);
+    } else if health.failures == 0 && stood.failing && health.last_good > stood.good {
+        well.push("has a good snapshot again".to_owned());
+        (stood.failing, stood.good) = (false, None);
+    }
+    match (stood.overdue, health.overdue) {
+        (false, true) => {
+            let last = match health.last_good {
+                Some(at) => format!("its last good snapshot is of {at}"),
+                None => "it has no good snapshot at all".to_owned(),
+            };
+            news.push((Event::Overdue, format!("`{source}` is overdue: {last}")));
+        }
+        (true, false) => well.push("is not overdue any more".to_owned()),
+        (true, true) | (false, false) => {}
+    }
+    stood.overdue = health.overdue;
+    if let (Some(flag), false) = (&health.held, stood.held) {
+        let next = format!("look at it, then `backupctl acknowledge {source}`");
+        news.push((Event::Guard, format!("`{source}` {flag}; nothing of it is pruned: {next}")));
+    }
+    stood.held = health.held.is_some();
+    if !well.is_empty() {
+        news.push((Event::Recovery, format!("`{source}` {}", well.join(", "))));
+    }
+    news
+}
+
+#[cfg(test)]
+mod tests;
