@@ -11,6 +11,7 @@ pub mod cover;
 pub mod delete;
 pub mod doctor;
 pub mod export;
+pub mod foresight;
 mod glob;
 pub mod guarding;
 pub mod health;
