@@ -175,6 +175,7 @@ impl Tour<'_> {
             number: None,
             at: None,
             into: None,
+            to: None,
             paths: Vec::new(),
             keep_previous: false,
             accept_partial: false,

@@ -168,6 +168,7 @@ pub(crate) fn restore_request(name: &str, number: u64, into: Option<&str>) -> Re
         number: Number::new(number),
         at: None,
         into: into.map(str::to_owned),
+        to: None,
         paths: Vec::new(),
         keep_previous: false,
         accept_partial: false,
