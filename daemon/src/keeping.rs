@@ -22,7 +22,7 @@ use engine::usecase::rule::rule_of;
 use engine::usecase::watch::Cancel;
 use engine::words::SourceName;
 use jiff::{SignedDuration, Timestamp};
-use policies::policy::{Folder, Policy, Terms};
+use policies::policy::{Consistency, Folder, Policy, Terms};
 use tokio::task::{Id, JoinSet};
 use tracing::{error, info, warn};
 
@@ -227,8 +227,14 @@ impl Keeping {
                         None
                     }
                 };
-                let request =
-                    BackupRequest { source, by_hand: false, allow_empty: false, full: false, guard };
+                let request = BackupRequest {
+                    source,
+                    by_hand: false,
+                    allow_empty: false,
+                    full: false,
+                    guard,
+                    consistency: Consistency::default(),
+                };
                 let task = self.runs.spawn(Errand { host, request, rule, watch }.run());
                 self.tasks.insert(task.id(), of);
             }

@@ -35,6 +35,7 @@ pub mod retention;
 pub mod rule;
 mod run;
 pub mod runs;
+mod second;
 mod service;
 pub mod snapshots;
 mod source;
