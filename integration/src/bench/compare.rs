@@ -76,6 +76,7 @@ impl Bench<'_> {
         let (workload, place) = (self.subject.workload, &self.subject.place);
         (self.say)(&format!("{}: filling", workload.name()));
         let bytes = workload.fill(place, self.settings.scale)?;
+        settle();
         let (mut results, mut limits) = (Results::default(), Limits::default());
         for run in 1..=self.settings.runs {
             let mut tools: Vec<Tool> =
@@ -119,8 +120,7 @@ impl Bench<'_> {
             limits.measure(self.docker, &self.subject.place, ours.sent, ours.fetched)?;
         }
         self.subject.workload.live(&self.subject.place, run.into())?;
-        rustix::fs::sync();
-        thread::sleep(SETTLED);
+        settle();
         self.each(run, "back up what changed", &mut all, |one| {
             one.back_up_again(results, Figure::Changed, Figure::ChangedSent)
         })?;
@@ -150,4 +150,9 @@ impl Bench<'_> {
         let (name, runs) = (self.subject.workload.name(), self.settings.runs);
         (self.say)(&format!("{name}, run {run} of {runs}: {what}"));
     }
+}
+
+fn settle() {
+    rustix::fs::sync();
+    thread::sleep(SETTLED);
 }

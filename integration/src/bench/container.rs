@@ -3,7 +3,8 @@
 //! Two figures. The container alone, through the engine's own port: create, start, greet, kill, remove. And whole
 //! processes on a volume with one small file, which is more than the container: Docker, catalog, store and all.
 
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::time::Instant;
 
 use engine::adapter::docker::{BollardDocker, Settings};
@@ -43,24 +44,25 @@ pub(super) fn cost(docker: &Docker) -> io::Result<String> {
 /// Seconds of the container alone, of a backup, of a restore.
 fn measure(docker: &Docker, subject: &Subject) -> io::Result<(f64, f64, f64)> {
     let one = subject.place.join(subject.workload.one_file());
-    std::fs::create_dir_all(subject.place.join("7"))?;
-    std::fs::write(one, "one small file")?;
+    fs::create_dir_all(subject.place.join("7"))?;
+    File::create(one)?.write_all(b"one small file")?;
     let server = Server::start(ServerKind::Ours)?;
     let attempt = Attempt::new(Tool::Backupctl, docker, &server, subject)?;
     let (mut back_up, mut restore, mut alone) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..TIMES {
         back_up.push(attempt.back_up_in_full()?.wall.as_secs_f64());
         restore.push(attempt.restore()?.wall.as_secs_f64());
-        alone.push(container(&subject.volume)?);
+        alone.push(container(docker, &subject.volume)?);
     }
     let middle = |seconds| median(seconds).unwrap_or_default();
     Ok((middle(alone), middle(back_up), middle(restore)))
 }
 
-fn container(volume: &str) -> io::Result<f64> {
+fn container(docker: &Docker, volume: &str) -> io::Result<f64> {
     let run_dir = tempfile::tempdir()?;
-    let host = std::env::var("DOCKER_HOST").ok();
-    let settings = Settings { host, run_dir: run_dir.path().to_owned(), attach: false, socket_volume: None };
+    let host = docker.host();
+    let settings =
+        Settings { host: Some(host), run_dir: run_dir.path().to_owned(), attach: false, socket_volume: None };
     let docker = BollardDocker::new(settings).map_err(io::Error::other)?;
     Runtime::new()?.block_on(async {
         let began = Instant::now();

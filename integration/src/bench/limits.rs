@@ -263,7 +263,7 @@ mod tests {
         file.set_len(8 << 20).unwrap();
         file.seek(std::io::SeekFrom::Start(4 << 20)).unwrap();
         file.write_all(&vec![1; 3_000_000]).unwrap();
-        fs::write(from.path().join("empty"), "").unwrap();
+        File::create(from.path().join("empty")).unwrap();
         on_every_core(from.path(), read).unwrap();
         on_every_core(from.path(), |file, piece| {
             write(file, &to.path().join(file.strip_prefix(from.path()).unwrap()), piece)

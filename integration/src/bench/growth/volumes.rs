@@ -26,7 +26,7 @@ const WORDS: &[u8; 32] = b"pending shipped returned refund ";
 /// Of what a volume has more and more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Small files, counted.
+    /// Files of two kilobytes, counted.
     Files,
     /// Data in large files, in MiB.
     Mebibytes,
@@ -74,7 +74,7 @@ fn small(folder: &Path, number: u64, day: u64) -> io::Result<()> {
     write!(
         file,
         "{number} of day {day}: {key:016x}; customer, invoice and address follow\n{}",
-        "-".repeat(200)
+        "-".repeat(1900)
     )
 }
 
