@@ -5,6 +5,8 @@
 //! them. Time comes from the host's clock alone.
 
 mod errand;
+mod jobs;
+mod unsettled;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,20 +16,21 @@ use engine::catalog::{Event, Level};
 use engine::failure::{Class, Failure};
 use engine::usecase::backup::BackupRequest;
 use engine::usecase::cover::{Cover, Places, Policies, policies, sources};
-use engine::usecase::health::{Health, backed_up, health, jitter_of, line_of};
+use engine::usecase::health::{Health, backed_up, health};
 use engine::usecase::host::Host;
 use engine::usecase::ledger::{Entry, Ledger};
 use engine::usecase::prune::Pruned;
-use engine::usecase::rule::rule_of;
+use engine::usecase::rule::{rule_line, rule_of};
 use engine::usecase::watch::Cancel;
 use engine::words::SourceName;
 use jiff::{SignedDuration, Timestamp};
-use policies::policy::{Consistency, Folder, Policy, Terms};
+use policies::policy::{Consistency, Folder, Policy};
 use tokio::task::{Id, JoinSet};
 use tracing::{error, info, warn};
 
 use self::errand::{Ended, Errand, Pruning};
-use crate::rounds::{Bounds, Deed, Job, Known, Step, round};
+use self::unsettled::unsettled;
+use crate::rounds::{Bounds, Deed, Step, round};
 use crate::watching::{Logged, line, tell_failure};
 
 /// So long a source that is gone is remembered.
@@ -42,6 +45,8 @@ pub(crate) struct Keeping {
     policies: Policies,
     /// Why the files on disk do not count, where they do not.
     refused: Option<String>,
+    /// Sources that were meant to be backed up and are not.
+    unsettled: Vec<String>,
     cover: Cover,
     ledger: Ledger,
     busy: BTreeMap<SourceName, String>,
@@ -70,6 +75,7 @@ impl Keeping {
             bounds,
             policies,
             refused: None,
+            unsettled: Vec::new(),
             ledger,
             busy: BTreeMap::new(),
             tasks: BTreeMap::new(),
@@ -128,6 +134,8 @@ impl Keeping {
         }
         let sources = sources(&self.host, &self.places).await?;
         self.cover = Cover { policies: self.policies.clone(), sources };
+        let before = std::mem::replace(&mut self.unsettled, unsettled(&self.cover));
+        self.unsettled.iter().filter(|text| !before.contains(text)).for_each(|text| self.alarm(text));
         let covered: BTreeSet<SourceName> =
             backed_up(&self.cover).into_iter().map(|(source, ..)| source).collect();
         let now = self.host.clock().now();
@@ -135,6 +143,8 @@ impl Keeping {
         self.ledger.sources.retain(|source, entry| {
             covered.contains(source) || now.duration_since(entry.dealt_with) < REMEMBERED
         });
+        let kept = &self.ledger.sources;
+        self.ledger.pruned.retain(|source, _| kept.contains_key(source));
         Ok(())
     }
 
@@ -173,32 +183,6 @@ impl Keeping {
         Ok(if noticed { Some(now) } else { round_of.until })
     }
 
-    fn jobs(&self) -> Vec<Job> {
-        let own = self.host.settings().host.as_str();
-        let job = |(source, policy, terms): (SourceName, &Policy, &Terms)| Job {
-            source,
-            policy: policy.name.clone(),
-            line: line_of(terms),
-            schedule: terms.schedule.clone(),
-            zone: terms.time_zone.clone(),
-            jitter: jitter_of(own, policy, terms),
-            places: usize::try_from(terms.limits.concurrency).unwrap_or(1).max(1),
-        };
-        backed_up(&self.cover).into_iter().map(job).collect()
-    }
-
-    /// What the ledger says of jobs whose schedule is still the same.
-    fn known(&self, jobs: &[Job]) -> Result<BTreeMap<SourceName, Known>, Failure> {
-        let running: BTreeSet<String> =
-            self.health()?.into_iter().filter(|h| h.running.is_some()).map(|h| h.source).collect();
-        let known = |job: &Job| {
-            let entry = self.ledger.sources.get(&job.source).filter(|entry| entry.schedule == job.line)?;
-            let running = running.contains(&job.source.to_string());
-            Some((job.source.clone(), Known { dealt_with: entry.dealt_with, running }))
-        };
-        Ok(jobs.iter().filter_map(known).collect())
-    }
-
     fn carry_out(&mut self, step: &Step) {
         let (source, policy) = (&step.source, &step.policy);
         match &step.deed {
@@ -227,6 +211,8 @@ impl Keeping {
                         None
                     }
                 };
+                let line = rule.as_ref().map(|(keep, zone)| rule_line(keep, zone));
+                let same_rule = line.is_some() && self.ledger.pruned.get(&of) == line.as_ref();
                 let request = BackupRequest {
                     source,
                     by_hand: false,
@@ -235,7 +221,7 @@ impl Keeping {
                     guard,
                     consistency: Consistency::default(),
                 };
-                let task = self.runs.spawn(Errand { host, request, rule, watch }.run());
+                let task = self.runs.spawn(Errand { host, request, rule, same_rule, watch }.run());
                 self.tasks.insert(task.id(), of);
             }
         }
@@ -250,7 +236,7 @@ impl Keeping {
             Some(Err(broken)) => {
                 let id = broken.id();
                 let backup = Err(Failure::failed("it broke down").because(broken));
-                (id, Ended { backup, pruning: None })
+                (id, Ended { rule: None, backup, pruning: None })
             }
         };
         if let Some(source) = self.tasks.remove(&id) {
@@ -262,7 +248,10 @@ impl Keeping {
     fn tell_end(&mut self, source: &SourceName, ended: Ended) {
         match ended.pruning {
             None => {}
-            Some(Ok(Pruning::Done(pruned))) => self.tell_pruned(source, &pruned),
+            Some(Ok(Pruning::Done(pruned))) => {
+                self.tell_pruned(source, &pruned);
+                self.note_rule(source, ended.rule);
+            }
             Some(Ok(Pruning::Sweeping)) => self.alarm(&format!(
                 "`{source}`: its policy would delete more snapshots than it keeps; `backupctl prune {source}` shows them and asks"
             )),
@@ -288,6 +277,15 @@ impl Keeping {
                 *self.failures.entry(source.clone()).or_default() += 1;
                 self.alarm(&format!("backup of `{source}` failed: {failure}"));
             }
+        }
+    }
+
+    /// A later plan by the same rule may be a backlog.
+    fn note_rule(&mut self, source: &SourceName, rule: Option<String>) {
+        let Some(rule) = rule.filter(|rule| self.ledger.pruned.get(source) != Some(rule)) else { return };
+        self.ledger.pruned.insert(source.clone(), rule);
+        if let Err(failure) = self.ledger.write(&self.host) {
+            tell_failure(&failure);
         }
     }
 
@@ -322,9 +320,10 @@ impl Keeping {
         &self.failures
     }
 
-    /// Why the policies on disk do not count, where they do not.
-    pub(crate) fn refused(&self) -> Option<&str> {
-        self.refused.as_deref()
+    /// What keeps sources from being backed up, whatever Docker and the store do: bad policies, or two for one.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let all: Vec<&str> = self.refused.iter().chain(&self.unsettled).map(String::as_str).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     /// One line for systemd.

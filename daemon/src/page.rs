@@ -153,7 +153,7 @@ fn metrics(all: &[Health], failures: &BTreeMap<SourceName, u64>, trouble: bool) 
     let trouble = u8::from(trouble);
     writeln!(
         out,
-        "# HELP backupd_trouble 1 while Docker cannot be asked or new policies are bad.\n\
+        "# HELP backupd_trouble 1 while Docker cannot be asked, policies are bad, or two claim one source.\n\
          # TYPE backupd_trouble gauge\nbackupd_trouble {trouble}"
     )
     .ok();

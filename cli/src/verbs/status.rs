@@ -211,7 +211,7 @@ mod tests {
             since: at("01T00:00"),
             dealt_with: at("19T02:00"),
         };
-        let ledger = Ledger { sources: [("old".parse().unwrap(), entry)].into() };
+        let ledger = Ledger { sources: [("old".parse().unwrap(), entry)].into(), ..Ledger::default() };
         let status = status(&cover, &ledger, vec![good(), bad, never, runs]);
         let want = "\
 ALARM `web:/var/app` is overdue; 2 runs failed, the last one: no \\u{1b}[2Jspace

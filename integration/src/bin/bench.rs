@@ -1,4 +1,4 @@
-//! `make bench` and `make growth`: measure backupctl, and print what docs/performance.md shows.
+//! `make bench` and `make bench-growth`: measure backupctl, and print what docs/performance.md shows.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
