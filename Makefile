@@ -6,7 +6,7 @@ SETUP := integration/setup
 # The order of PATH makes `weed`, `rclone` and the reader's Python those of the pinned environment.
 WITH_TOOLS := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH"
 
-.PHONY: help demo test check bench tools clean-tools
+.PHONY: help demo test check bench bench-growth bench-scale tools clean-tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -26,11 +26,22 @@ check: ## formatting, lints, documentation, the rules of the house
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	cargo test --workspace --locked --test tidy
 
-bench: tools ## measure against tar, restic and the bare server (BENCH="--runs 5 --only small"); writes docs/performance.md
+bench: tools ## measure beside tar, restic, rustic and borg (BENCH="--runs 3 --only small"); writes docs/performance.md
 	@$(SETUP)/packages.sh bench
 	cargo build --release --locked -p backupctl -p integration --bins
 	@$(WITH_TOOLS) $(SETUP)/with-docker.sh "$${CARGO_TARGET_DIR:-target}/release/bench" \
 	  --write docs/performance.md $(BENCH)
+
+bench-growth: tools ## measure how time and memory grow with a volume (GROWTH="--scale 0.1"); writes docs/performance.md
+	@$(SETUP)/packages.sh bench
+	cargo build --release --locked -p backupctl -p integration --bins
+	@$(WITH_TOOLS) $(SETUP)/with-docker.sh "$${CARGO_TARGET_DIR:-target}/release/bench" growth \
+	  --write docs/performance.md $(GROWTH)
+
+bench-scale: ## 10,000 snapshots, 200 volumes at one minute, an idle service; writes docs/reliability.md
+	@$(SETUP)/packages.sh demo
+	cargo build --release --locked -p backupctl -p backupd -p integration --bins
+	@$(SETUP)/with-docker.sh "$${CARGO_TARGET_DIR:-target}/release/scale" docs/reliability.md
 
 tools: ## S3 servers and Python modules of the tests, pinned, under target/
 	@$(SETUP)/packages.sh tools

@@ -6,7 +6,9 @@
 
 mod ending;
 mod errand;
+mod jobs;
 mod missing;
+mod unsettled;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,20 +18,21 @@ use engine::catalog::{Event, Level};
 use engine::failure::Failure;
 use engine::usecase::backup::BackupRequest;
 use engine::usecase::cover::{Cover, Places, Policies, policies, sources};
-use engine::usecase::health::{backed_up, health, jitter_of, line_of};
+use engine::usecase::health::{Health, health};
 use engine::usecase::host::Host;
 use engine::usecase::ledger::{Entry, Ledger};
-use engine::usecase::rule::rule_of;
+use engine::usecase::rule::{rule_line, rule_of};
 use engine::usecase::watch::Cancel;
 use engine::words::SourceName;
 use jiff::Timestamp;
-use policies::policy::{Folder, Policy, Terms};
+use policies::policy::{Consistency, Folder, Policy};
 use tokio::task::{Id, JoinSet};
 use tracing::{error, info, warn};
 
 use self::errand::{Ended, Errand};
 pub(crate) use self::missing::Sight;
-use crate::rounds::{Bounds, Deed, Job, Known, Step, round};
+use self::unsettled::unsettled;
+use crate::rounds::{Bounds, Deed, Step, round};
 use crate::telling::Teller;
 use crate::watching::{line, tell_failure};
 
@@ -42,6 +45,8 @@ pub(crate) struct Keeping {
     policies: Policies,
     /// Why the files on disk do not count, where they do not.
     refused: Option<String>,
+    /// Sources that were meant to be backed up and are not.
+    unsettled: Vec<String>,
     cover: Cover,
     ledger: Ledger,
     busy: BTreeMap<SourceName, String>,
@@ -77,6 +82,7 @@ impl Keeping {
             bounds,
             policies,
             refused: None,
+            unsettled: Vec::new(),
             ledger,
             busy: BTreeMap::new(),
             tasks: BTreeMap::new(),
@@ -142,7 +148,12 @@ impl Keeping {
         }
         let sources = sources(&self.host, &self.places).await?;
         self.cover = Cover { policies: self.policies.clone(), sources };
-        self.note_gone()
+        let before = std::mem::replace(&mut self.unsettled, unsettled(&self.cover));
+        self.unsettled.iter().filter(|text| !before.contains(text)).for_each(|text| self.alarm(text));
+        self.note_gone()?;
+        let kept = &self.ledger.sources;
+        self.ledger.pruned.retain(|source, _| kept.contains_key(source));
+        Ok(())
     }
 
     /// Does what is to be done now, and gives when the next slot starts.
@@ -182,38 +193,6 @@ impl Keeping {
         Ok(if noticed { Some(now) } else { round_of.until })
     }
 
-    fn jobs(&self) -> Vec<Job> {
-        let own = self.host.settings().host.as_str();
-        let labelled = self.cover.sources.iter().filter(|source| source.is_labelled());
-        let labelled: BTreeSet<&String> = labelled.map(|source| &source.name).collect();
-        let job = |(source, policy, terms): (SourceName, &Policy, &Terms)| Job {
-            policy: policy.name.clone(),
-            line: line_of(terms),
-            schedule: terms.schedule.clone(),
-            zone: terms.time_zone.clone(),
-            jitter: jitter_of(own, policy, terms),
-            labelled: labelled.contains(&source.to_string()),
-            source,
-            places: usize::try_from(terms.limits.concurrency).unwrap_or(1).max(1),
-        };
-        backed_up(&self.cover).into_iter().map(job).collect()
-    }
-
-    /// What the ledger says of jobs whose schedule is still the same.
-    fn known(&self, jobs: &[Job]) -> Result<BTreeMap<SourceName, Known>, Failure> {
-        let running: BTreeSet<String> = health(&self.host, &self.cover, &self.ledger)?
-            .into_iter()
-            .filter(|h| h.running.is_some())
-            .map(|h| h.source)
-            .collect();
-        let known = |job: &Job| {
-            let entry = self.ledger.sources.get(&job.source).filter(|entry| entry.schedule == job.line)?;
-            let running = running.contains(&job.source.to_string());
-            Some((job.source.clone(), Known { dealt_with: entry.dealt_with, running }))
-        };
-        Ok(jobs.iter().filter_map(known).collect())
-    }
-
     fn carry_out(&mut self, step: &Step) {
         let (source, policy) = (&step.source, &step.policy);
         match &step.deed {
@@ -241,10 +220,18 @@ impl Keeping {
                         None
                     }
                 };
-                let request =
-                    BackupRequest { source, by_hand: false, allow_empty: false, full: false, guard };
-                let task =
-                    self.runs.spawn(Errand { host, request, rule, cancel: Arc::clone(&self.cancel) }.run());
+                let line = rule.as_ref().map(|(keep, zone)| rule_line(keep, zone));
+                let same_rule = line.is_some() && self.ledger.pruned.get(&of) == line.as_ref();
+                let request = BackupRequest {
+                    source,
+                    by_hand: false,
+                    allow_empty: false,
+                    full: false,
+                    guard,
+                    consistency: Consistency::default(),
+                };
+                let cancel = Arc::clone(&self.cancel);
+                let task = self.runs.spawn(Errand { host, request, rule, same_rule, cancel }.run());
                 self.tasks.insert(task.id(), of);
             }
         }
@@ -260,15 +247,21 @@ impl Keeping {
         }
     }
 
+    /// How every source stands.
+    pub(crate) fn health(&self) -> Result<Vec<Health>, Failure> {
+        health(&self.host, &self.cover, &self.ledger)
+    }
+
     /// What this process has counted.
     pub(crate) fn counts(&self) -> Counts<'_> {
         let (told, untold) = self.teller.counted();
         Counts { failures: &self.failures, sweeping: &self.sweeping, told, untold }
     }
 
-    /// Why the policies on disk do not count, where they do not.
-    pub(crate) fn refused(&self) -> Option<&str> {
-        self.refused.as_deref()
+    /// What keeps sources from being backed up, whatever Docker and the store do: bad policies, or two for one.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let all: Vec<&str> = self.refused.iter().chain(&self.unsettled).map(String::as_str).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     /// One line for systemd.

@@ -193,7 +193,7 @@ fn turn(
             return None;
         }
     };
-    let trouble = failed.map(ToString::to_string).or_else(|| keeping.refused().map(str::to_owned));
+    let trouble = failed.map(ToString::to_string).or_else(|| keeping.trouble());
     page.set(&sight, keeping.counts(), trouble.as_deref().map(watching::line).as_deref());
     let status = if failed.is_some() { String::new() } else { format!("\nSTATUS={}", keeping.status()) };
     supervisor.tell(&format!("WATCHDOG=1{status}"));

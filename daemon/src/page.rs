@@ -127,7 +127,8 @@ fn metrics(sight: &Sight, counts: Counts<'_>, trouble: bool) -> String {
     family(&mut out, "vanished", "gauge", "1 for a source that is not there any more and is missed.", gone);
     let alone = |value: String| std::iter::once((String::new(), value));
     let trouble = alone(u8::from(trouble).to_string());
-    family(&mut out, "trouble", "gauge", "1 while Docker cannot be asked or new policies are bad.", trouble);
+    let about = "1 while Docker cannot be asked, policies are bad, or two claim one source.";
+    family(&mut out, "trouble", "gauge", about, trouble);
     let told = alone(counts.told.to_string());
     family(&mut out, "notifications_total", "counter", "Webhooks, commands and heartbeats that heard.", told);
     let untold = alone(counts.untold.to_string());

@@ -81,6 +81,7 @@ fn merge(said: SettingsFile, system: &str) -> Result<Settings, Failure> {
             level: said.level.unwrap_or(usual.level),
             workers: said.workers.unwrap_or(usual.workers),
             helper_memory_bytes: said.helper_memory_bytes.unwrap_or(usual.helper_memory_bytes),
+            spool_bytes: said.spool_bytes.unwrap_or(usual.spool_bytes),
         },
     })
 }

@@ -52,6 +52,9 @@ if [ "$purpose" = test ] || [ "$purpose" = bench ]; then
 fi
 if [ "$purpose" = bench ]; then
   need "it is what we measure ourselves against" restic has restic
+  need "and against this" borgbackup has borg
+  # Not in Debian, and measured only if somebody installed it.
+  has rustic >/dev/null || echo "setup: rustic is not there and is left out (cargo install --locked rustic-rs)" >&2
 fi
 
 [ ${#missing[@]} -gt 0 ] || exit 0

@@ -32,6 +32,11 @@ impl Docker {
         Self { socket: socket.into() }
     }
 
+    /// Its address, as `DOCKER_HOST` would give it.
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
     /// Makes an empty volume and says where its files are.
     pub fn create_volume(&self, name: &str) -> io::Result<PathBuf> {
         let made = self.ask("POST", "/volumes/create", Some(&json!({ "Name": name })))?;

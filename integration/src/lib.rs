@@ -4,6 +4,8 @@
 
 pub mod bench;
 pub mod docker;
+pub mod private_engine;
 pub mod programs;
+pub mod scale;
 pub mod scripted_s3;
 pub mod servers;

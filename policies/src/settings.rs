@@ -17,6 +17,7 @@
 //! level = 3                  # zstd, 1 to 19
 //! workers = 0                # threads; 0 is one for each core
 //! helper_memory = "192MiB"   # limit of a helper container
+//! spool = "1GiB"             # of a frozen read, kept in the state folder until it is uploaded
 //! ```
 
 use std::net::SocketAddr;
@@ -27,8 +28,8 @@ use toml::de::DeTable;
 use crate::complaint::{Complaints, Judge, unknown_key};
 use crate::policy::{Event, Notify, read_notify};
 use crate::values::{
-    docker_fine, folder_fine, host_fine, listen_fine, memory, state_fine, store_fine, text_of, texts_of,
-    whole, wrong_type,
+    docker_fine, folder_fine, host_fine, listen_fine, size, state_fine, store_fine, text_of, texts_of, whole,
+    wrong_type,
 };
 
 /// Where the file is, unless somebody says otherwise.
@@ -68,6 +69,8 @@ pub struct SettingsFile {
     pub workers: Option<u32>,
     /// Memory limit of a helper, 32 MiB to 1 TiB.
     pub helper_memory_bytes: Option<u64>,
+    /// What a frozen read may keep in the state folder until it is uploaded, 32 MiB to 1 TiB.
+    pub spool_bytes: Option<u64>,
 }
 
 impl SettingsFile {
@@ -86,13 +89,14 @@ impl SettingsFile {
             level: self.level.or(other.level),
             workers: self.workers.or(other.workers),
             helper_memory_bytes: self.helper_memory_bytes.or(other.helper_memory_bytes),
+            spool_bytes: self.spool_bytes.or(other.spool_bytes),
         }
     }
 }
 
 const TOP: [&str; 9] =
     ["store", "host", "state", "docker", "policies", "folders", "listen", "notify", "effort"];
-const EFFORT: [&str; 3] = ["level", "workers", "helper_memory"];
+const EFFORT: [&str; 4] = ["level", "workers", "helper_memory", "spool"];
 
 /// Reads the text of a settings file; `file` is only named in complaints.
 pub fn parse(file: &str, text: &str) -> Result<SettingsFile, Complaints> {
@@ -165,7 +169,8 @@ fn effort(judge: &mut Judge<'_>, table: &DeTable<'_>, settings: &mut SettingsFil
         match key.get_ref().as_ref() {
             "level" => settings.level = whole(judge, "level", value, 1..20),
             "workers" => settings.workers = whole(judge, "workers", value, 0..1025),
-            "helper_memory" => settings.helper_memory_bytes = memory(judge, value),
+            "helper_memory" => settings.helper_memory_bytes = size(judge, "helper_memory", value),
+            "spool" => settings.spool_bytes = size(judge, "spool", value),
             other => judge.blame(&key.span(), unknown_key(other, &EFFORT)),
         }
     }
@@ -202,6 +207,7 @@ mod tests {
             level = 19
             workers = 0x10
             helper_memory = "1 GiB"
+            spool = "64MiB"
         "#;
         let want = SettingsFile {
             store: Some("s3://bucket/pre?region=eu".into()),
@@ -220,6 +226,7 @@ mod tests {
             level: Some(19),
             workers: Some(16),
             helper_memory_bytes: Some(1 << 30),
+            spool_bytes: Some(64 << 20),
         };
         assert_eq!(parse("b.toml", text), Ok(want));
         assert_eq!(parse("b.toml", "# nothing\n"), Ok(SettingsFile::default()));
@@ -281,6 +288,7 @@ mod tests {
             "effort.helper_memory = \"1MiB\"",
             &["b.toml:1:24: `helper_memory` must be between 32MiB and 1TiB"],
         );
+        check("effort.spool = \"0MiB\"", &["b.toml:1:16: `spool` must be between 32MiB and 1TiB"]);
         for bad in ["\"192\"", "\"1.5GiB\"", "\"MiB\"", "\"99999999999999TiB\"", "201326592"] {
             check(
                 &format!("effort.helper_memory = {bad}"),

@@ -154,15 +154,16 @@ pub(crate) fn integer(value: &Spanned<DeValue<'_>>) -> Option<i64> {
     i64::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
-pub(crate) fn memory(judge: &mut Judge<'_>, value: &Spanned<DeValue<'_>>) -> Option<u64> {
+/// A size between 32 MiB and 1 TiB.
+pub(crate) fn size(judge: &mut Judge<'_>, key: &str, value: &Spanned<DeValue<'_>>) -> Option<u64> {
     const LEAST: u64 = 32 << 20;
     const MOST: u64 = 1 << 40;
     let bytes = value.get_ref().as_str().and_then(parse_bytes);
     match bytes {
         Some(bytes @ LEAST..=MOST) => return Some(bytes),
-        Some(_) => judge.blame(&value.span(), "`helper_memory` must be between 32MiB and 1TiB"),
+        Some(_) => judge.blame(&value.span(), format!("`{key}` must be between 32MiB and 1TiB")),
         None => {
-            judge.blame(&value.span(), "`helper_memory` must be a size in quotes: \"192MiB\", \"1GiB\"");
+            judge.blame(&value.span(), format!("`{key}` must be a size in quotes: \"192MiB\", \"1GiB\""));
         }
     }
     None

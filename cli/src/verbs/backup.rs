@@ -4,6 +4,7 @@ use engine::failure::{Class, Failure};
 use engine::usecase::backup::{BackupReport, BackupRequest, backup};
 use engine::usecase::host::Host;
 use engine::words::SourceName;
+use policies::policy::Consistency;
 use policies::retention::guard::Limits;
 use serde_json::json;
 
@@ -64,6 +65,7 @@ async fn one(host: &Host, source: &SourceName, args: &Args, session: &Session) -
         allow_empty: args.allow_empty,
         full: args.full,
         guard: Limits::default(),
+        consistency: Consistency::default(),
     };
     let result = backup(host, &request, &telling).await;
     let heard = telling.end();

@@ -12,6 +12,7 @@ use engine::usecase::plant::{plant, uproot};
 use engine::usecase::restore::{RestoreRequest, plan_restore, restore};
 use engine::usecase::snapshots::{Wanted, WantedHost, snapshots};
 use engine::words::{SnapshotName, SourceName};
+use policies::policy::Consistency;
 use policies::retention::guard::Limits;
 use serde_json::json;
 
@@ -139,6 +140,7 @@ impl Tour<'_> {
             allow_empty: false,
             full: false,
             guard: Limits::default(),
+            consistency: Consistency::default(),
         };
         let result = backup(&self.host, &request, &telling).await;
         telling.end();
@@ -175,6 +177,7 @@ impl Tour<'_> {
             number: None,
             at: None,
             into: None,
+            to: None,
             paths: Vec::new(),
             keep_previous: false,
             accept_partial: false,

@@ -5,12 +5,14 @@ mod backup;
 mod cancel;
 mod cat;
 mod catalog;
+mod clone;
 mod completions;
 mod delete;
 mod demo;
 mod diff;
 mod doctor;
 mod entry;
+mod explain;
 mod export;
 mod find;
 mod ls;
@@ -47,6 +49,7 @@ pub(crate) enum Verb {
     Backup(backup::Args),
     Snapshots(snapshots::Args),
     Restore(restore::Args),
+    Clone(clone::Args),
     Show(show::Args),
     Ls(ls::Args),
     Cat(cat::Args),
@@ -66,6 +69,7 @@ pub(crate) enum Verb {
     Runs(runs::Args),
     Cancel(cancel::Args),
     Catalog(catalog::Args),
+    Explain(explain::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -79,6 +83,7 @@ impl Verb {
             Self::Backup(args) => Box::pin(backup::run(args, session)).await,
             Self::Snapshots(args) => Box::pin(snapshots::run(args, session)).await,
             Self::Restore(args) => Box::pin(restore::run(args, session)).await,
+            Self::Clone(args) => Box::pin(clone::run(args, session)).await,
             Self::Show(args) => Box::pin(show::run(args, session)).await,
             Self::Ls(args) => Box::pin(ls::run(args, session)).await,
             Self::Cat(args) => Box::pin(cat::run(args, session)).await,
@@ -100,6 +105,7 @@ impl Verb {
             Self::Runs(args) => Box::pin(runs::run(args, session)).await,
             Self::Cancel(args) => Box::pin(cancel::run(args, session)).await,
             Self::Catalog(args) => Box::pin(catalog::run(args, session)).await,
+            Self::Explain(args) => explain::run(args, session),
             Self::Completions(args) => completions::run(args, session),
             Self::Man(args) => man::run(args, session),
         }

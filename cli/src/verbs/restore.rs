@@ -1,5 +1,7 @@
 //! `backupctl restore`: plan, print the plan, ask, do exactly what was printed.
 
+use std::path::{Path, PathBuf};
+
 use engine::archive::path::TreePath;
 use engine::failure::{Class, Failure};
 use engine::usecase::restore::{RestorePlan, RestoreReport, RestoreRequest, plan_restore, restore};
@@ -28,7 +30,7 @@ use plan::PlanText;
   backupctl restore db-data --dry-run
   backupctl restore db-data --at yesterday
   backupctl restore db-data --at \"2026-11-20 14:00\" --into db-data-look
-  backupctl restore db-data --snapshot 42 --path etc/app.conf --yes
+  backupctl restore db-data --snapshot 42 --path etc/app.conf --to ./rescued --yes
   backupctl restore db-data --from-host old-vm")]
 pub(crate) struct Args {
     /// A volume, or `CONTAINER:/MOUNT/POINT`
@@ -45,6 +47,10 @@ pub(crate) struct Args {
     /// Into a new volume of this name, leaving the source alone
     #[arg(long, value_name = "NEW")]
     into: Option<String>,
+
+    /// Into this folder of the host, which is there and empty, leaving the source alone
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["into", "keep_previous"])]
+    to: Option<PathBuf>,
 
     /// Only this file or folder; may be given several times
     #[arg(long = "path", value_name = "P", value_parser = tree_path())]
@@ -69,6 +75,30 @@ pub(crate) struct Args {
     /// Restore a snapshot that lacks files which could not be read
     #[arg(long)]
     accept_partial: bool,
+}
+
+impl Args {
+    /// All of `source` into the new volume `new`, leaving it alone.
+    pub(super) fn into_new(source: SourceName, new: String, at: Option<String>) -> Self {
+        Self {
+            source,
+            at,
+            snapshot: None,
+            into: Some(new),
+            to: None,
+            paths: Vec::new(),
+            from_host: None,
+            dry_run: false,
+            yes: false,
+            keep_previous: false,
+            accept_partial: false,
+        }
+    }
+
+    /// What was agreed to beforehand.
+    pub(super) fn agreed(self, dry_run: bool, yes: bool) -> Self {
+        Self { dry_run, yes, ..self }
+    }
 }
 
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
@@ -126,10 +156,23 @@ fn request(args: &Args, session: &Session) -> Result<RestoreRequest, Failure> {
         number,
         at,
         into: args.into.clone(),
+        to: args.to.as_deref().map(folder).transpose()?,
         paths: args.paths.clone(),
         keep_previous: args.keep_previous,
         accept_partial: args.accept_partial,
     })
+}
+
+/// The folder as Docker has to hear of it.
+fn folder(dir: &Path) -> Result<String, Failure> {
+    let named = |why: &str| {
+        Failure::new(Class::Usage, format!("--to: `{}` {why}", plain::line(&dir.to_string_lossy())))
+    };
+    let whole = std::path::absolute(dir).map_err(|e| named("cannot be found").because(e))?;
+    match whole.into_os_string().into_string() {
+        Ok(text) => Ok(text),
+        Err(_) => Err(named("is not UTF-8, and Docker takes no other names")),
+    }
 }
 
 /// `42`, `@42`, `SOURCE@42`, `latest`: `None` is the newest.

@@ -2,12 +2,13 @@
 
 use engine::failure::Failure;
 use engine::usecase::cover::policies;
+use engine::usecase::foresight::next_start;
 use engine::usecase::health::jitter_of;
 use engine::words::HostName;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use policies::policy::{Folder, Terms};
-use policies::schedule::{Due, Jitter, Standing, decide};
+use policies::schedule::Jitter;
 use serde::Serialize;
 
 use crate::screen::paint::Paint;
@@ -69,18 +70,9 @@ fn lines(folder: &Folder, host: &HostName, now: Timestamp, n: usize) -> Vec<Line
 }
 
 fn next(terms: &Terms, jitter: Jitter, now: Timestamp, n: usize) -> Vec<Timestamp> {
-    let (mut from, mut starts) = (now, Vec::new());
-    while starts.len() < n {
-        let standing = Standing { dealt_with: from, watching_since: Timestamp::MIN, running: false };
-        match decide(&terms.schedule, &terms.time_zone, jitter, from, &standing) {
-            Due::Wait { until, slot } => {
-                starts.push(until);
-                from = slot;
-            }
-            Due::Run { .. } | Due::SkipOverlap { .. } | Due::ClockWasAhead { .. } | Due::Over => break,
-        }
-    }
-    starts
+    let follow = |last: &(Timestamp, Timestamp)| next_start(terms, jitter, last.1);
+    let starts = std::iter::successors(next_start(terms, jitter, now), follow);
+    starts.map(|(start, _)| start).take(n).collect()
 }
 
 fn text(lines: &[Line], local: &TimeZone, width: Option<usize>, paint: Paint) -> String {

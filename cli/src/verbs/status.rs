@@ -231,7 +231,7 @@ mod tests {
             gone: None,
         };
         let sources = [("lost".parse().unwrap(), entry.clone()), ("old".parse().unwrap(), entry)];
-        let ledger = Ledger { sources: sources.into() };
+        let ledger = Ledger { sources: sources.into(), ..Ledger::default() };
         let lost = Vanished { source: "lost".into(), policy: "db".into(), since: at("20T01:00") };
         let status = status(&cover, &ledger, vec![lost], vec![good(), bad, never, runs]);
         let want = "\

@@ -3,7 +3,7 @@
 use crate::place::Place;
 
 /// All verbs, in the order of the help.
-pub(crate) const VERBS: [&str; 28] = [
+pub(crate) const VERBS: [&str; 30] = [
     "demo",
     "doctor",
     "status",
@@ -11,6 +11,7 @@ pub(crate) const VERBS: [&str; 28] = [
     "backup",
     "snapshots",
     "restore",
+    "clone",
     "show",
     "ls",
     "cat",
@@ -30,6 +31,7 @@ pub(crate) const VERBS: [&str; 28] = [
     "runs",
     "cancel",
     "catalog",
+    "explain",
     "completions",
     "man",
 ];

@@ -16,7 +16,7 @@ pub(crate) fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// Whether something that happened at `stamp` was too fresh at `now` to tell a later change by.
+/// Whether something that happened at `stamp` was too fresh at `now`, or came later, to tell a later change by.
 pub(crate) fn is_young(stamp: Stamp, now: SystemTime) -> bool {
     let now = now.checked_sub(YOUNG).unwrap_or(SystemTime::UNIX_EPOCH);
     let Ok(seconds) = u64::try_from(stamp.seconds) else { return false };

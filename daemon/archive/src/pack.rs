@@ -104,7 +104,7 @@ pub fn pack(
     now: &dyn Fn() -> SystemTime,
 ) -> Result<Packed, PackError> {
     let (read, written) = pipeline::run(job, sink, |stream| {
-        let mut packer = Packer::new(job, stream, ask, Pulse::new(progress), now);
+        let mut packer = Packer::new(job, stream, ask, Pulse::new(progress), now());
         read_tree(root, &mut packer)?;
         packer.finish()
     });
@@ -143,7 +143,8 @@ fn write_error(why: Option<WriteError>) -> PackError {
 fn read_tree(root: BorrowedFd<'_>, packer: &mut Packer<'_>) -> Result<(), Halt> {
     let at_root = |action| move |source| Halt::Source { path: TreePath::root(), action, source };
     let folder = open_root(root).map_err(at_root("open"))?;
-    // What was written through a shared mapping gets its time only when it reaches the file system. A file
+    // What is written through a shared mapping gets its time only once: the next store after the pages have reached
+    // the disk gives a new one. So whatever is stored from here on shows in a file's times. A file
     // system that cannot be synced (read-only, or forbidden to us) has the same content without it.
     match rustix::fs::syncfs(&folder) {
         Ok(()) | Err(_) => {}

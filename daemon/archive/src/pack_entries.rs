@@ -68,7 +68,8 @@ pub(crate) struct Packer<'a> {
     cutter: SegmentCutter,
     pages: PageTable,
     base: Option<Comparison<'a>>,
-    now: &'a dyn Fn() -> SystemTime,
+    /// When the walk began. What changed since may change again, through a mapping, without a new time.
+    began: SystemTime,
     opener: Opener,
     xattrs: XattrReader,
     links: Links,
@@ -86,7 +87,7 @@ impl<'a> Packer<'a> {
         stream: RawStream,
         ask: &'a mut Asking<'a>,
         pulse: Pulse<'a>,
-        now: &'a dyn Fn() -> SystemTime,
+        began: SystemTime,
     ) -> Self {
         Self {
             pack: job.pack,
@@ -95,7 +96,7 @@ impl<'a> Packer<'a> {
             cutter: SegmentCutter::default(),
             pages: PageTable::new(job.base.as_ref()),
             base: job.base.as_ref().map(|base| Comparison::new(base, ask)),
-            now,
+            began,
             opener: Opener::new(),
             xattrs: XattrReader::new(),
             links: Links::default(),

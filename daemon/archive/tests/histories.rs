@@ -139,6 +139,7 @@ fn how((one, two, three): Manner, last: Option<&Packed>) -> How {
         reread: one % 8 == 2,
         shun: shunned.copied().into_iter().collect(),
         at_once: three % 4 == 0,
+        slow: false,
     }
 }
 

@@ -211,6 +211,21 @@ fn young_files_are_read_again_and_cost_nothing() {
     assert_eq!(meta.ino(), fs::metadata(case.root.path().join("file")).unwrap().ino());
 }
 
+/// What is stored through a mapping after the walk began gives a file one new time, and no other as long as the pages
+/// are not on the disk: so no such time can be trusted, however long ago it was when the file's turn came.
+#[test]
+fn files_that_changed_since_the_walk_began_are_read_again_however_long_it_took() {
+    let root = tempfile::tempdir_in("/dev/shm").unwrap();
+    for name in ["first", "second", "third"] {
+        write(&root.path().join(name), &noise(1, 10 * KIB));
+    }
+    let mut case = Case { root, lineage: Lineage::default() };
+    let packed = case.take(&How { at_once: true, slow: true, ..How::default() });
+    for name in ["first", "second", "third"] {
+        assert!(case.lineage.entry(&packed, name).witness.young, "{name}");
+    }
+}
+
 #[test]
 fn nothing_stays_in_a_shunned_pack() {
     let mut case = Case::new(|root| {

@@ -9,7 +9,7 @@ use tracing::{Span, info, warn};
 
 use super::Keeping;
 use super::errand::{Ended, Pruning};
-use crate::watching::line;
+use crate::watching::{line, tell_failure};
 
 impl Keeping {
     /// Waits for the next run to end; for ever where none is on.
@@ -21,7 +21,7 @@ impl Keeping {
             Some(Err(broken)) => {
                 let id = broken.id();
                 let backup = Err(Failure::failed("it broke down").because(broken));
-                (id, Ended { backup: (Span::none(), backup), pruning: None })
+                (id, Ended { rule: None, backup: (Span::none(), backup), pruning: None })
             }
         };
         if let Some(source) = self.tasks.remove(&id) {
@@ -33,7 +33,7 @@ impl Keeping {
     fn tell_end(&mut self, source: &SourceName, policy: &str, ended: Ended) {
         if let Some((span, pruning)) = ended.pruning {
             let _lines = span.entered();
-            self.tell_pruning(source, pruning);
+            self.tell_pruning(source, pruning, ended.rule);
         }
         let (span, backup) = ended.backup;
         let _lines = span.entered();
@@ -63,11 +63,12 @@ impl Keeping {
         }
     }
 
-    fn tell_pruning(&mut self, source: &SourceName, pruning: Result<Pruning, Failure>) {
+    fn tell_pruning(&mut self, source: &SourceName, pruning: Result<Pruning, Failure>, rule: Option<String>) {
         match pruning {
             Ok(Pruning::Done(pruned)) => {
                 self.sweeping.remove(source);
                 tell_pruned(&pruned);
+                self.note_rule(source, rule);
             }
             Ok(Pruning::Sweeping) => {
                 self.sweeping.insert(source.clone());
@@ -77,6 +78,15 @@ impl Keeping {
             }
             Err(failure) if failure.class == Class::Interrupted => {}
             Err(failure) => self.alarm(&format!("pruning of `{source}` failed: {failure}")),
+        }
+    }
+
+    /// A later plan by the same rule may be a backlog.
+    fn note_rule(&mut self, source: &SourceName, rule: Option<String>) {
+        let Some(rule) = rule.filter(|rule| self.ledger.pruned.get(source) != Some(rule)) else { return };
+        self.ledger.pruned.insert(source.clone(), rule);
+        if let Err(failure) = self.ledger.write(&self.host) {
+            tell_failure(&failure);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! One slot of one source: the backup, and after a good one what its policy no longer keeps.
 //!
 //! Always true: pruning comes only after a snapshot that is whole, its failure takes nothing from that snapshot, and
-//! a plan that would delete more than it keeps is left for a person.
+//! a plan that would delete more than it keeps is left for a person, unless it is a backlog: by a rule that was
+//! carried out before, and by counts alone. Such a one comes by itself, after a failure that held what is newer, or
+//! weeks without deletes, and nobody would ever look.
 
 use std::sync::Arc;
 
@@ -10,6 +12,7 @@ use engine::usecase::backup::{BackupReport, BackupRequest, backup};
 use engine::usecase::host::Host;
 use engine::usecase::prune::{Pruned, prune};
 use engine::usecase::retention::retention;
+use engine::usecase::rule::rule_line;
 use engine::usecase::watch::Cancel;
 use jiff::tz::TimeZone;
 use policies::retention::Keep;
@@ -23,11 +26,14 @@ pub(super) struct Errand {
     pub(super) request: BackupRequest,
     /// What is kept, in whose days and weeks; everything if `None`.
     pub(super) rule: Option<(Keep, TimeZone)>,
+    /// It is the rule by which the source was pruned last.
+    pub(super) same_rule: bool,
     pub(super) cancel: Arc<Cancel>,
 }
 
 /// How it ended, each with the span that its lines are in.
 pub(crate) struct Ended {
+    pub(super) rule: Option<String>,
     pub(super) backup: (Span, Result<BackupReport, Failure>),
     pub(super) pruning: Option<(Span, Result<Pruning, Failure>)>,
 }
@@ -55,7 +61,8 @@ impl Errand {
             }
             Some(_) | None => None,
         };
-        Ended { backup: (span, backup), pruning }
+        let rule = self.rule.as_ref().map(|(keep, zone)| rule_line(keep, zone));
+        Ended { rule, backup: (span, backup), pruning }
     }
 
     async fn prune(
@@ -66,7 +73,7 @@ impl Errand {
         watch: &Logged,
     ) -> Result<Pruning, Failure> {
         let plan = retention(&self.host, source, keep, zone).await?;
-        if plan.is_sweeping() {
+        if plan.is_sweeping() && !(self.same_rule && plan.is_by_count()) {
             return Ok(Pruning::Sweeping);
         }
         prune(&self.host, &plan, watch).await.map(Pruning::Done)

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use engine::failure::Failure;
-use engine::usecase::health::{Health, health};
+use engine::usecase::health::Health;
 use engine::usecase::vanished::{Vanished, note, vanished};
 use tracing::info;
 
@@ -33,7 +33,7 @@ impl Keeping {
 
     /// How every source stands, and what is missed. What has changed is logged, and told to whom it may concern.
     pub(crate) fn sight(&mut self) -> Result<Sight, Failure> {
-        let health = health(&self.host, &self.cover, &self.ledger)?;
+        let health = self.health()?;
         if !self.looked {
             return Ok(Sight { health, vanished: Vec::new() });
         }

@@ -7,6 +7,7 @@ use super::*;
 use async_trait::async_trait;
 use engine::port::clock::Clock;
 use engine::port::docker::{Docker as _, NewVolume};
+use engine::port::store::Store;
 use engine::testing::fake_docker::{Calls, FakeDocker, real_jobs};
 use engine::testing::memory_store::MemoryStore;
 use engine::usecase::host::{Effort, Settings};
@@ -14,9 +15,16 @@ use engine::usecase::runs::runs;
 use engine::usecase::vanished::let_go;
 use jiff::SignedDuration;
 
+mod bad_input;
+mod year;
+
 struct Stood(Mutex<Timestamp>);
 
 impl Stood {
+    fn set(&self, to: Timestamp) {
+        *self.0.lock().unwrap() = to;
+    }
+
     fn advance(&self, minutes: i64) {
         let mut now = self.0.lock().unwrap();
         *now = now.checked_add(SignedDuration::from_mins(minutes)).unwrap();
@@ -47,7 +55,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::inside(tempfile::tempdir().unwrap())
+    }
+
+    fn inside(dir: tempfile::TempDir) -> Self {
         for folder in ["volumes", "policies"] {
             std::fs::create_dir(dir.path().join(folder)).unwrap();
         }
@@ -67,6 +78,10 @@ impl World {
     }
 
     async fn host(&self) -> Arc<Host> {
+        self.host_at(Arc::new(self.store.clone())).await
+    }
+
+    async fn host_at(&self, store: Arc<dyn Store>) -> Arc<Host> {
         let settings = Settings {
             store: "s3://bucket/prefix".into(),
             host: "h1".parse().unwrap(),
@@ -76,14 +91,18 @@ impl World {
         };
         let host = Host::open(settings, Arc::<Stood>::clone(&self.clock)).await.unwrap();
         let docker: Arc<FakeDocker> = Arc::clone(&self.docker);
-        Arc::new(host.with_ports(Arc::new(self.store.clone()), docker))
+        Arc::new(host.with_ports(store, docker))
     }
 
     /// A new process.
     async fn keeping(&self) -> Keeping {
+        self.keeping_of(self.host().await)
+    }
+
+    fn keeping_of(&self, host: Arc<Host>) -> Keeping {
         let policies = self.dir.path().join("policies");
         let places = Places { policies, named: true, folders: Vec::new() };
-        Keeping::begin(self.host().await, places, 2, Arc::default())
+        Keeping::begin(host, places, 2, Arc::default())
     }
 
     /// Minutes pass, a look and a turn every ten of them; runs take no time.
@@ -182,10 +201,10 @@ async fn policies_that_are_bad_at_the_start_are_read_again_until_they_are_good()
     world.volume("db").await;
     let mut keeping = world.keeping().await;
     turn(&mut keeping).await;
-    assert!(keeping.refused().is_some_and(|why| why.contains("night.toml:1:1: ")), "{:?}", keeping.refused());
+    assert!(keeping.trouble().is_some_and(|why| why.contains("night.toml:1:1: ")), "{:?}", keeping.trouble());
     world.policy("night.toml", &text("0 2 * * *", "db"));
     world.pass(&mut keeping, 15).await;
-    assert_eq!((keeping.refused(), world.began("db").await), (None, vec!["21T02:00".to_owned()]));
+    assert_eq!((keeping.trouble(), world.began("db").await), (None, vec!["21T02:00".to_owned()]));
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
-//! The tools that are measured, each doing the same three things: back a volume up, restore it, restore one file.
+//! What each tool does, the same for all: back a volume up, restore it, restore one file of it.
 
+use std::cell::Cell;
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -8,59 +11,14 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::measure::{Cost, run};
-use super::server::{BUCKET, Server};
+use super::server::{BUCKET, OURS, Server, folder_in_memory};
+use super::tools::Tool;
 use super::workloads::Workload;
 use crate::docker::Docker;
 use crate::programs::built;
 
 /// Names of volumes that benchmarks make; nothing else is ever removed.
 pub const VOLUME_PREFIX: &str = "bkd-bench-";
-
-/// One tool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tool {
-    /// Ours.
-    Backupctl,
-    /// `tar | zstd -3 -T0 | rclone rcat`.
-    TarZstd,
-    /// `tar | gzip | rclone rcat`.
-    TarGzip,
-    /// restic.
-    Restic,
-}
-
-impl Tool {
-    /// In the order of the table.
-    pub const ALL: [Self; 4] = [Self::Backupctl, Self::TarZstd, Self::TarGzip, Self::Restic];
-
-    /// The one that people call so.
-    pub fn named(name: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|tool| tool.name() == name)
-            .ok_or_else(|| format!("no tool `{name}`; there are {}", Self::ALL.map(Self::name).join(", ")))
-    }
-
-    /// Whether it knows what it has sent before.
-    pub fn is_incremental(self) -> bool {
-        matches!(self, Self::Backupctl | Self::Restic)
-    }
-
-    /// gzip takes ten times as long as all others together, so it runs once.
-    pub fn runs_again(self) -> bool {
-        self != Self::TarGzip
-    }
-
-    /// As the table calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Backupctl => "backupctl",
-            Self::TarZstd => "tar+zstd",
-            Self::TarGzip => "tar+gzip",
-            Self::Restic => "restic",
-        }
-    }
-}
 
 /// A volume with something in it.
 #[derive(Debug, Clone)]
@@ -76,38 +34,62 @@ pub struct Subject {
 /// One tool against one server, with a state folder of its own.
 #[derive(Debug)]
 pub struct Attempt<'a> {
-    tool: Tool,
+    /// Which tool.
+    pub tool: Tool,
     docker: &'a Docker,
     server: &'a Server,
     subject: &'a Subject,
     state: TempDir,
+    /// For a tool that knows no server.
+    repository: TempDir,
+    /// How many backups it made.
+    made: Cell<u32>,
 }
 
 impl<'a> Attempt<'a> {
     /// Prepares what does not count: folders, a repository.
     pub fn new(tool: Tool, docker: &'a Docker, server: &'a Server, subject: &'a Subject) -> io::Result<Self> {
-        let attempt = Self { tool, docker, server, subject, state: tempfile::tempdir()? };
-        if tool == Tool::Restic {
-            attempt.measure(attempt.command("restic").arg("init"))?;
+        let (state, repository) = (tempfile::tempdir()?, folder_in_memory()?);
+        let attempt = Self { tool, docker, server, subject, state, repository, made: Cell::new(0) };
+        match tool {
+            Tool::Backupctl | Tool::TarZstd | Tool::TarGzip => {}
+            Tool::Restic | Tool::Rustic => {
+                attempt.measure(attempt.command(tool.name()).arg("init"))?;
+            }
+            Tool::Borg => {
+                attempt.measure(attempt.command("borg").args(["init", "--encryption", "none"]))?;
+            }
         }
         Ok(attempt)
     }
 
     /// The whole volume to the server.
     pub fn back_up(&self) -> io::Result<Cost> {
+        self.made.set(self.made.get() + 1);
         let place = self.subject.place.as_path();
         match self.tool {
             Tool::Backupctl => self.measure(self.ours()?.args(["backup", &self.subject.volume])),
             Tool::TarZstd => self.shell(&pipe_up("zstd -q -3 -T0"), &[place]),
             Tool::TarGzip => self.shell(&pipe_up("gzip"), &[place]),
-            Tool::Restic => self.measure(self.command("restic").current_dir(place).args(["backup", "."])),
+            Tool::Restic | Tool::Rustic => {
+                self.measure(self.command(self.tool.name()).current_dir(place).args(["backup", "."]))
+            }
+            Tool::Borg => {
+                let words = ["create", "--compression", "zstd,3", &self.archive(), "."];
+                self.measure(self.command("borg").current_dir(place).args(words))
+            }
         }
+    }
+
+    /// The same, leaning on no backup before; of ours only.
+    pub fn back_up_in_full(&self) -> io::Result<Cost> {
+        self.measure(self.ours()?.args(["backup", "--full", &self.subject.volume]))
     }
 
     /// The whole volume into a new one.
     pub fn restore(&self) -> io::Result<Cost> {
         let target = Target::new(self.docker, "restored")?;
-        match self.tool {
+        let cost = match self.tool {
             Tool::Backupctl => {
                 let words = ["restore", &self.subject.volume, "--into", &target.name, "--yes"];
                 self.measure(self.ours()?.args(words))
@@ -118,14 +100,26 @@ impl<'a> Attempt<'a> {
                 let into = target.make()?;
                 self.measure(self.command("restic").args(["restore", "latest", "--target"]).arg(into))
             }
-        }
+            Tool::Rustic => {
+                let into = target.make()?;
+                let words = ["restore", "--sparse", "by-content", "--numeric-id", "latest"];
+                self.measure(self.command("rustic").args(words).arg(into))
+            }
+            Tool::Borg => {
+                let into = target.make()?;
+                let words = ["extract", "--sparse", "--numeric-ids", &self.archive()];
+                self.measure(self.command("borg").current_dir(into).args(words))
+            }
+        }?;
+        target.holds(Contents::of(&self.subject.place)?)?;
+        Ok(cost)
     }
 
     /// One file of it into a new volume.
     pub fn restore_one(&self) -> io::Result<Cost> {
         let target = Target::new(self.docker, "one")?;
         let one = self.subject.workload.one_file();
-        match self.tool {
+        let cost = match self.tool {
             Tool::Backupctl => {
                 let words = ["restore", &self.subject.volume, "--path", one, "--into", &target.name, "--yes"];
                 self.measure(self.ours()?.args(words))
@@ -140,7 +134,29 @@ impl<'a> Attempt<'a> {
                 let script = r#"restic dump latest "$1" > "$2/one""#;
                 self.shell(script, &[&Path::new("/").join(one), &target.make()?])
             }
+            Tool::Rustic => {
+                let script = r#"rustic dump "latest:$1" > "$2/one""#;
+                self.shell(script, &[Path::new(one), &target.make()?])
+            }
+            Tool::Borg => {
+                let into = target.make()?;
+                let words = ["extract", "--numeric-ids", &self.archive(), one];
+                self.measure(self.command("borg").current_dir(into).args(words))
+            }
+        }?;
+        let bytes = fs::metadata(self.subject.place.join(one))?.len();
+        target.holds(Contents { files: 1, bytes })?;
+        Ok(cost)
+    }
+
+    /// Bytes that went out of the tool and came in, so far. A folder is no server, so what a tool wrote to
+    /// one is what it grew by, and what it read is not known.
+    pub fn traffic(&self) -> io::Result<(u64, Option<u64>)> {
+        if self.tool.speaks_s3() {
+            let (sent, fetched) = self.server.counters();
+            return Ok((sent, Some(fetched)));
         }
+        Ok((Contents::of(self.repository.path())?.bytes, None))
     }
 
     fn ours(&self) -> io::Result<Command> {
@@ -149,18 +165,30 @@ impl<'a> Attempt<'a> {
         Ok(command)
     }
 
+    /// What borg calls the last backup.
+    fn archive(&self) -> String {
+        format!("::{}", self.made.get())
+    }
+
     /// A program that knows the server by its environment.
     fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         let endpoint = self.server.endpoint();
         self.server
             .introduce(&mut command)
-            .env("BACKUPD_STORE", format!("s3://{BUCKET}/ours?endpoint={endpoint}&region=us-east-1"))
+            .env("BACKUPD_STORE", format!("s3://{BUCKET}/{OURS}?endpoint={endpoint}&region=us-east-1"))
             .env("BACKUPD_STATE", self.state.path().join("state"))
             .env("BACKUPD_HOST", "bench")
             .env("RESTIC_REPOSITORY", format!("s3:{endpoint}/{BUCKET}/restic"))
             .env("RESTIC_PASSWORD", "bench")
-            .env("RESTIC_CACHE_DIR", self.state.path());
+            .env("RESTIC_CACHE_DIR", self.state.path())
+            .env("RUSTIC_REPOSITORY", "opendal:s3")
+            .env("RUSTIC_PASSWORD", "bench")
+            .env("RUSTIC_CACHE_DIR", self.state.path())
+            .env("RUSTIC_NO_PROGRESS", "true")
+            .env("BORG_REPO", self.repository.path())
+            .env("BORG_BASE_DIR", self.state.path())
+            .env("BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK", "yes");
         command
     }
 
@@ -203,6 +231,43 @@ impl<'a> Target<'a> {
     /// For tools that do not make the volume themselves.
     fn make(&self) -> io::Result<PathBuf> {
         self.docker.create_volume(&self.name)
+    }
+
+    /// A tool that brought back less than it should has not been measured.
+    fn holds(&self, wanted: Contents) -> io::Result<()> {
+        let place =
+            self.docker.volume(&self.name)?.ok_or_else(|| io::Error::other("nothing was restored"))?;
+        let found = Contents::of(&place)?;
+        if found == wanted {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("{wanted:?} should have come back, and {found:?} did")))
+    }
+}
+
+/// What lies in a folder, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Contents {
+    /// Regular files.
+    pub files: u64,
+    /// Their lengths.
+    pub bytes: u64,
+}
+
+impl Contents {
+    /// Of a folder and all below it.
+    pub fn of(folder: &Path) -> io::Result<Self> {
+        let mut sum = Self::default();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let about = entry.metadata()?;
+            let inner = match about.is_dir() {
+                true => Self::of(&entry.path())?,
+                false => Self { files: 1, bytes: about.size() },
+            };
+            sum = Self { files: sum.files + inner.files, bytes: sum.bytes + inner.bytes };
+        }
+        Ok(sum)
     }
 }
 

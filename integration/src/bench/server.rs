@@ -7,13 +7,13 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use engine::adapter::clock::SystemClock;
 use engine::adapter::store::url::{S3Url, StoreUrl};
 use engine::adapter::store::{AccessKeys, Options, open_with};
-use engine::port::store::Put;
+use engine::port::store::Store;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -22,6 +22,12 @@ use crate::servers::s3::S3Server;
 
 /// The bucket that every server is given.
 pub const BUCKET: &str = "bench";
+
+/// The prefix in it where backupctl has its store.
+pub const OURS: &str = "ours";
+
+/// How much is fetched at once when nothing is done with it.
+const RANGE_BYTES: usize = 32 << 20;
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +58,7 @@ impl Server {
     /// Starts one and makes the bucket.
     pub fn start(kind: ServerKind) -> io::Result<Self> {
         let runtime = Runtime::new()?;
-        let folder = folder_in("/dev/shm")?;
+        let folder = folder_in_memory()?;
         let (running, bucket) = match kind {
             ServerKind::Ours => {
                 let setup = Setup { dir: Some(folder.path().to_owned()), ..Setup::default() };
@@ -75,6 +81,7 @@ impl Server {
     }
 
     /// The environment in which every tool finds this server; rclone calls it `bench:`.
+    /// rustic takes options of its own.
     pub fn introduce<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let keys = self.keys();
         command
@@ -88,6 +95,12 @@ impl Server {
             .env("RCLONE_CONFIG_BENCH_ENV_AUTH", "true")
             .env("RCLONE_CONFIG_BENCH_REGION", "us-east-1")
             .env("RCLONE_CONFIG_BENCH_ENDPOINT", self.endpoint())
+            .env("OPENDAL_BUCKET", BUCKET)
+            .env("OPENDAL_ROOT", "/rustic")
+            .env("OPENDAL_REGION", "us-east-1")
+            .env("OPENDAL_ENDPOINT", self.endpoint())
+            .env("OPENDAL_ACCESS_KEY_ID", &keys.id)
+            .env("OPENDAL_SECRET_ACCESS_KEY", &keys.secret)
     }
 
     /// Bytes of bodies that came in and went out so far; zeros from a server that does not count.
@@ -101,23 +114,41 @@ impl Server {
         }
     }
 
-    /// Sends and fetches one object over one connection; bytes a second of both.
-    pub fn bare_rates(&self, bytes: u32) -> io::Result<(f64, f64)> {
-        let url = StoreUrl::S3(self.bucket.clone());
+    /// Does something with what lies below a prefix, through our own client.
+    pub fn with_store<T>(
+        &self,
+        prefix: &str,
+        work: impl AsyncFnOnce(&dyn Store) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let url = StoreUrl::S3(S3Url { prefix: prefix.to_owned(), ..self.bucket.clone() });
         let options = Options { keys: Some(self.keys()), ..Options::default() };
-        let body = Bytes::from(vec![7; bytes as usize]);
-        let rate =
-            |began: Instant| f64::from(bytes) / began.elapsed().max(Duration::from_micros(1)).as_secs_f64();
         self.runtime.block_on(async {
-            let store =
-                open_with(&url, Arc::new(SystemClock::start()), options).await.map_err(io::Error::other)?;
+            let clock = Arc::new(SystemClock::start());
+            let store = open_with(&url, clock, options).await.map_err(io::Error::other)?;
+            work(&*store).await
+        })
+    }
+
+    /// Seconds in which our client alone sends one object of so many bytes, as it sends packs, and fetches so many of
+    /// them again.
+    pub fn bare_seconds(&self, sent: u64, fetched: u64) -> io::Result<(f64, f64)> {
+        let piece = Bytes::from(vec![7; 1 << 20]);
+        self.with_store("bare", async |store| {
             let began = Instant::now();
-            store.put("bare", body, Put::Replace).await.map_err(io::Error::other)?;
-            let put = rate(began);
+            let mut upload = store.begin("object").await.map_err(io::Error::other)?;
+            for at in (0..sent).step_by(piece.len()) {
+                let length = usize::try_from(sent - at).unwrap_or(usize::MAX).min(piece.len());
+                upload.write(piece.slice(..length)).await.map_err(io::Error::other)?;
+            }
+            upload.finish().await.map_err(io::Error::other)?;
+            let put = began.elapsed().as_secs_f64();
             let began = Instant::now();
-            let back = store.get("bare", bytes.into()).await.map_err(io::Error::other)?;
-            assert!(back.len() == bytes as usize, "BUG: the store gave another length than it was sent");
-            Ok((put, rate(began)))
+            let end = fetched.min(sent);
+            for at in (0..end).step_by(RANGE_BYTES) {
+                let range = at..end.min(at + RANGE_BYTES as u64);
+                store.get_range("object", range).await.map_err(io::Error::other)?;
+            }
+            Ok((put, began.elapsed().as_secs_f64()))
         })
     }
 
@@ -129,9 +160,10 @@ impl Server {
     }
 }
 
-/// Memory where there is a file system of it.
-fn folder_in(preferred: &str) -> io::Result<TempDir> {
+/// A new folder in memory where there is a file system of it; it goes with its handle.
+pub fn folder_in_memory() -> io::Result<TempDir> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("bkd-bench.");
-    if Path::new(preferred).is_dir() { builder.tempdir_in(preferred) } else { builder.tempdir() }
+    let memory = "/dev/shm";
+    if Path::new(memory).is_dir() { builder.tempdir_in(memory) } else { builder.tempdir() }
 }

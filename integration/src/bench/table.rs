@@ -1,154 +1,84 @@
-//! From measurements to medians, ratios and the table of the document.
+//! The tables of one volume: medians, and how ours stand to those of each other tool.
 
 use std::fmt::Write as _;
-use std::io;
-use std::path::Path;
 
-use super::peers::Tool;
+use super::results::{Figure, Results};
+use super::tools::Tool;
 
-/// Where the table begins in the document.
-pub const BEGIN: &str = "<!-- bench:begin -->";
+/// A column: its heading, its figure, and how it is shown.
+type Column = (&'static str, Figure, fn(f64) -> String);
 
-/// Where it ends.
-pub const END: &str = "<!-- bench:end -->";
+const WHOLE: &[Column] = &[
+    ("back up, s", Figure::BackUp, seconds),
+    ("restore, s", Figure::Restore, seconds),
+    ("one file, s", Figure::One, seconds),
+    ("back up to SeaweedFS once, s", Figure::SeaweedFs, seconds),
+    ("sent, MB", Figure::Sent, megabytes),
+    ("one file fetched, MB", Figure::OneFetched, megabytes),
+    ("peak memory, MB", Figure::Peak, megabytes),
+];
 
-/// What one run of one tool on one volume gave; seconds and bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Outcome {
-    /// Backing up.
-    pub back_up: f64,
-    /// Restoring all.
-    pub restore: f64,
-    /// Restoring one file.
-    pub one: f64,
-    /// Backing up to SeaweedFS.
-    pub seaweedfs: f64,
-    /// Sent for the backup.
-    pub sent: f64,
-    /// Fetched for the one file.
-    pub one_fetched: f64,
-    /// The most memory of all.
-    pub peak: f64,
-    /// Backing up after a day of changes.
-    pub changed: f64,
-    /// Sent for that.
-    pub changed_sent: f64,
-    /// Backing up when nothing changed.
-    pub unchanged: f64,
-    /// Sent for that.
-    pub unchanged_sent: f64,
-}
+const AGAIN: &[Column] = &[
+    ("back up what changed, s", Figure::Changed, seconds),
+    ("nothing changed, s", Figure::Unchanged, seconds),
+    ("sent of what changed, MB", Figure::ChangedSent, megabytes),
+    ("sent of nothing, MB", Figure::UnchangedSent, megabytes),
+];
 
-impl Outcome {
-    const WHOLE: [fn(&Self) -> f64; 7] =
-        [|o| o.back_up, |o| o.restore, |o| o.one, |o| o.seaweedfs, |o| o.sent, |o| o.one_fetched, |o| o.peak];
-
-    const AGAIN: [fn(&Self) -> f64; 4] =
-        [|o| o.changed, |o| o.unchanged, |o| o.changed_sent, |o| o.unchanged_sent];
-}
-
-/// The outcomes of one tool on one volume.
-#[derive(Debug, Clone)]
-pub struct Row {
-    /// Which tool.
-    pub tool: Tool,
-    /// One for each run.
-    pub outcomes: Vec<Outcome>,
-}
-
-impl Row {
-    fn medians<const N: usize>(&self, figures: [fn(&Outcome) -> f64; N]) -> [f64; N] {
-        figures.map(|figure| median(self.outcomes.iter().map(figure).collect()))
-    }
-}
-
-/// The middle of the values, or the mean of the two in the middle; zero of none.
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let n = values.len();
-    match (n, n % 2) {
-        (0, _) => 0.0,
-        (_, 1) => values[n / 2],
-        _ => f64::midpoint(values[n / 2 - 1], values[n / 2]),
-    }
-}
-
-/// The tables of one volume: seconds, megabytes, and how we stand to the best of the others.
-pub fn of_volume(title: &str, rows: &[Row]) -> String {
-    let mut out = format!("### {title}\n\n");
-    out.push_str("| | back up, s | restore, s | one file, s | back up to SeaweedFS, s | sent, MB | one file fetched, MB | peak memory, MB |\n");
-    out.push_str("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
-    body(&mut out, rows, Outcome::WHOLE, |i, value| if i < 4 { seconds(value) } else { megabytes(value) });
-    let again: Vec<Row> = rows.iter().filter(|row| row.tool.is_incremental()).cloned().collect();
+/// Both tables: what all tools do, and what those do that know what they have sent.
+pub fn of_volume(results: &Results) -> String {
+    let tools = results.tools();
+    let again: Vec<Tool> = tools.iter().copied().filter(|tool| tool.is_incremental()).collect();
+    let mut out = table(results, &tools, WHOLE);
     if !again.is_empty() {
-        out.push_str("\n| | back up what changed, s | nothing changed, s | sent of what changed, MB | sent of nothing, MB |\n");
-        out.push_str("| --- | ---: | ---: | ---: | ---: |\n");
-        body(
-            &mut out,
-            &again,
-            Outcome::AGAIN,
-            |i, value| if i < 2 { seconds(value) } else { megabytes(value) },
-        );
+        out.push('\n');
+        out.push_str(&table(results, &again, AGAIN));
     }
-    out.push('\n');
     out
 }
 
-fn body<const N: usize>(
-    out: &mut String,
-    rows: &[Row],
-    figures: [fn(&Outcome) -> f64; N],
-    show: fn(usize, f64) -> String,
-) {
-    let shown = |values: [f64; N]| -> Vec<String> {
-        values.into_iter().enumerate().map(|(i, value)| show(i, value)).collect()
-    };
-    for row in rows {
-        line(out, row.tool.name(), &shown(row.medians(figures)));
+fn table(results: &Results, tools: &[Tool], columns: &[Column]) -> String {
+    let headings: Vec<String> = columns.iter().map(|(heading, ..)| (*heading).to_owned()).collect();
+    let mut out = String::new();
+    line(&mut out, "", "runs", &headings);
+    line(&mut out, "---", "---:", &vec!["---:".to_owned(); columns.len()]);
+    let median = |tool, figure| results.median(tool, figure);
+    for tool in tools {
+        let cells = columns.iter().map(|(_, figure, show)| median(*tool, *figure).map_or_else(nothing, show));
+        line(&mut out, tool.name(), &results.runs(*tool).to_string(), &cells.collect::<Vec<_>>());
     }
-    for other in rows.iter().filter(|row| row.tool != Tool::Backupctl) {
-        if let Some(ours) = rows.iter().find(|row| row.tool == Tool::Backupctl) {
-            let (ours, theirs) = (ours.medians(figures), other.medians(figures));
-            let ratios: Vec<_> = ours.iter().zip(theirs).map(|(ours, theirs)| ratio(*ours, theirs)).collect();
-            line(out, &format!("ours to {}", other.tool.name()), &ratios);
-        }
+    let ours = |figure| median(Tool::Backupctl, figure);
+    for other in tools.iter().filter(|tool| **tool != Tool::Backupctl && tools.contains(&Tool::Backupctl)) {
+        let cells = columns.iter().map(|(_, figure, _)| {
+            let both = ours(*figure).zip(median(*other, *figure)).filter(|(_, theirs)| *theirs > 0.0);
+            both.map_or_else(nothing, |(ours, theirs)| format!("{:.2}", ours / theirs))
+        });
+        line(&mut out, &format!("ours to {}", other.name()), "", &cells.collect::<Vec<_>>());
     }
+    out
 }
 
-fn line(out: &mut String, name: &str, cells: &[String]) {
+fn line(out: &mut String, name: &str, runs: &str, cells: &[String]) {
     // Writing into a String cannot fail.
-    writeln!(out, "| {name} | {} |", cells.join(" | ")).unwrap_or_default();
+    writeln!(out, "| {name} | {runs} | {} |", cells.join(" | ")).unwrap_or_default();
 }
 
-fn seconds(value: f64) -> String {
+fn nothing() -> String {
+    "-".to_owned()
+}
+
+/// As all tables show them.
+pub fn seconds(value: f64) -> String {
     format!("{value:.2}")
 }
 
-fn megabytes(value: f64) -> String {
-    match value / 1e6 {
+/// As all tables show bytes: three digits or so.
+pub fn megabytes(bytes: f64) -> String {
+    match bytes / 1e6 {
         mb if mb < 1.0 => format!("{mb:.3}"),
         mb if mb < 10.0 => format!("{mb:.1}"),
         mb => format!("{mb:.0}"),
     }
-}
-
-fn ratio(ours: f64, best: f64) -> String {
-    if best > 0.0 { format!("{:.2}", ours / best) } else { "-".to_owned() }
-}
-
-/// Puts `table` between the marks of a document and leaves the rest alone.
-pub fn replace_marked(document: &str, table: &str) -> Option<String> {
-    let (before, rest) = document.split_once(BEGIN)?;
-    let (_old, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{}\n{END}{after}", table.trim()))
-}
-
-/// The same for a file.
-pub fn write_into(path: &Path, table: &str) -> io::Result<()> {
-    let document = std::fs::read_to_string(path)?;
-    let new = replace_marked(&document, table)
-        .ok_or_else(|| io::Error::other(format!("{} has no marks for the table", path.display())))?;
-    engine::durable::replace(path, new.as_bytes(), 0o644)
 }
 
 #[cfg(test)]
@@ -156,30 +86,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn medians_are_of_the_middle() {
-        for (values, want) in
-            [(vec![], 0.0), (vec![3.0], 3.0), (vec![9.0, 1.0, 2.0], 2.0), (vec![1.0, 4.0], 2.5)]
-        {
-            assert!((median(values.clone()) - want).abs() < 1e-9, "{values:?}");
-        }
-    }
-
-    #[test]
     fn a_table_names_tools_and_ratios() {
-        let outcome = |back_up| Outcome { back_up, sent: 5e6, peak: 50e6, ..Outcome::default() };
-        let row = |tool, back_up| Row { tool, outcomes: vec![outcome(back_up)] };
-        let rows = [row(Tool::Backupctl, 2.0), row(Tool::TarZstd, 4.0), row(Tool::Restic, 8.0)];
-        let table = of_volume("small", &rows);
-        assert!(table.contains("| backupctl | 2.00 | 0.00 | 0.00 | 0.00 | 5.0 | 0.000 | 50 |"), "{table}");
-        assert!(table.contains("| ours to tar+zstd | 0.50 | - | - | - | 1.00 | - | 1.00 |"), "{table}");
-        assert!(table.contains("| ours to restic | 0.25 | - | - | - | 1.00 | - | 1.00 |"), "{table}");
-        assert!(table.contains("| restic | 0.00 | 0.00 | 0.000 | 0.000 |"), "{table}");
+        let mut results = Results::default();
+        for (tool, back_up) in
+            [(Tool::Backupctl, 1.0), (Tool::Backupctl, 3.0), (Tool::TarZstd, 4.0), (Tool::Borg, 8.0)]
+        {
+            results.note(tool, Figure::BackUp, back_up);
+            results.note(tool, Figure::Sent, 5e6);
+            results.note(tool, Figure::Peak, 50e6);
+        }
+        results.note(Tool::Backupctl, Figure::Unchanged, 0.5);
+        let table = of_volume(&results);
+        assert!(table.contains("| backupctl | 2 | 2.00 | - | - | - | 5.0 | - | 50 |"), "{table}");
+        assert!(table.contains("| ours to tar+zstd |  | 0.50 | - | - | - | 1.00 | - | 1.00 |"), "{table}");
+        assert!(table.contains("| ours to borg |  | 0.25 | - | - | - | 1.00 | - | 1.00 |"), "{table}");
+        assert!(table.contains("| backupctl | 2 | - | 0.50 | - | - |"), "{table}");
+        assert_eq!(table.matches("tar+zstd").count(), 2, "no second table of what sends all again: {table}");
     }
 
     #[test]
-    fn only_what_is_between_the_marks_changes() {
-        let document = format!("a\n{BEGIN}\nold\n{END}\nb\n");
-        assert_eq!(replace_marked(&document, "new\n"), Some(format!("a\n{BEGIN}\nnew\n{END}\nb\n")));
-        assert_eq!(replace_marked("nothing", "new"), None);
+    fn small_things_are_not_shown_as_nothing() {
+        let shown = [1_500.0, 1_500_000.0, 150_400_000.0].map(megabytes);
+        assert_eq!(shown, ["0.002", "1.5", "150"]);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use engine::adapter::docker::HelperImage;
-use engine::port::docker::{Access, Docker as _, DockerErrorKind, Helper, HelperSpec, RUN_LABEL};
+use engine::port::docker::{Access, Docker as _, DockerErrorKind, Helper, HelperSpec, Leftover, RUN_LABEL};
 use engine::testing::docker_contract::spec;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -32,6 +32,28 @@ async fn the_container_is_made_as_the_design_says() {
     assert_eq!(host["MemorySwap"], spec.memory_bytes);
     assert_eq!(host["PidsLimit"], spec.pids);
     helper.life.kill().await.unwrap();
+    rig.end(&volume).await;
+}
+
+/// A9: whoever hangs up in the middle of a start, as an interrupted run does, and sweeps, leaves nothing.
+#[tokio::test]
+async fn a_start_that_was_given_up_leaves_nothing() {
+    let rig = Rig::new(false, Some(confined()));
+    let volume = rig.volume().await;
+    for millis in [1, 3, 6, 10, 20, 40, 80, 160] {
+        let spec = spec(&volume, Access::Read);
+        let patience = Duration::from_millis(millis);
+        if let Ok(helper) = tokio::time::timeout(patience, rig.docker.open_helper(&spec)).await {
+            helper.unwrap().life.kill().await.unwrap();
+        }
+        let of_it =
+            |all: Vec<Leftover>| all.into_iter().filter(|one| one.run == spec.run).collect::<Vec<_>>();
+        for left in of_it(rig.docker.leftovers().await.unwrap()) {
+            rig.docker.remove_leftover(&left).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(of_it(rig.docker.leftovers().await.unwrap()), [], "after {millis} ms");
+    }
     rig.end(&volume).await;
 }
 

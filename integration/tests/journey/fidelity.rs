@@ -250,5 +250,15 @@ fn a_path_is_fetched_alone() {
     let paths: Vec<_> = record(&place).into_keys().collect();
     assert_eq!(paths, [&b""[..], b"etc", b"etc/app.conf"]);
     assert_eq!(fs::read(place.join("etc/app.conf")).unwrap(), b"port = 80\n");
+
+    // A folder of the host does as well, by a path as it is typed, if it is there and empty.
+    let rescued = world.at("rescued");
+    let args = ["restore", &volume, "--to", "rescued", "--path", "etc/app.conf", "--yes"];
+    let told = world.run(&args).fails(10, &["rescued"]);
+    assert!(told.stderr.contains("`mkdir -p") && !rescued.exists(), "{told}");
+    fs::create_dir(&rescued).unwrap();
+    world.run(&args).ok();
+    assert_eq!(fs::read(rescued.join("etc/app.conf")).unwrap(), b"port = 80\n");
+    world.run(&args).fails(13, &["not empty"]);
     world.assert_only(&[&look, &volume]);
 }

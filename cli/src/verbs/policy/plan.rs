@@ -3,12 +3,15 @@
 use std::path::Path;
 
 use engine::failure::Failure;
-use engine::usecase::cover::{Trust, cover, read_folder};
+use engine::usecase::cover::{Cover, Policies, Trust, cover, read_folder};
+use engine::usecase::foresight::{Foresight, foresee};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use policies::plan::{Change, Effect, Plan, plan};
 use serde_json::{Value, json};
 
 use crate::screen::paint::{Paint, Style};
-use crate::screen::plain;
+use crate::screen::{plain, units};
 use crate::session::{Ending, Session};
 
 pub(crate) async fn run(dir: &Path, session: &Session) -> Result<Ending, Failure> {
@@ -16,16 +19,18 @@ pub(crate) async fn run(dir: &Path, session: &Session) -> Result<Ending, Failure
     let host = session.open().await?;
     let now = cover(&host, &session.places()?).await?;
     let plan = plan(&now.policies.folder, &after, &now.sources);
+    let then = Cover { policies: Policies { folder: after, shipped: false }, sources: now.sources.clone() };
+    let foresight = foresee(&host, &now, &then).await?;
     let screen = &session.screen;
     if screen.is_json() {
-        screen.value(&value(&plan))?;
+        screen.value(&value(&plan, &foresight))?;
     } else {
-        screen.result(&text(&plan, screen.paint()))?;
+        screen.result(&text(&plan, &foresight, screen.zone(), screen.paint()))?;
     }
     Ok(Ending::Done)
 }
 
-fn text(plan: &Plan, paint: Paint) -> String {
+fn text(plan: &Plan, foresight: &Foresight, zone: &TimeZone, paint: Paint) -> String {
     let mut out = String::new();
     for change in &plan.changes {
         let style = match change.effect() {
@@ -36,6 +41,17 @@ fn text(plan: &Plan, paint: Paint) -> String {
         };
         out += &format!("{}\n", paint.style(&plain::line(&change.to_string()), style));
     }
+    let at =
+        |at: Option<Timestamp>| at.map_or_else(|| "never".to_owned(), |at| units::moment_with_zone(at, zone));
+    for run in &foresight.runs {
+        out += &format!("`{}` would run next {}; as it is: {}\n", run.source, at(run.then), at(run.now));
+    }
+    for expiry in &foresight.expires {
+        let source = &expiry.source;
+        let count = units::counted(expiry.snapshots.len() as u64, "snapshot", "snapshots");
+        let line = format!("`{source}` would lose {count}: {}", plain::line(&expiry.snapshots.join(", ")));
+        out += &format!("{}\n", paint.style(&line, Style::Warning));
+    }
     let lists = [("added", &plan.added), ("removed", &plan.removed), ("edited", &plan.edited)];
     for (word, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
         out += &format!("policies {word}: {}\n", plain::line(&names.join(", ")));
@@ -43,7 +59,7 @@ fn text(plan: &Plan, paint: Paint) -> String {
     if out.is_empty() { "nothing would change\n".to_owned() } else { out }
 }
 
-fn value(plan: &Plan) -> Value {
+fn value(plan: &Plan, foresight: &Foresight) -> Value {
     let change = |change: &Change| {
         let effect = match change.effect() {
             Effect::Starts => "starts",
@@ -54,11 +70,19 @@ fn value(plan: &Plan) -> Value {
         json!({ "source": change.source, "effect": effect, "message": change.to_string() })
     };
     let changes: Vec<Value> = plan.changes.iter().map(change).collect();
-    json!({ "changes": changes, "added": plan.added, "removed": plan.removed, "edited": plan.edited })
+    json!({
+        "changes": changes,
+        "added": plan.added,
+        "removed": plan.removed,
+        "edited": plan.edited,
+        "runs": foresight.runs,
+        "expires": foresight.expires,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use engine::usecase::foresight::{Expiry, NextRun};
     use policies::policy::Folder;
     use policies::select::{Source, SourceKind};
 
@@ -79,12 +103,33 @@ mod tests {
         };
         let sources = [source("a"), source("b")];
         let plan = plan(&folder("old.toml", "a"), &folder("new.toml", "b"), &sources);
-        let said = text(&plan, Paint::OFF);
+        let foresight = Foresight {
+            runs: vec![NextRun {
+                source: "b".parse().unwrap(),
+                now: None,
+                then: "2026-11-22T02:00:00Z".parse().ok(),
+            }],
+            expires: vec![Expiry {
+                source: "c".parse().unwrap(),
+                snapshots: vec!["c@3".into(), "c@1".into()],
+            }],
+        };
+        let said = text(&plan, &foresight, &TimeZone::UTC, Paint::OFF);
         let starts =
             ["`a` stops being backed up by policy `old`: ", "`b` starts to be backed up, by policy `new`"];
         assert!(said.lines().zip(starts).all(|(line, start)| line.starts_with(start)), "{said}");
-        assert!(said.ends_with("policies added: new\npolicies removed: old\n"), "{said}");
-        assert_eq!(value(&plan)["changes"][0]["effect"], "stops");
-        assert_eq!(text(&Plan::default(), Paint::OFF), "nothing would change\n");
+        let end = "\
+`b` would run next 2026-11-22 02:00:00 +00:00; as it is: never
+`c` would lose 2 snapshots: c@3, c@1
+policies added: new
+policies removed: old
+";
+        assert!(said.ends_with(end), "{said}");
+        let value = value(&plan, &foresight);
+        assert_eq!(value["changes"][0]["effect"], "stops");
+        assert_eq!(value["runs"][0], json!({ "source": "b", "now": null, "then": "2026-11-22T02:00:00Z" }));
+        assert_eq!(value["expires"][0], json!({ "source": "c", "snapshots": ["c@3", "c@1"] }));
+        let nothing = text(&Plan::default(), &Foresight::default(), &TimeZone::UTC, Paint::OFF);
+        assert_eq!(nothing, "nothing would change\n");
     }
 }

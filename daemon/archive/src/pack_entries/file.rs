@@ -37,7 +37,6 @@ impl Packer<'_> {
             self.put_file(seen, entry)?;
             return Ok(PASSED);
         }
-        let now = (self.now)();
         let (file, stat) = match self.opener.open(folder, name, seen) {
             Ok(opened) => opened,
             Err(why) => return self.not_opened(path, seen, why),
@@ -62,8 +61,9 @@ impl Packer<'_> {
         let (content, chunks) = self.read(&entry, regions, &mut read_at)?;
         if let Some(unsteady) = self.judge(path, &content, file.as_fd(), &stat) {
             entry.witness.unsteady = unsteady;
-            entry.witness.young =
-                is_young(stat.modified, now) || is_young(stat.changed, now) || self.notes.attributes > lost;
+            entry.witness.young = is_young(stat.modified, self.began)
+                || is_young(stat.changed, self.began)
+                || self.notes.attributes > lost;
             entry.witness.chunks = chunks;
             entry.kind = Kind::File { size: stat.size, content: content.extents };
             self.put_file(&stat, entry)?;

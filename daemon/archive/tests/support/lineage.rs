@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "shared between test binaries by `mod`")]
 #![allow(clippy::disallowed_methods, reason = "file times come from the system's clock")]
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
@@ -57,6 +58,8 @@ impl Pack {
     }
 }
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 /// How the next snapshot is made.
 #[derive(Debug, Clone, Default)]
 pub struct How {
@@ -65,6 +68,8 @@ pub struct How {
     pub shun: BTreeSet<u64>,
     /// The real clock, so that files are young; else an hour has passed.
     pub at_once: bool,
+    /// An hour passes before each look at the clock but the first.
+    pub slow: bool,
 }
 
 /// All packs that were made, and the last snapshot.
@@ -110,8 +115,12 @@ impl Lineage {
             asked.push(ask.clone());
             change(ask, answer(packs, ask))
         };
-        let later = if how.at_once { Duration::ZERO } else { Duration::from_secs(3600) };
-        let now = || SystemTime::now() + later;
+        let later = if how.at_once { Duration::ZERO } else { HOUR };
+        let looks = Cell::new(0);
+        let now = || {
+            let passed = if how.slow { HOUR * looks.replace(looks.get() + 1) } else { Duration::ZERO };
+            SystemTime::now() + later + passed
+        };
         let folder = File::open(root).unwrap();
         let packed = pack(folder.as_fd(), &job, &mut sink, &mut ask, &mut |_| {}, &now)?;
         let bytes = bytes.into_inner().unwrap();

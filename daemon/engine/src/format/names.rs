@@ -48,9 +48,10 @@ impl Lineage {
         format!("{}deleted/{:08}.manifest", self.prefix(), number.get())
     }
 
-    /// The file name of a pack; the manifest records it.
-    pub fn pack_name(number: Number, taken_at: Timestamp, run: &RunId) -> String {
-        format!("{:08}-{}-{run}.tar.zst", number.get(), taken_at.strftime("%Y%m%dT%H%M%SZ"))
+    /// The file name of the pack that pass `pass` (0 or 1) adds; the manifest records it.
+    pub fn pack_name(number: Number, taken_at: Timestamp, run: &RunId, pass: u8) -> String {
+        let again = if pass == 0 { "" } else { "-2" };
+        format!("{:08}-{}-{run}{again}.tar.zst", number.get(), taken_at.strftime("%Y%m%dT%H%M%SZ"))
     }
 
     /// What a full key under [`Self::prefix`] is; `None` for what is not ours.
@@ -77,7 +78,8 @@ pub fn parse_pack_name(name: &str) -> Option<(Number, RunId)> {
         && time.as_bytes()[8] == b'T'
         && time.as_bytes()[9..15].iter().all(digit)
         && time.ends_with('Z');
-    if !time_fine || parts.next().is_some() {
+    let pass_fine = matches!((parts.next(), parts.next()), (None | Some("2"), None));
+    if !time_fine || !pass_fine {
         return None;
     }
     Some((number(digits)?, run.parse().ok()?))
@@ -147,8 +149,11 @@ mod tests {
         let n = Number::new(42).unwrap();
         for source in ["db-data", "web:/var/lib/app", "owner.json", "x:/with space/é"] {
             let lineage = lineage(source);
-            let pack = format!("{}{}", lineage.prefix(), Lineage::pack_name(n, at, &run));
-            assert_eq!(lineage.parse(&pack), Some(LineageKey::Pack { number: n, run: run.clone() }));
+            let [pack, again] = [0, 1].map(|pass| lineage.prefix() + &Lineage::pack_name(n, at, &run, pass));
+            for pack in [&pack, &again] {
+                assert_eq!(lineage.parse(pack), Some(LineageKey::Pack { number: n, run: run.clone() }));
+            }
+            assert_ne!(pack, again);
             assert_eq!(lineage.parse(&lineage.manifest(n)), Some(LineageKey::Manifest(n)));
             assert_eq!(lineage.parse(&lineage.deleted(n)), Some(LineageKey::Deleted(n)));
             assert_eq!(lineage_of(&pack), Some(lineage.clone()));
@@ -171,6 +176,8 @@ mod tests {
             "vm-1/db/00000042-20261121T020000Z-00112233445566aa.tar.zst.tmp",
             "vm-1/db/00000042-2026112_T020000Z-00112233445566aa.tar.zst",
             "vm-1/db/00000042-20261121T020000Z-zz.tar.zst",
+            "vm-1/db/00000042-20261121T020000Z-00112233445566aa-1.tar.zst",
+            "vm-1/db/00000042-20261121T020000Z-00112233445566aa-2-2.tar.zst",
             "vm-1/db/README",
         ] {
             assert_eq!(lineage.parse(key), None, "{key}");

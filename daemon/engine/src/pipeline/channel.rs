@@ -97,12 +97,8 @@ pub async fn write_record(
     }
 }
 
-/// Greets a helper and gives it its job.
-pub async fn give_job(
-    from: &mut (dyn AsyncRead + Send + Unpin),
-    to: &mut (dyn AsyncWrite + Send + Unpin),
-    job: &Job,
-) -> Result<(), ChannelError> {
+/// Hears a helper's greeting: it lives, and is of our version.
+pub async fn greet(from: &mut (dyn AsyncRead + Send + Unpin)) -> Result<(), ChannelError> {
     let hello = read_record(from).await?;
     if hello.kind != RecordKind::Hello {
         return Err(ChannelError::Protocol("no greeting".to_owned()));
@@ -111,6 +107,11 @@ pub async fn give_job(
     if hello.protocol != PROTOCOL {
         return Err(ChannelError::Version(hello.protocol));
     }
+    Ok(())
+}
+
+/// Gives a helper that has greeted its job.
+pub async fn give_job(to: &mut (dyn AsyncWrite + Send + Unpin), job: &Job) -> Result<(), ChannelError> {
     let job = serde_json::to_vec(job).map_err(|e| ChannelError::Protocol(e.to_string()))?;
     write_record(to, RecordKind::Job, &job, &[]).await?;
     to.flush().await.map_err(|_closed| ChannelError::Cut)

@@ -11,13 +11,18 @@ use archive::layout::{
 };
 use archive::segment;
 use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _};
 
+use super::kept::Kept;
 use crate::format::manifest::{Manifest, PackRef};
 use crate::format::names::Lineage;
 use crate::port::store::{ReadStore, StoreError, StoreErrorKind};
 
 /// Frame lists kept in memory: 64 of them are 6 MiB and stand for 128 GiB of content.
 const LISTS_KEPT: usize = 64;
+
+/// Tables fetched at once, where all are wanted soon.
+const FETCHED_AT_ONCE: usize = 8;
 
 /// What is in the store is not what was put there, or cannot be reached.
 #[derive(Debug, thiserror::Error)]
@@ -61,12 +66,14 @@ pub struct Reading {
     manifest: Manifest,
     footers: Mutex<HashMap<u64, Arc<Footer>>>,
     lists: Mutex<HashMap<(u64, usize), FrameList>>,
+    kept: Kept,
 }
 
 impl Reading {
     /// Of a manifest whose signature was checked.
     pub fn new(store: Arc<dyn ReadStore>, lineage: Lineage, manifest: Manifest) -> Self {
-        Self { store, lineage, manifest, footers: Mutex::default(), lists: Mutex::default() }
+        let (footers, lists, kept) = Default::default();
+        Self { store, lineage, manifest, footers, lists, kept }
     }
 
     /// What is read.
@@ -103,7 +110,10 @@ impl Reading {
         let Some(end) = end.filter(|_| at.length > 0 && at.length <= BLOCK_BYTES_MAX) else {
             return Err(self.damaged(pack, None, "a table lies outside the pack"));
         };
-        let bytes = self.store.get_range(&self.key(pack), at.offset..end).await?;
+        let bytes = match self.kept.get(pack.id, at.offset) {
+            Some(kept) => kept,
+            None => self.store.get_range(&self.key(pack), at.offset..end).await?,
+        };
         if !at.matches(&bytes) {
             return Err(self.damaged(pack, None, format!("the table at byte {} has other bytes", at.offset)));
         }
@@ -172,6 +182,30 @@ impl Reading {
     /// The stored bytes of a run of the pack.
     pub async fn range(&self, pack: &PackRef, range: Range<u64>) -> Result<Bytes, ReadError> {
         Ok(self.store.get_range(&self.key(pack), range).await?)
+    }
+
+    /// Fetches the tables now, as far as they fit into memory, so that nobody waits for the store when they are asked for.
+    pub async fn keep_tables(&self) -> Result<(), ReadError> {
+        for root in self.manifest.entries.iter().chain(&self.manifest.pages) {
+            if !self.keep(root.pack, &root.block).await? {
+                return Ok(());
+            }
+            let segments = self.root(root).await?;
+            let mut kept = stream::iter(segments)
+                .map(|segment| async move { self.keep(segment.pack, &segment.block).await })
+                .buffer_unordered(FETCHED_AT_ONCE);
+            while let Some(kept) = kept.next().await {
+                if !kept? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn keep(&self, pack: u64, at: &BlockRef) -> Result<bool, ReadError> {
+        let bytes = self.block(self.pack(pack)?, at).await?;
+        Ok(self.kept.put(pack, at.offset, &bytes))
     }
 
     /// The segments that a root lists.

@@ -51,8 +51,9 @@ impl Change {
 
 /// A subscription: everything that happens after it was made, in the order of the engine.
 ///
-/// * It tells a hint and no truth: an engine under load may leave out some, and none tells what was before. Who
-///   wants to know how things stand looks, once right after subscribing, and again after it is told something.
+/// * It tells a hint and no truth: an engine under load may leave out some, some call a volume created whenever a
+///   container with it is, a helper too, and none tells what was before. Who wants to know how things stand looks,
+///   once right after subscribing, and again after it is told something.
 /// * What happens to our own containers is not told.
 /// * `next` waits without a deadline, for nothing may happen for days. Dropping its future loses nothing.
 /// * An error is the end: the engine went away, or dropped us. What happens from then on is lost to this

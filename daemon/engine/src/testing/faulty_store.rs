@@ -132,6 +132,11 @@ impl FaultyStore {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).push((fault, 0));
     }
 
+    /// From now on nothing fails.
+    pub fn heal(&self) {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Every delete is refused, as by an object lock.
     pub fn deny_deletes(&self) {
         self.add(Fault::always(Verb::Delete, Effect::Fail(When::Before, Kind::Denied)));

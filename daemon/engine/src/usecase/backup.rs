@@ -1,7 +1,8 @@
 //! Backs up one source: helper, pack, manifest, row, in this order and no other.
 //!
 //! ```text
-//! lock the lineage → run row → helper → upload row → pack on its way → trailer → pack complete
+//! lock the lineage → run row → upload row → helper → pack on its way → trailer → pack complete
+//!   → the same of a second pass, whose pack waits in a file of ours until its trailer is there
 //!   → what the guard says → commit row → manifest (If-None-Match: *)  = the commit → catalog row → run ended
 //! ```
 //!
@@ -9,6 +10,7 @@
 //! before the manifest nothing names the pack, so what was uploaded is an orphan of this run that recovery
 //! removes; after it the snapshot is in the store, and recovery writes the rows that are missing.
 
+use policies::policy::{Consistency, Mode};
 use policies::retention::guard::Limits;
 use serde::Serialize;
 
@@ -44,6 +46,9 @@ pub struct BackupRequest {
     pub full: bool,
     /// What looks so wrong that nothing is pruned.
     pub guard: Limits,
+    /// How files come to be of one moment. A mode other than `live` reads twice; nobody is held meanwhile, and the
+    /// snapshot says so.
+    pub consistency: Consistency,
 }
 
 /// A committed snapshot.
@@ -174,7 +179,17 @@ impl Deed<'_> {
         };
         let taken_at = self.host.clock().now();
         self.watch.tell(Told::Step(format!("reading {}", self.request.source)));
-        let (passed, lost) = self.read(number, taken_at, parent.as_ref()).await?;
+        let (first, lost) = self.read(number, taken_at, parent.as_ref()).await?;
+        let passed = match self.request.consistency.mode {
+            Mode::Live => first,
+            Mode::Pause
+            | Mode::Stop
+            | Mode::Hooks
+            | Mode::Postgres
+            | Mode::Mysql
+            | Mode::Redis
+            | Mode::Rrd => self.read_again(number, taken_at, first, parent.as_ref()).await?,
+        };
         let manifest = self.manifest(number, taken_at, passed, parent.as_ref()).await?;
         let before = parent.as_ref().map(|parent| &parent.manifest);
         guarding::guard(self.host, self.lineage, &manifest, before, &self.request.guard).await?;

@@ -6,7 +6,7 @@ use archive::layout::FORMAT;
 use jiff::Timestamp;
 
 use crate::failure::{Class, Failure};
-use crate::format::manifest::{Consistency, MANIFEST_BYTES_MAX, Manifest, PackRef, Parent, SnapshotKind};
+use crate::format::manifest::{Consistency, MANIFEST_BYTES_MAX, Manifest, Parent, SnapshotKind};
 use crate::format::signed;
 use crate::port::store::{Put, StoreErrorKind};
 use crate::usecase::backup::Deed;
@@ -25,9 +25,6 @@ impl Deed<'_> {
         passed: Passed,
         parent: Option<&Signed>,
     ) -> Result<Manifest, Failure> {
-        let before = parent.map(|parent| &parent.manifest).filter(|_| passed.incremental);
-        let packs = self.packs(&passed, before)?;
-        let Passed { packed, .. } = passed;
         // Asked again: a container that started while the source was read wrote into the copy.
         let now = source::resolve(self.docker, &self.request.source).await?;
         let consistency = match (self.source.consistency(), now.consistency()) {
@@ -42,7 +39,20 @@ impl Deed<'_> {
             ("docker".to_owned(), about.version),
             ("helper".to_owned(), self.docker.helper_image_id()),
         ]);
-        Ok(Manifest {
+        Ok(Manifest { consistency, made_by, ..self.draft(number, taken_at, passed, parent) })
+    }
+
+    /// The manifest, but for what Docker has to be asked for.
+    pub(super) fn draft(
+        &self,
+        number: Number,
+        taken_at: Timestamp,
+        passed: Passed,
+        parent: Option<&Signed>,
+    ) -> Manifest {
+        let before = parent.map(|parent| &parent.manifest).filter(|_| passed.incremental);
+        let Passed { packs, packed, .. } = passed;
+        Manifest {
             format: FORMAT,
             host: self.lineage.host.clone(),
             source: self.lineage.source.clone(),
@@ -51,7 +61,7 @@ impl Deed<'_> {
             taken_at,
             finished_at: self.host.clock().now(),
             kind: if before.is_some() { SnapshotKind::Incremental } else { SnapshotKind::Full },
-            consistency,
+            consistency: Consistency::Live,
             by_hand: self.request.by_hand,
             totals: packed.totals,
             packs,
@@ -61,25 +71,8 @@ impl Deed<'_> {
             notes: packed.notes,
             volume: self.source.shape.clone(),
             users: self.source.users_of_source(),
-            made_by,
+            made_by: BTreeMap::new(),
             parent: parent.map(|parent| Parent { number: parent.manifest.number, hash: parent.hash }),
-        })
-    }
-
-    /// All packs that the new snapshot needs: those before that it still uses, and its own.
-    fn packs(&self, passed: &Passed, before: Option<&Manifest>) -> Result<Vec<PackRef>, Failure> {
-        let used = &passed.packed.used;
-        let earlier = before.map(|manifest| manifest.packs.as_slice()).unwrap_or_default();
-        let packs: Vec<PackRef> = earlier
-            .iter()
-            .filter_map(|pack| used.get(&pack.id).map(|used| PackRef { used: *used, ..pack.clone() }))
-            .chain(passed.pack.clone())
-            .collect();
-        match used.keys().find(|id| !packs.iter().any(|pack| pack.id == **id)) {
-            None => Ok(packs),
-            Some(id) => Err(Failure::failed(format!("read source `{}`", self.request.source))
-                .because(format!("the helper leans on pack {id}, which the snapshot before does not have"))
-                .hint(format!("`backupctl backup {} --full`", self.request.source))),
         }
     }
 

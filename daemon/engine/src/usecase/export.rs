@@ -55,8 +55,10 @@ pub async fn export(
     watch.tell(Told::Step(format!("exporting {id}")));
     let mut counted = Counted { out, hasher: blake3::Hasher::new(), bytes: 0 };
     match (manifest.kind, manifest.packs.as_slice()) {
-        // Its one pack is the tarball.
-        (SnapshotKind::Full, [pack]) => whole_pack(&opened, &id, pack, what, &mut counted, watch).await?,
+        // Its one pack is the tarball, unless nothing of a first pass is left.
+        (SnapshotKind::Full, [pack]) if pack.id == manifest.number.pack_id(0) => {
+            whole_pack(&opened, &id, pack, what, &mut counted, watch).await?;
+        }
         (SnapshotKind::Full | SnapshotKind::Incremental, _) => {
             gathered(&opened, &id, what, host.settings().effort.level, &mut counted, watch).await?;
         }

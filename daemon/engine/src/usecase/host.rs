@@ -46,11 +46,13 @@ pub struct Effort {
     pub workers: u32,
     /// Memory limit of a helper.
     pub helper_memory_bytes: u64,
+    /// What a second pass may keep in the state folder until it is uploaded.
+    pub spool_bytes: u64,
 }
 
 impl Default for Effort {
     fn default() -> Self {
-        Self { level: 3, workers: 0, helper_memory_bytes: 192 << 20 }
+        Self { level: 3, workers: 0, helper_memory_bytes: 192 << 20, spool_bytes: 1 << 30 }
     }
 }
 
@@ -254,6 +256,11 @@ impl Host {
             Ok::<Arc<dyn Docker>, Failure>(Arc::new(docker))
         };
         self.docker.get_or_try_init(open).await.cloned()
+    }
+
+    /// Where the pack of a run's second pass waits for its upload.
+    pub(crate) fn spool(&self, run: &RunId) -> PathBuf {
+        self.state.path().join(format!("{run}.spool"))
     }
 
     /// An empty folder of ours that a helper may look at.

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::AsyncRead;
 
 use crate::failure::Failure;
-use crate::pipeline::channel::{ChannelError, give_job, read_record};
+use crate::pipeline::channel::{ChannelError, give_job, greet, read_record};
 use crate::port::docker::{Access, Docker, Helper, HelperLife, HelperMount, HelperSpec};
 use crate::usecase::blame;
 use crate::usecase::host::Host;
@@ -46,14 +46,31 @@ impl Session {
         job: &Job,
         what: impl Into<String>,
     ) -> Result<Self, Failure> {
-        let what = what.into();
-        let helper = docker.open_helper(spec).await.map_err(|e| blame::docker(what.clone(), e))?;
-        let mut session = Self { helper, what };
-        let given = give_job(&mut *session.helper.from, &mut *session.helper.to, job).await;
-        match given {
+        let mut session = Self::ready(docker, spec, what).await?;
+        match session.give(job).await {
             Ok(()) => Ok(session),
             Err(e) => Err(session.broke(e).await),
         }
+    }
+
+    /// Starts a helper that waits for its job.
+    pub(crate) async fn ready(
+        docker: &dyn Docker,
+        spec: &HelperSpec,
+        what: impl Into<String>,
+    ) -> Result<Self, Failure> {
+        let what = what.into();
+        let helper = docker.open_helper(spec).await.map_err(|e| blame::docker(what.clone(), e))?;
+        let mut session = Self { helper, what };
+        match greet(&mut *session.helper.from).await {
+            Ok(()) => Ok(session),
+            Err(e) => Err(session.broke(e).await),
+        }
+    }
+
+    /// Gives it its job.
+    pub(crate) async fn give(&mut self, job: &Job) -> Result<(), ChannelError> {
+        give_job(&mut *self.helper.to, job).await
     }
 
     /// The job was done and said so; whatever the container does now changes nothing about that, but it

@@ -1,7 +1,8 @@
 //! Up to which slot the schedule of each source is dealt with: `schedule.json` in the state folder.
 //!
 //! It is written before a run is started, so that no crash makes a slot run twice. Losing it costs the
-//! catching up of slots that were missed meanwhile, and that what vanished is missed; and no snapshot.
+//! catching up of slots that were missed meanwhile, and that what vanished is missed; and no snapshot: of a rule that
+//! nobody remembers, a plan that deletes more than it keeps is left for a person.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -39,6 +40,9 @@ pub struct Entry {
 pub struct Ledger {
     /// By their names.
     pub sources: BTreeMap<SourceName, Entry>,
+    /// By which rule each was pruned last.
+    #[serde(default)]
+    pub pruned: BTreeMap<SourceName, String>,
 }
 
 const FILE: &str = "schedule.json";

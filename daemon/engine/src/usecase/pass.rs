@@ -9,6 +9,7 @@ use std::sync::Arc;
 use archive::base::Base;
 use archive::channel::{Job, PackJob, Packed};
 use jiff::Timestamp;
+use policies::policy::Reread;
 
 use crate::failure::{Class, Failure};
 use crate::format::manifest::PackRef;
@@ -29,18 +30,43 @@ use crate::words::Number;
 
 /// What a pass brought.
 pub(super) struct Passed {
-    /// The pack, if anything was new.
-    pub(super) pack: Option<PackRef>,
+    /// Every pack that the snapshot needs after it.
+    pub(super) packs: Vec<PackRef>,
     /// The helper's trailer.
     pub(super) packed: Packed,
-    /// It leans on the snapshot before.
+    /// It leans on what was before.
     pub(super) incremental: bool,
 }
 
+/// A pass that is about to be made.
+pub(super) struct Pass {
+    id: u64,
+    name: String,
+    pub(super) key: String,
+    job: Job,
+    answers: Option<Answers>,
+    /// The packs of what it leans on, if on anything.
+    earlier: Option<Vec<PackRef>>,
+}
+
+impl Pass {
+    fn what(&self) -> String {
+        format!("write pack `{}`", self.key)
+    }
+}
+
+/// A pass whose pack is on its way.
+pub(super) struct Received {
+    pass: Pass,
+    session: Session,
+    upload: Box<dyn Upload>,
+    packed: Packed,
+}
+
 /// Why a pass came to nothing.
-enum Ended {
+pub(super) enum Ended {
     Failed(Failure),
-    /// The snapshot before cannot be read.
+    /// What it leans on cannot be read.
     BaseLost(ReadError),
 }
 
@@ -61,6 +87,7 @@ impl Deed<'_> {
         let manifest = parent.map(|parent| &parent.manifest);
         let why = match (base(manifest, self.request.full, FULL_EVERY_DAYS, taken_at), manifest) {
             (Ok(base), Some(manifest)) => {
+                let base = Base { reread: self.request.consistency.reread == Reread::Always, ..base };
                 let reading = self.host.reading().await?;
                 let reading = Reading::new(reading, self.lineage.clone(), manifest.clone());
                 match self.pass(number, taken_at, Some((base, Arc::new(reading)))).await {
@@ -93,29 +120,59 @@ impl Deed<'_> {
         taken_at: Timestamp,
         base: Option<(Base, Arc<Reading>)>,
     ) -> Result<Passed, Ended> {
-        let id = number.pack_id(0);
-        let name = Lineage::pack_name(number, taken_at, self.run.id());
-        let key = format!("{}{name}", self.lineage.prefix());
-        let effort = self.host.settings().effort;
-        let (base, answers) = base.map(|(base, reading)| (base, Answers::new(reading))).unzip();
-        let incremental = base.is_some();
-        let job = Job::Pack(PackJob { pack: id, level: effort.level, workers: effort.workers(), base });
-        let spec = spec(self.host, self.run.id(), &self.source.mount, Access::Read);
-        // The intent goes first: whatever happens from here on, recovery knows the key.
-        self.run.uploading(&key, None)?;
-        let what = format!("read source `{}`", self.request.source);
-        let mut session = Session::open(self.docker, &spec, &job, what).await?;
-        let store_what = || format!("write pack `{key}`");
-        let mut upload = match self.store.begin(&key).await {
+        let pass = self.prepare(number, taken_at, 0, base)?;
+        let session = self.helper().await?;
+        let upload = match self.store.begin(&pass.key).await {
             Ok(upload) => upload,
             Err(e) => {
                 session.kill().await;
-                return Err(blame::store(store_what(), e).into());
+                return Err(blame::store(pass.what(), e).into());
             }
         };
+        let received = self.receive(pass, session, upload).await?;
+        Ok(self.complete(received).await?)
+    }
+
+    /// What a pass will be. The intent is written down: whatever happens from here on, recovery knows the key.
+    pub(super) fn prepare(
+        &self,
+        number: Number,
+        taken_at: Timestamp,
+        pass: u8,
+        base: Option<(Base, Arc<Reading>)>,
+    ) -> Result<Pass, Failure> {
+        let id = number.pack_id(pass);
+        let name = Lineage::pack_name(number, taken_at, self.run.id(), pass);
+        let key = format!("{}{name}", self.lineage.prefix());
+        let effort = self.host.settings().effort;
+        let earlier = base.as_ref().map(|(_, reading)| reading.manifest().packs.clone());
+        let (base, answers) = base.map(|(base, reading)| (base, Answers::new(reading))).unzip();
+        let job = Job::Pack(PackJob { pack: id, level: effort.level, workers: effort.workers(), base });
+        self.run.uploading(&key, None)?;
+        Ok(Pass { id, name, key, job, answers, earlier })
+    }
+
+    /// A helper that waits for its job.
+    pub(super) async fn helper(&self) -> Result<Session, Failure> {
+        let spec = spec(self.host, self.run.id(), &self.source.mount, Access::Read);
+        Session::ready(self.docker, &spec, format!("read source `{}`", self.request.source)).await
+    }
+
+    /// Has the helper make the pass. Once this is done the source has been read to its last byte, and the pack is in
+    /// `upload`, which is not finished.
+    pub(super) async fn receive(
+        &self,
+        mut pass: Pass,
+        mut session: Session,
+        mut upload: Box<dyn Upload>,
+    ) -> Result<Received, Ended> {
+        if let Err(e) = session.give(&pass.job).await {
+            abort(upload).await;
+            return Err(session.broke(e).await.into());
+        }
         let mut listener = Teller { run: self.run, watch: self.watch };
         let ends = Ends { from: &mut *session.helper.from, to: &mut *session.helper.to };
-        let packed = match receive(ends, answers, &mut *upload, &mut listener).await {
+        let packed = match receive(ends, pass.answers.take(), &mut *upload, &mut listener).await {
             Ok(packed) => packed,
             Err(ReceiveError::Source(e)) => {
                 abort(upload).await;
@@ -124,7 +181,7 @@ impl Deed<'_> {
             Err(ReceiveError::Store(e)) => {
                 session.kill().await;
                 abort(upload).await;
-                return Err(blame::store(store_what(), e).into());
+                return Err(blame::store(pass.what(), e).into());
             }
             Err(ReceiveError::Base(e)) => {
                 session.kill().await;
@@ -132,29 +189,56 @@ impl Deed<'_> {
                 return Err(Ended::BaseLost(e));
             }
         };
+        Ok(Received { pass, session, upload, packed })
+    }
+
+    /// Makes the pack appear in the store, if anything was new.
+    pub(super) async fn complete(&self, received: Received) -> Result<Passed, Failure> {
+        let Received { pass, session, upload, packed } = received;
         if let Err(failure) = session.close().await.and_then(|()| self.not_empty(&packed)) {
             abort(upload).await;
-            return Err(failure.into());
+            return Err(failure);
         }
-        if packed.length == 0 && incremental {
+        let incremental = pass.earlier.is_some();
+        let own = if packed.length == 0 && incremental {
             abort(upload).await;
-            return Ok(Passed { pack: None, packed, incremental });
-        }
-        let length = upload.finish().await.map_err(|e| blame::store(store_what(), e))?;
-        if length != packed.length {
-            let why = format!("the store has {length} bytes of {}", packed.length);
-            return Err(Failure::failed(store_what()).because(why).hint("`backupctl doctor`").into());
-        }
-        let pack = PackRef {
-            id,
-            name,
-            length,
-            hash: packed.hash,
-            raw_bytes: packed.raw_bytes,
-            used: packed.used.get(&id).copied().unwrap_or_default(),
-            footer: packed.footer,
+            None
+        } else {
+            let length = upload.finish().await.map_err(|e| blame::store(pass.what(), e))?;
+            if length != packed.length {
+                let why = format!("the store has {length} bytes of {}", packed.length);
+                return Err(Failure::failed(pass.what()).because(why).hint("`backupctl doctor`"));
+            }
+            Some(PackRef {
+                id: pass.id,
+                name: pass.name,
+                length,
+                hash: packed.hash,
+                raw_bytes: packed.raw_bytes,
+                used: packed.used.get(&pass.id).copied().unwrap_or_default(),
+                footer: packed.footer.clone(),
+            })
         };
-        Ok(Passed { pack: Some(pack), packed, incremental })
+        let packs = self.packs(&packed, pass.earlier.unwrap_or_default(), own)?;
+        Ok(Passed { packs, packed, incremental })
+    }
+
+    /// All packs that the snapshot needs: those before that it still uses, and its own.
+    fn packs(
+        &self,
+        packed: &Packed,
+        earlier: Vec<PackRef>,
+        own: Option<PackRef>,
+    ) -> Result<Vec<PackRef>, Failure> {
+        let used = &packed.used;
+        let needed = |pack: PackRef| used.get(&pack.id).map(|used| PackRef { used: *used, ..pack });
+        let packs: Vec<PackRef> = earlier.into_iter().filter_map(needed).chain(own).collect();
+        match used.keys().find(|id| !packs.iter().any(|pack| pack.id == **id)) {
+            None => Ok(packs),
+            Some(id) => Err(Failure::failed(format!("read source `{}`", self.request.source))
+                .because(format!("the helper leans on pack {id}, which the snapshot before does not have"))
+                .hint(format!("`backupctl backup {} --full`", self.request.source))),
+        }
     }
 
     /// An empty source is far more often a wrong mount than a wish.

@@ -8,6 +8,7 @@ use crate::catalog::{CatalogError, Outcome, RunRow, Verb};
 use crate::failure::{Class, Failure};
 use crate::format::names::Lineage;
 use crate::lock::{Held, Holder, LockOn};
+use crate::pipeline::spool::Spool;
 use crate::port::docker::Docker;
 use crate::port::store::{OpenUpload, Store, StoreErrorKind};
 use crate::usecase::blame;
@@ -160,6 +161,8 @@ pub(crate) async fn undo_backup(
     lineage: &Lineage,
     run: &RunId,
 ) -> Result<Option<Signed>, Failure> {
+    let spool = host.spool(run);
+    Spool::remove(&spool).map_err(|e| Failure::failed(format!("remove `{}`", spool.display())).because(e))?;
     let row = host.catalog().run(run).map_err(|e| catalog_failure("look up the run", e))?;
     if let Some(number) = row.snapshot {
         let keys = trusted(host, store, &lineage.host).await?;

@@ -37,6 +37,8 @@ pub struct RestoreRequest {
     pub at: Option<Timestamp>,
     /// Into a new volume of this name, instead of in place.
     pub into: Option<String>,
+    /// Into this empty folder of the host, which is absolute, instead of in place.
+    pub to: Option<String>,
     /// Only what lies at or beneath these; all if empty.
     pub paths: Vec<TreePath>,
     /// Keep what was there before.
@@ -150,6 +152,11 @@ pub(super) async fn place(
             }
         };
     }
+    if let Some(folder) = &request.to {
+        let source = source::folder(docker, folder).await?;
+        source::refuse_own_folders(host, &source)?;
+        return Ok(Place { mount: source.mount, exists: true, users: source.users });
+    }
     match source::resolve(docker, &request.source).await {
         Ok(source) => {
             source::refuse_own_folders(host, &source)?;
@@ -181,12 +188,13 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
         )
         .hint("choose another (`backupctl snapshots`), or accept it with `--accept-partial`"));
     }
-    if place.exists && request.into.is_none() && !request.paths.is_empty() {
+    let in_place = place.exists && request.to.is_none();
+    if in_place && !request.paths.is_empty() {
         return Err(Failure::new(
             Class::Usage,
-            "`--path` restores into a new volume, so that nothing beside it is replaced",
+            "`--path` restores into a new volume or an empty folder, so that nothing beside it is replaced",
         )
-        .hint("add `--into NEW`, then copy what you need"));
+        .hint("add `--into NEW` or `--to DIR`, then copy what you need"));
     }
     let key = host.snapshot_key(&opened.lineage, manifest.number).await?;
     let row = host.catalog().snapshot(&key).ok().flatten();
@@ -201,7 +209,7 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
         target: place.name().to_owned(),
         target_exists: place.exists,
         creates_volume: !place.exists,
-        in_place: place.exists,
+        in_place,
         replaces_entries: 0,
         files: manifest.totals.files,
         entries: manifest.totals.entries,
@@ -215,7 +223,16 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
     };
     if place.exists {
         service::journal(&place.users)?;
-        let looked = look(host, &*docker, &place).await?;
+        let looked = look(host, &*docker, &place).await.map_err(|failure| match &request.to {
+            Some(folder) if failure.class == Class::NotFound => {
+                failure.hint(format!("a folder that is named must be there: `mkdir -p {folder}`"))
+            }
+            Some(_) | None => failure,
+        })?;
+        if !in_place && looked.top_entries > 0 {
+            return Err(Failure::new(Class::Unsafe, format!("folder `{}` is not empty", plan.target))
+                .hint("name another one, or a new one below it: `mkdir DIR` first"));
+        }
         check_room(&plan, &looked)?;
         plan.replaces_entries = looked.top_entries;
         plan.free_bytes = Some(looked.free_bytes);

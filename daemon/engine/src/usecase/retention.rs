@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use policies::retention::{self, Clock, Decided, Decision, Keep, Lineage as Known, Snapshot};
+use policies::retention::{self, Clock, Decided, Decision, Keep, Lineage as Known, Snapshot, Why};
 use serde::Serialize;
 
 use crate::catalog::{CatalogError, Filter, SnapshotRow, VerifiedResult};
@@ -48,6 +48,12 @@ impl Retention {
     /// Whether it deletes more than it keeps, which a changed rule can do and an ordinary night does not: ask first.
     pub fn is_sweeping(&self) -> bool {
         self.plan.is_sweeping()
+    }
+
+    /// Whether counts alone say what goes. Then no clock that was wrong can have brought it about.
+    pub fn is_by_count(&self) -> bool {
+        let by_age = |decided: &Decided| matches!(decided.decision, Decision::Delete(Why::ByHandOver { .. }));
+        self.keep.terms().within.is_zero() && !self.plan.all.iter().any(by_age)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which snapshots there are. The store is the truth; the catalog spares us from reading it whole each time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
@@ -158,9 +158,8 @@ pub(crate) async fn refresh(host: &Host, store: &dyn ReadStore, lineage: &Lineag
         deleted: true,
     };
     let known = host.catalog().snapshots(&filter).map_err(|e| catalog_failure(what(), e))?;
-    let is_known = |number: Number, deleted: bool| {
-        known.iter().any(|row| row.key.number == number && row.deleted_at.is_some() == deleted)
-    };
+    let rows: BTreeSet<_> = known.iter().map(|row| (row.key.number, row.deleted_at.is_some())).collect();
+    let is_known = |number: Number, deleted: bool| rows.contains(&(number, deleted));
     let live = folder.live.iter().map(|number| (*number, false));
     let deleted = folder.deleted.iter().map(|number| (*number, true));
     let new: Vec<_> = live.chain(deleted).filter(|(number, deleted)| !is_known(*number, *deleted)).collect();
@@ -187,9 +186,9 @@ pub(crate) async fn refresh(host: &Host, store: &dyn ReadStore, lineage: &Lineag
             host.note_snapshot(&key, &signed, &signed.signed_by).await?;
         }
     }
-    for row in known {
-        let number = row.key.number;
-        if !folder.live.contains(&number) && !folder.deleted.contains(&number) {
+    let listed: BTreeSet<_> = folder.live.iter().chain(&folder.deleted).collect();
+    for row in &known {
+        if !listed.contains(&row.key.number) {
             forget_if_gone(host, store, lineage, &row.key).await?;
         }
     }
@@ -322,9 +321,10 @@ pub async fn catalog_check(host: &Host, watch: &dyn Watch) -> Result<Checked, Fa
     let filter = Filter { store: Some(host.reading().await?.name()), deleted: true, ..Filter::default() };
     let known = host.catalog().snapshots(&filter).map_err(|e| catalog_failure("list snapshots", e))?;
     let mut checked = Checked { snapshots: rows.len() as u64, differences: rebuilt.unreadable };
+    let by_key: BTreeMap<_, _> = known.iter().map(|known| (&known.key, known)).collect();
     for row in &rows {
         let key = &row.snapshot.key;
-        match known.iter().find(|known| known.key == *key) {
+        match by_key.get(key) {
             None => checked.differences.push(format!("{key}: in the store, not in the catalog")),
             Some(known) if known.manifest_hash != row.snapshot.manifest_hash => {
                 checked.differences.push(format!("{key}: the store has another manifest"));
@@ -335,7 +335,8 @@ pub async fn catalog_check(host: &Host, watch: &dyn Watch) -> Result<Checked, Fa
             Some(_) => {}
         }
     }
-    for known in known.iter().filter(|known| !rows.iter().any(|row| row.snapshot.key == known.key)) {
+    let stored: BTreeSet<_> = rows.iter().map(|row| &row.snapshot.key).collect();
+    for known in known.iter().filter(|known| !stored.contains(&known.key)) {
         checked.differences.push(format!("{}: in the catalog, not in the store", known.key));
     }
     Ok(checked)

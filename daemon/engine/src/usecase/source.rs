@@ -137,17 +137,25 @@ async fn of_mount(
             }
             Ok(of_volume(volume, containers))
         }
-        MountOf::Bind { path } => {
-            let shape = VolumeShape { name: path.clone(), ..VolumeShape::default() };
-            let users = users(containers, &mount.of);
-            let place = Some(path.clone());
-            Ok(Source { mount: HelperMount::Folder(path.clone()), shape, users, place })
-        }
+        MountOf::Bind { path } => Ok(of_folder(path, containers)),
         MountOf::Other => Err(Failure::new(
             Class::Usage,
             format!("`{name}` is a temporary file system: it has nothing that could be backed up"),
         )),
     }
+}
+
+/// A folder of the engine's host, by its absolute path.
+pub(crate) async fn folder(docker: &dyn Docker, path: &str) -> Result<Source, Failure> {
+    let containers = docker.containers().await;
+    let containers = containers.map_err(|e| blame::docker(format!("look who uses `{path}`"), e))?;
+    Ok(of_folder(path, &containers))
+}
+
+fn of_folder(path: &str, containers: &[Container]) -> Source {
+    let users = users(containers, &MountOf::Bind { path: path.to_owned() });
+    let shape = VolumeShape { name: path.to_owned(), ..VolumeShape::default() };
+    Source { mount: HelperMount::Folder(path.to_owned()), shape, users, place: Some(path.to_owned()) }
 }
 
 fn of_volume(volume: Volume, containers: &[Container]) -> Source {

@@ -1,6 +1,7 @@
 //! What a process is doing when it dies.
 
 use engine::failure::Failure;
+use engine::usecase::backup::{BackupRequest, backup};
 use engine::usecase::delete::{delete, plan_delete, undelete};
 use engine::usecase::host::Host;
 use engine::usecase::prune::prune;
@@ -8,9 +9,10 @@ use engine::usecase::retention::retention;
 use engine::usecase::watch::Silent;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
+use policies::policy::{Consistency, Mode};
 use policies::retention::{Keep, Terms};
 
-use crate::support::world::{back_up, restore_as, restore_request, snapshot};
+use crate::support::world::{back_up, backup_request, restore_as, restore_request, snapshot};
 
 /// A deed, the same each time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub(crate) enum Deed {
     FirstBackup,
     /// One with two snapshots before it.
     Backup,
+    /// The same, which reads twice.
+    BackupTwice,
     /// The older snapshot, into a volume that does not exist.
     RestoreNew,
     /// The older snapshot, over a volume that containers use.
@@ -40,6 +44,11 @@ impl Deed {
         let old = snapshot("db@1");
         match self {
             Self::FirstBackup | Self::Backup => drop(back_up(host, "db").await?),
+            Self::BackupTwice => {
+                let consistency = Consistency { mode: Mode::Pause, ..Consistency::default() };
+                let request = BackupRequest { consistency, ..backup_request("db") };
+                drop(backup(host, &request, &Silent::default()).await?);
+            }
             Self::RestoreNew => drop(restore_as(host, &restore_request("db", 1, Some("copy"))).await?),
             Self::RestoreInPlace => drop(restore_as(host, &restore_request("db", 1, None)).await?),
             Self::Purge | Self::Delete => {

@@ -53,6 +53,9 @@ async fn leftovers(case: &Case, wrong: &mut Wrong) {
     wrong.unless(owners == [SOMEBODY], || format!("helpers of {owners:?}"));
     let uploads = case.world.store.open_uploads("").await.unwrap();
     wrong.unless(uploads == case.their_uploads, || format!("open uploads: {uploads:?}"));
+    let spools = std::fs::read_dir(case.world.state()).unwrap().filter_map(Result::ok);
+    let spools = spools.filter(|file| file.path().extension().is_some_and(|end| end == "spool")).count();
+    wrong.unless(spools == 0, || format!("{spools} files of second passes"));
     let objects = case.world.store.snapshot();
     for (key, bytes) in &case.their_objects {
         wrong.unless(objects.get(key) == Some(bytes), || format!("`{key}` of others was touched"));
@@ -109,15 +112,16 @@ async fn history(template: &Template, case: &Case, host: &Host, said_ok: bool, w
     let mut surely = all.clone();
     let doubtful = match template.deed {
         Deed::FirstBackup => Some(1),
-        Deed::Backup => Some(3),
+        Deed::Backup | Deed::BackupTwice => Some(3),
         Deed::Purge | Deed::Delete | Deed::Prune | Deed::PruneDeleted | Deed::Undelete => Some(1),
         Deed::RestoreNew | Deed::RestoreInPlace => None,
     };
     // The content of now belongs to a snapshot only where one was being made.
-    if !matches!(template.deed, Deed::FirstBackup | Deed::Backup) {
+    let backs_up = matches!(template.deed, Deed::FirstBackup | Deed::Backup | Deed::BackupTwice);
+    if !backs_up {
         surely.remove(&(template.trees.len() as u64));
     }
-    let there_when_done = matches!(template.deed, Deed::FirstBackup | Deed::Backup | Deed::Undelete);
+    let there_when_done = backs_up || template.deed == Deed::Undelete;
     if let Some(doubtful) = doubtful {
         if !said_ok || !there_when_done {
             surely.remove(&doubtful);

@@ -21,7 +21,8 @@ const LATER_SECONDS: i64 = 30 * 60;
 /// A process whose calls go through `log`.
 async fn mortal_host(case: &Case, log: &Arc<CallLog>) -> Host {
     let store = FaultyStore::new(Arc::new(case.world.store.clone()), Arc::clone(log), Vec::new());
-    let docker = MortalDocker::new(Arc::<FakeDocker>::clone(&case.world.docker), Arc::clone(log));
+    let stirred = case.world.docker.volume_folder("db").join("PG_VERSION");
+    let docker = MortalDocker::new(Arc::<FakeDocker>::clone(&case.world.docker), Arc::clone(log), stirred);
     case.world.host_with(Arc::new(store), Arc::new(docker)).await
 }
 
@@ -130,6 +131,15 @@ async fn backup() {
 }
 
 #[tokio::test]
+async fn backup_that_reads_twice() {
+    let template = Template::new(Deed::BackupTwice).await;
+    let names = recorded(&template).await.names();
+    let second = names.iter().any(|name| name.starts_with("store.begin") && name.ends_with("-2.tar.zst"));
+    assert!(second, "no second pack: {names:?}");
+    every_call(Deed::BackupTwice, 100).await;
+}
+
+#[tokio::test]
 async fn restore_into_a_new_volume() {
     every_call(Deed::RestoreNew, 50).await;
 }
@@ -167,6 +177,11 @@ async fn undelete() {
 #[tokio::test]
 async fn recovery_of_a_backup() {
     every_call_of_recovery(Deed::Backup, 9, 20).await;
+}
+
+#[tokio::test]
+async fn recovery_of_a_backup_that_reads_twice() {
+    every_call_of_recovery(Deed::BackupTwice, 11, 20).await;
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use engine::usecase::restore::{RestoreReport, RestoreRequest, plan_restore, rest
 use engine::usecase::watch::Silent;
 use engine::words::{Number, SnapshotName, SourceName};
 use jiff::Timestamp;
+use policies::policy::Consistency;
 use policies::retention::guard::Limits;
 
 use super::tree::{self, Tree};
@@ -154,6 +155,7 @@ pub(crate) fn backup_request(name: &str) -> BackupRequest {
         allow_empty: false,
         full: false,
         guard: Limits::default(),
+        consistency: Consistency::default(),
     }
 }
 
@@ -168,6 +170,7 @@ pub(crate) fn restore_request(name: &str, number: u64, into: Option<&str>) -> Re
         number: Number::new(number),
         at: None,
         into: into.map(str::to_owned),
+        to: None,
         paths: Vec::new(),
         keep_previous: false,
         accept_partial: false,

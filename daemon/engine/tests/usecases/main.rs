@@ -13,3 +13,4 @@ mod restoring;
 mod retention;
 #[path = "../support/mod.rs"]
 mod support;
+mod twice;

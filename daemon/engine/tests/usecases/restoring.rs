@@ -10,9 +10,10 @@ use archive::path::TreePath;
 use engine::failure::Class;
 use engine::port::docker::{ContainerState, Docker as _};
 use engine::testing::fake_docker::{Calls, FakeDocker, JobRunner};
+use engine::usecase::restore::RestoreRequest;
 use engine::usecase::runs::runs;
 
-use crate::support::tree::{but_root_time, differences};
+use crate::support::tree::{but_root_time, differences, record};
 use crate::support::world::{World, back_up, container, restore_as, restore_request};
 
 fn paths(names: &[&str]) -> Vec<TreePath> {
@@ -50,6 +51,37 @@ async fn paths_are_for_new_volumes_and_must_exist() {
     request.paths = paths(&["nothing/here"]);
     assert_eq!(restore_as(&host, &request).await.unwrap_err().class, Class::NotFound);
     assert_eq!(world.docker.volume("part").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_empty_folder_of_the_host_takes_a_restore_and_no_other_does() {
+    let world = World::new();
+    let old = world.volume("db", 1).await;
+    let host = world.host().await;
+    back_up(&host, "db").await.unwrap();
+    world.replant("db", 2);
+    let folder = tempfile::tempdir().unwrap();
+    let to = |request: &mut RestoreRequest| request.to = Some(folder.path().display().to_string());
+
+    let mut request = restore_request("db", 1, None);
+    to(&mut request);
+    let before = world.tree("db");
+    restore_as(&host, &request).await.unwrap();
+    assert_eq!(differences(&but_root_time(record(folder.path())), &but_root_time(old)), "");
+    assert_eq!(differences(&world.tree("db"), &before), "", "the source is left alone");
+
+    let full = restore_as(&host, &request).await.unwrap_err();
+    assert_eq!(full.class, Class::Unsafe);
+    assert!(full.to_string().ends_with("is not empty"), "{full}");
+    request.to = Some(host.settings().state.display().to_string());
+    assert_eq!(restore_as(&host, &request).await.unwrap_err().class, Class::Unsafe, "our own state");
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut request = restore_request("db", 1, None);
+    request.to = Some(folder.path().display().to_string());
+    request.paths = paths(&["PG_VERSION"]);
+    restore_as(&host, &request).await.unwrap();
+    assert_eq!(record(folder.path()).len(), 2, "the root and one file");
 }
 
 #[tokio::test]

@@ -11,7 +11,9 @@ use engine::port::store::StoreErrorKind;
 use engine::testing::calls::{CallLog, When};
 use engine::testing::fake_docker::FakeDocker;
 use engine::testing::faulty_store::{Effect, Fault, FaultyStore, Verb};
+use engine::usecase::cover::{Cover, Policies};
 use engine::usecase::delete::{delete, plan_delete, undelete};
+use engine::usecase::foresight::{Foresight, foresee};
 use engine::usecase::guarding::acknowledge;
 use engine::usecase::host::Host;
 use engine::usecase::pins::{pin, unpin};
@@ -21,7 +23,9 @@ use engine::usecase::snapshots::{Wanted, WantedHost, snapshots};
 use engine::usecase::verify::{VerifyRequest, verify};
 use engine::usecase::watch::{Cancel, Silent, Told, Watch};
 use jiff::tz::TimeZone;
+use policies::policy::Folder;
 use policies::retention::{Keep, Terms};
+use policies::select::{Source, SourceKind};
 
 use crate::support::tree::{Tree, differences};
 use crate::support::world::{World, back_up, restore_as, restore_request, snapshot, source};
@@ -352,4 +356,43 @@ async fn a_cancelled_prune_stops_between_two_deletes() {
     assert_eq!(listed(&world).await, [2, 3, 4], "the first was finished, the second not begun");
     restores(&world, &[2, 3, 4], &trees).await;
     assert_eq!(carried_out(&host, &planned).await.deleted, ["db@2", "db@3"]);
+}
+
+/// `db` under one policy with these lines.
+fn covered(lines: &str) -> Cover {
+    let text = format!("consistency.mode = \"live\"\n{lines}\n[select]\nvolumes = [\"db\"]\n");
+    let folder = Folder::judge([("night.toml", text)]).unwrap_or_else(|e| panic!("{e}"));
+    let db = Source {
+        name: "db".into(),
+        kind: SourceKind::Volume,
+        driver: "local".into(),
+        labels: [].into(),
+        users: Vec::new(),
+    };
+    Cover { policies: Policies { folder, shipped: false }, sources: vec![db] }
+}
+
+#[tokio::test]
+async fn what_other_policies_would_run_and_delete_is_told_and_nothing_is_done() {
+    let (world, _) = nights(5).await;
+    let host = world.host().await;
+    let night = "schedule = \"0 2 * * *\"";
+    let before = covered(&format!("{night}\n[keep]\nlast = 4"));
+    let (objects, seen) =
+        (world.store.snapshot(), async |after: &str| foresee(&host, &before, &covered(after)).await.unwrap());
+    let nothing = Foresight::default();
+    assert_eq!(seen(&format!("{night}\n[keep]\nlast = 4")).await, nothing);
+    assert_eq!(seen(&format!("{night}\n[keep]\nlast = 9")).await, nothing, "more is kept");
+    assert_eq!(seen(night).await, nothing, "all is kept");
+
+    let shorter = seen(&format!("{night}\n[keep]\nlast = 2")).await;
+    assert_eq!(shorter.runs, []);
+    assert_eq!(shorter.expires.len(), 1);
+    assert_eq!(shorter.expires[0].snapshots, ["db@3", "db@2"], "`db@1` goes in either case");
+
+    let noon = seen("schedule = \"0 12 * * *\"\n[keep]\nlast = 4").await;
+    assert_eq!((noon.expires.len(), noon.runs.len()), (0, 1));
+    let hour = |at: Option<jiff::Timestamp>| at.unwrap().to_zoned(TimeZone::UTC).hour();
+    assert_eq!((hour(noon.runs[0].now), hour(noon.runs[0].then)), (2, 12));
+    assert_eq!(world.store.snapshot(), objects);
 }

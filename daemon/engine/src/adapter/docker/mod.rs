@@ -14,6 +14,7 @@ mod helper_binary;
 mod helper_container;
 mod image;
 mod life;
+mod starts;
 mod volumes;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use self::address::Address;
 use self::call::{ASK, Engine};
 use self::helper_container::{Channel, Starter};
 pub use self::image::HelperImage;
+use self::starts::Starts;
 use crate::port::changes::Changes;
 use crate::port::docker::{
     About, Container, Docker, DockerError, DockerErrorKind, Helper, HelperSpec, Leftover, NewVolume, Volume,
@@ -49,7 +51,7 @@ pub struct Settings {
 /// One container engine.
 pub struct BollardDocker {
     engine: Arc<Engine>,
-    starter: Starter,
+    starts: Starts,
 }
 
 impl BollardDocker {
@@ -73,7 +75,8 @@ impl BollardDocker {
             Some(name) => Channel::Volume { run_dir: settings.run_dir, name },
         };
         let engine = Arc::new(Engine::at(address));
-        Ok(Self { starter: Starter { engine: Arc::clone(&engine), image, channel }, engine })
+        let starter = Starter { engine: Arc::clone(&engine), image, channel };
+        Ok(Self { starts: Starts::by(starter), engine })
     }
 }
 
@@ -87,13 +90,13 @@ impl Docker for BollardDocker {
         Ok(About {
             version: version.version.unwrap_or_default(),
             api: version.api_version.unwrap_or_default(),
-            local: local && self.starter.channel != Channel::Attached,
+            local: local && self.starts.starter().channel != Channel::Attached,
             data_root: info.docker_root_dir.filter(|path| local && Path::new(path).is_dir()),
         })
     }
 
     fn helper_image_id(&self) -> String {
-        self.starter.image.id().to_owned()
+        self.starts.starter().image.id().to_owned()
     }
 
     async fn volumes(&self) -> Result<Vec<Volume>, DockerError> {
@@ -133,10 +136,11 @@ impl Docker for BollardDocker {
     }
 
     async fn open_helper(&self, spec: &HelperSpec) -> Result<Helper, DockerError> {
-        self.starter.open(spec).await
+        self.starts.open(spec).await
     }
 
     async fn leftovers(&self) -> Result<Vec<Leftover>, DockerError> {
+        self.starts.none_is_on().await;
         containers::leftovers(&self.engine).await
     }
 

@@ -62,7 +62,7 @@ fn host_key() -> HostKey {
 fn manifest(lineage: &Lineage, n: u64, taken: i64, needs: &[u64]) -> Manifest {
     let pack = |of: &u64| PackRef {
         id: number(*of).pack_id(0),
-        name: Lineage::pack_name(number(*of), at(taken), &run_id(*of)),
+        name: Lineage::pack_name(number(*of), at(taken), &run_id(*of), 0),
         length: 1000 + of,
         hash: [u8::try_from(of % 256).unwrap(); 32],
         raw_bytes: 4000,

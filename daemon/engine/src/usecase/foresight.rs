@@ -1,0 +1,124 @@
+//! What other policies would bring with time: when a source would run next, and which of its snapshots would go.
+//!
+//! Always true: looking changes nothing, and a source is named only where the two differ. Docker is not asked; the
+//! store is only where some source would be kept for another time than now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use policies::retention::Keep;
+use policies::schedule::{Due, Jitter, Standing, decide};
+use serde::Serialize;
+
+use policies::policy::Terms;
+
+use crate::failure::Failure;
+use crate::usecase::cover::Cover;
+use crate::usecase::health::{backed_up, jitter_of};
+use crate::usecase::host::Host;
+use crate::usecase::retention::{Action, retention, sources};
+use crate::usecase::rule::rule_of;
+use crate::words::SourceName;
+
+/// What would be different.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Foresight {
+    /// Sources that would run at another time.
+    pub runs: Vec<NextRun>,
+    /// Sources that would lose snapshots.
+    pub expires: Vec<Expiry>,
+}
+
+/// When a source runs next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NextRun {
+    /// Which.
+    pub source: SourceName,
+    /// As things are; `None` is never.
+    pub now: Option<Timestamp>,
+    /// As they would be.
+    pub then: Option<Timestamp>,
+}
+
+/// What a source would lose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Expiry {
+    /// Which.
+    pub source: SourceName,
+    /// Their ids, the newest first.
+    pub snapshots: Vec<String>,
+}
+
+/// Compares what `before` and `after` mean for the sources of this host.
+pub async fn foresee(host: &Host, before: &Cover, after: &Cover) -> Result<Foresight, Failure> {
+    Ok(Foresight { runs: runs(host, before, after), expires: expires(host, before, after).await? })
+}
+
+/// When `terms` start next after `from`, and the slot that this is for.
+pub fn next_start(terms: &Terms, jitter: Jitter, from: Timestamp) -> Option<(Timestamp, Timestamp)> {
+    let standing = Standing { dealt_with: from, watching_since: Timestamp::MIN, running: false };
+    match decide(&terms.schedule, &terms.time_zone, jitter, from, &standing) {
+        Due::Wait { until, slot } => Some((until, slot)),
+        Due::Run { .. } | Due::SkipOverlap { .. } | Due::ClockWasAhead { .. } | Due::Over => None,
+    }
+}
+
+fn runs(host: &Host, before: &Cover, after: &Cover) -> Vec<NextRun> {
+    let (old, new) = (starts(host, before), starts(host, after));
+    let all: BTreeSet<&SourceName> = old.keys().chain(new.keys()).collect();
+    let run = |source: &SourceName| NextRun {
+        source: source.clone(),
+        now: old.get(source).copied().flatten(),
+        then: new.get(source).copied().flatten(),
+    };
+    all.into_iter().map(run).filter(|run| run.now != run.then).collect()
+}
+
+fn starts(host: &Host, cover: &Cover) -> BTreeMap<SourceName, Option<Timestamp>> {
+    let name = host.settings().host.as_str();
+    let start = |(source, policy, terms)| {
+        let next = next_start(terms, jitter_of(name, policy, terms), host.clock().now());
+        (source, next.map(|(start, _)| start))
+    };
+    backed_up(cover).into_iter().map(start).collect()
+}
+
+type Rules = BTreeMap<SourceName, Option<(Keep, TimeZone)>>;
+
+fn rules(cover: &Cover) -> Result<Rules, Failure> {
+    let rule = |(source, _, terms)| Ok((source, rule_of(terms)?));
+    backed_up(cover).into_iter().map(rule).collect()
+}
+
+async fn expires(host: &Host, before: &Cover, after: &Cover) -> Result<Vec<Expiry>, Failure> {
+    let (old, mut new) = (rules(before)?, rules(after)?);
+    new.retain(|source, rule| rule.is_some() && old.get(source) != Some(rule));
+    let mut expiries = Vec::new();
+    if new.is_empty() {
+        return Ok(expiries);
+    }
+    for source in sources(host).await? {
+        let Some(then) = new.get(&source) else { continue };
+        let gone = going(host, &source, then.as_ref()).await?;
+        let already = going(host, &source, old.get(&source).and_then(Option::as_ref)).await?;
+        let snapshots: Vec<String> =
+            gone.into_iter().filter(|snapshot| !already.contains(snapshot)).collect();
+        if !snapshots.is_empty() {
+            expiries.push(Expiry { source, snapshots });
+        }
+    }
+    Ok(expiries)
+}
+
+/// What a rule deletes today; nothing without one.
+async fn going(
+    host: &Host,
+    source: &SourceName,
+    rule: Option<&(Keep, TimeZone)>,
+) -> Result<Vec<String>, Failure> {
+    let Some((keep, zone)) = rule else { return Ok(Vec::new()) };
+    let plan = retention(host, source, keep, zone).await?;
+    let deletes = plan.snapshots.into_iter().filter(|fate| fate.action == Action::Delete);
+    Ok(deletes.map(|fate| fate.snapshot).collect())
+}

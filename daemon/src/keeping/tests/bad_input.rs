@@ -1,0 +1,85 @@
+//! H6, H7: whatever is done to the policies, what held before holds, and somebody is told what is wrong, and where.
+
+use std::os::unix::fs::symlink;
+
+use super::*;
+
+/// One thing that goes wrong with a folder of policies, and what must be said of it.
+type Spoilt = (fn(&Path), &'static str);
+
+const ALL: [Spoilt; 10] = [
+    (|folder| write(&folder.join("new.toml"), "schedule = \"0 2 * *"), "new.toml:1:"),
+    (|folder| write(&folder.join("new.toml"), "schedule = \"0 2 * * *\"\nconsist"), "new.toml:2:"),
+    (|folder| write(&folder.join("new.toml"), ""), "new.toml:1:"),
+    (|folder| symlink("/nowhere/new.toml", folder.join("new.toml")).unwrap(), "is a link to nothing"),
+    (|folder| new(folder, "time_zone = \"Europe/Brelin\"\n", ""), "did you mean `Europe/Berlin`"),
+    (|folder| new(folder, "", "[keep]\ndaily = 0\n"), "`[keep]` keeps nothing"),
+    (|folder| write(&folder.join("new.toml"), &text("0 0 30 2 *", "x")), "new.toml:1:"),
+    (|folder| write(&folder.join("new.toml"), &"#\n".repeat(5 << 20)), "new.toml:"),
+    (|folder| std::fs::create_dir(folder.join("new.toml")).unwrap(), "is no regular file"),
+    (|folder| std::fs::remove_dir_all(folder).unwrap(), "there is no folder of policies"),
+];
+
+fn new(folder: &Path, top: &str, bottom: &str) {
+    write(&folder.join("new.toml"), &format!("{top}{}{bottom}", text("0 2 * * *", "x")));
+}
+
+#[tokio::test]
+async fn policies_that_go_bad_hold_as_they_were() {
+    for (at, (spoil, words)) in ALL.into_iter().enumerate() {
+        let world = World::new();
+        world.policy("night.toml", &text("0 2 * * *", "db"));
+        world.volume("db").await;
+        let mut keeping = world.keeping().await;
+        turn(&mut keeping).await;
+        spoil(&world.dir.path().join("policies"));
+        keeping.reload();
+        let told = keeping.trouble().unwrap_or_default();
+        assert!(told.contains(words), "{at}: {told}");
+        assert!(!told.contains('\n') && told.len() < 1000, "{at}: {told}");
+        let events = world.host().await.catalog().events(10).unwrap();
+        assert!(events.iter().any(|event| event.text == told), "{at}: {events:?}");
+        world.pass(&mut keeping, 15).await;
+        assert_eq!(world.began("db").await, ["21T02:00"], "{at}");
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_two_policies_claim_is_an_alarm_until_it_is_settled() {
+    let world = World::new();
+    world.policy("night.toml", &text("0 2 * * *", "d*"));
+    world.policy("noon.toml", &text("0 12 * * *", "*b"));
+    for name in ["db", "dc"] {
+        world.volume(name).await;
+    }
+    let mut keeping = world.keeping().await;
+    turn(&mut keeping).await;
+    turn(&mut keeping).await;
+    let told = keeping.trouble().unwrap_or_default();
+    assert!(told.starts_with("`db` is not backed up: ") && told.contains("night"), "{told}");
+    let events = world.host().await.catalog().events(10).unwrap();
+    assert_eq!(events.iter().filter(|event| event.text == told).count(), 1, "told once: {events:?}");
+    world.pass(&mut keeping, 15).await;
+    assert_eq!((world.began("db").await.len(), world.began("dc").await.len()), (0, 1));
+
+    world.policy("noon.toml", &text("0 12 * * *", "*x"));
+    keeping.reload();
+    turn(&mut keeping).await;
+    assert_eq!(keeping.trouble(), None);
+}
+
+/// Nothing but the schedule is lost with the ledger, and a damaged one is said to be.
+#[tokio::test]
+async fn a_ledger_that_cannot_be_read_begins_anew() {
+    let world = World::new();
+    world.policy("night.toml", &text("0 2 * * *", "db"));
+    world.volume("db").await;
+    let mut keeping = world.keeping().await;
+    turn(&mut keeping).await;
+    drop(keeping);
+    write(&world.dir.path().join("state/schedule.json"), "{\"sources\": {\"db\"");
+    let mut keeping = world.keeping().await;
+    turn(&mut keeping).await;
+    world.pass(&mut keeping, 15).await;
+    assert_eq!(world.began("db").await, ["21T02:00"]);
+}
