@@ -73,7 +73,7 @@ fn manifest(
     for of in (newest.saturating_sub(PACKS - 1).max(1)..=newest).filter_map(Number::new) {
         packs.push(PackRef {
             id: of.pack_id(0),
-            name: Lineage::pack_name(of, taken_at, &run(of.get())?),
+            name: Lineage::pack_name(of, taken_at, &run(of.get())?, 0),
             length: 1 << 20,
             hash: *blake3::hash(&of.get().to_le_bytes()).as_bytes(),
             raw_bytes: 4 << 20,
