@@ -22,7 +22,7 @@ use engine::usecase::rule::rule_of;
 use engine::usecase::watch::Cancel;
 use engine::words::SourceName;
 use jiff::{SignedDuration, Timestamp};
-use policies::policy::{Consistency, Folder, Policy, Terms};
+use policies::policy::{Consistency, Folder, Mode, OnUnfreezable, Policy, Terms};
 use tokio::task::{Id, JoinSet};
 use tracing::{error, info, warn};
 
@@ -105,12 +105,19 @@ impl Keeping {
     fn tell_limits(&self) {
         for policy in self.policies.folder.policies() {
             let Some(terms) = policy.terms() else { continue };
-            let mode = terms.consistency.mode.word();
-            if mode != "live" {
-                warn!(
-                    policy = policy.name,
-                    "mode `{mode}` is not done yet: files are read while writers run"
-                );
+            let Consistency { mode, on_unfreezable, set, .. } = terms.consistency;
+            let instead = match on_unfreezable {
+                OnUnfreezable::Refuse => "its sources are refused while somebody writes to them",
+                OnUnfreezable::Live => "files are read while writers run",
+            };
+            match mode {
+                Mode::Live | Mode::Pause | Mode::Stop => {}
+                Mode::Hooks | Mode::Postgres | Mode::Mysql | Mode::Redis | Mode::Rrd => {
+                    warn!(policy = policy.name, "mode `{}` is not done yet: {instead}", mode.word());
+                }
+            }
+            if set {
+                warn!(policy = policy.name, "sets are not done yet: each source is frozen by itself");
             }
             if terms.store.is_some() {
                 warn!(
@@ -233,7 +240,7 @@ impl Keeping {
                     allow_empty: false,
                     full: false,
                     guard,
-                    consistency: Consistency::default(),
+                    consistency: terms.map(|terms| terms.consistency.clone()).unwrap_or_default(),
                 };
                 let task = self.runs.spawn(Errand { host, request, rule, watch }.run());
                 self.tasks.insert(task.id(), of);
@@ -279,7 +286,7 @@ impl Keeping {
             }
             Ok(report) => info!(
                 %source, run = report.run, snapshot = report.snapshot, bytes = report.bytes,
-                sent_bytes = report.sent_bytes, seconds = report.seconds, "backed up"
+                sent_bytes = report.sent_bytes, freeze_seconds = report.freeze_seconds, seconds = report.seconds, "backed up"
             ),
             Err(failure) if failure.class == Class::Interrupted => {
                 warn!(%source, "{}", line(&failure.to_string()));

@@ -26,6 +26,7 @@ mod schedule;
 mod show;
 mod snapshots;
 mod status;
+mod thaw;
 mod undelete;
 mod unpin;
 mod values;
@@ -65,6 +66,7 @@ pub(crate) enum Verb {
     Schedule(schedule::Args),
     Runs(runs::Args),
     Cancel(cancel::Args),
+    Thaw(thaw::Args),
     Catalog(catalog::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -99,6 +101,7 @@ impl Verb {
             Self::Schedule(args) => schedule::run(args, session),
             Self::Runs(args) => Box::pin(runs::run(args, session)).await,
             Self::Cancel(args) => Box::pin(cancel::run(args, session)).await,
+            Self::Thaw(args) => Box::pin(thaw::run(args, session)).await,
             Self::Catalog(args) => Box::pin(catalog::run(args, session)).await,
             Self::Completions(args) => completions::run(args, session),
             Self::Man(args) => man::run(args, session),

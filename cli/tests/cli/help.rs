@@ -3,7 +3,7 @@
 use crate::place::Place;
 
 /// All verbs, in the order of the help.
-pub(crate) const VERBS: [&str; 28] = [
+pub(crate) const VERBS: [&str; 29] = [
     "demo",
     "doctor",
     "status",
@@ -29,6 +29,7 @@ pub(crate) const VERBS: [&str; 28] = [
     "schedule",
     "runs",
     "cancel",
+    "thaw",
     "catalog",
     "completions",
     "man",
