@@ -5,6 +5,7 @@
 //! them. Time comes from the host's clock alone.
 
 mod errand;
+mod limits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use engine::usecase::rule::rule_of;
 use engine::usecase::watch::Cancel;
 use engine::words::SourceName;
 use jiff::{SignedDuration, Timestamp};
-use policies::policy::{Consistency, Folder, Mode, OnUnfreezable, Policy, Terms};
+use policies::policy::{Folder, Policy, Terms};
 use tokio::task::{Id, JoinSet};
 use tracing::{error, info, warn};
 
@@ -87,7 +88,7 @@ impl Keeping {
                 info!("policies read: {}", policies.folder.policies().len());
                 self.policies = policies;
                 self.refused = None;
-                self.tell_limits();
+                limits::tell(&self.policies);
             }
             Err(bad) => {
                 let failure =
@@ -97,33 +98,6 @@ impl Keeping {
                     self.alarm(&words);
                 }
                 self.refused = Some(words);
-            }
-        }
-    }
-
-    /// Says what policies ask for and this version does not do.
-    fn tell_limits(&self) {
-        for policy in self.policies.folder.policies() {
-            let Some(terms) = policy.terms() else { continue };
-            let Consistency { mode, on_unfreezable, set, .. } = terms.consistency;
-            let instead = match on_unfreezable {
-                OnUnfreezable::Refuse => "its sources are refused while somebody writes to them",
-                OnUnfreezable::Live => "files are read while writers run",
-            };
-            match mode {
-                Mode::Live | Mode::Pause | Mode::Stop => {}
-                Mode::Hooks | Mode::Postgres | Mode::Mysql | Mode::Redis | Mode::Rrd => {
-                    warn!(policy = policy.name, "mode `{}` is not done yet: {instead}", mode.word());
-                }
-            }
-            if set {
-                warn!(policy = policy.name, "sets are not done yet: each source is frozen by itself");
-            }
-            if terms.store.is_some() {
-                warn!(
-                    policy = policy.name,
-                    "a store of its own is not used yet: snapshots go to the settings' store"
-                );
             }
         }
     }

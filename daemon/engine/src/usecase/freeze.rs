@@ -26,6 +26,7 @@ use crate::usecase::service;
 use crate::usecase::source::{self, Source, User};
 use crate::usecase::thaw::let_go;
 use crate::usecase::watch::Told;
+use crate::words::RunId;
 
 /// How often another run's hold of a container is looked at, and how many times.
 const CLAIM_AGAIN: Duration = Duration::from_millis(500);
@@ -141,15 +142,16 @@ impl Deed<'_> {
             self.watch.tell(Told::Step(format!("holding {}", names.join(", "))));
         }
         let held = tokio::select! {
-            held = self.hold(how, &freeze.writers) => held,
-            () = self.host.clock().sleep(self.request.consistency.max_freeze) => Err(self.too_long()),
+            held = self.hold(how, &freeze.writers) => Some(held),
+            () = self.host.clock().sleep(self.request.consistency.max_freeze) => None,
         };
+        if let Some(Ok(())) = held {
+            return Ok(Some(freeze));
+        }
+        self.let_go(true).await?;
         match held {
-            Ok(()) => Ok(Some(freeze)),
-            Err(failure) => {
-                self.let_go(true).await?;
-                self.or_live(&failure.to_string()).map(|()| None)
-            }
+            Some(Err(failure)) => self.or_live(&failure.to_string()).map(|()| None),
+            Some(Ok(())) | None => Err(self.too_long()),
         }
     }
 
@@ -209,18 +211,32 @@ impl Deed<'_> {
         for _ in 0..CLAIMS_MAX {
             let seen = source::resolve(self.docker, &self.request.source).await?;
             by = claim(&seen)?;
-            if by.is_none() {
+            match &by {
                 // What another run held when we looked first may run by now.
-                let now = source::resolve(self.docker, &self.request.source).await?;
-                if started(&seen.users) == started(&now.users) {
-                    return Ok(now);
+                None => {
+                    let now = source::resolve(self.docker, &self.request.source).await?;
+                    if started(&seen.users) == started(&now.users) {
+                        return Ok(now);
+                    }
+                    self.let_go(false).await?;
                 }
-                let_go(self.host, self.docker, self.run.id(), false).await?;
+                // We have the lock of its lineage, so it is dead.
+                Some(run) if self.is_of_ours(run)? => {
+                    let_go(self.host, self.docker, run, true).await?;
+                }
+                Some(_) => {}
             }
             self.host.clock().sleep(CLAIM_AGAIN).await;
         }
         let by = by.map_or_else(String::new, |run| format!("run {run} holds them"));
         Err(Failure::new(Class::Busy, what()).because(by).hint("`backupctl runs`; `backupctl thaw`"))
+    }
+
+    fn is_of_ours(&self, run: &RunId) -> Result<bool, Failure> {
+        let row = self.host.catalog().run(run);
+        let row =
+            row.map_err(|e| catalog_failure(format!("look up run {run}, which holds containers"), e))?;
+        Ok(row.host == self.lineage.host && row.source.as_ref() == Some(&self.lineage.source))
     }
 
     /// Holds them, each noted before. One that somebody else has paused does not write.
@@ -247,10 +263,9 @@ impl Deed<'_> {
         for before in writers {
             let what = format!("look at container `{}`", before.name);
             let now = self.docker.container(&before.id).await.map_err(|e| blame::docker(what, e))?;
-            let wanted = match how {
-                _ if before.state == ContainerState::Paused => ContainerState::Paused,
-                How::Pause => ContainerState::Paused,
-                How::Stop => ContainerState::Down,
+            let wanted = match (before.state, how) {
+                (ContainerState::Paused, _) | (_, How::Pause) => ContainerState::Paused,
+                (_, How::Stop) => ContainerState::Down,
             };
             let is_held =
                 now.as_ref().is_some_and(|now| now.state == wanted && now.started_at == before.started_at);

@@ -220,7 +220,7 @@ impl Deed<'_> {
                 hash: packed.hash,
                 raw_bytes: packed.raw_bytes,
                 used: packed.used.get(&pass.id).copied().unwrap_or_default(),
-                footer: packed.footer.clone(),
+                footer: packed.footer,
             })
         };
         let packs = self.packs(&packed, pass.earlier.unwrap_or_default(), own)?;

@@ -292,29 +292,53 @@ impl Read for Slow {
     }
 }
 
+/// An engine that refuses to let `web` go on so many times.
+fn stubborn(refusals: &Arc<Mutex<u32>>) -> Script {
+    let left = Arc::clone(refusals);
+    Arc::new(move |moment, deed| {
+        let mut left = left.lock().unwrap();
+        if moment == Moment::Before && deed == "unpause id-of-web" && *left > 0 {
+            *left -= 1;
+            return Verdict::Fail(DockerErrorKind::Other);
+        }
+        Verdict::Pass
+    })
+}
+
 /// B18: an engine that does not let go now is asked again, by the run and by whoever comes next.
 #[tokio::test]
 async fn what_cannot_be_let_go_is_tried_again_until_it_runs() {
     let world = world().await;
     let refusals = Arc::new(Mutex::new(u32::MAX));
-    let script = |left: Arc<Mutex<u32>>| -> Script {
-        Arc::new(move |moment, deed| {
-            let mut left = left.lock().unwrap();
-            if moment == Moment::Before && deed == "unpause id-of-web" && *left > 0 {
-                *left -= 1;
-                return Verdict::Fail(DockerErrorKind::Other);
-            }
-            Verdict::Pass
-        })
-    };
-    let failed = run(&world, script(Arc::clone(&refusals)), by(Mode::Pause)).await.unwrap_err();
+    let failed = run(&world, stubborn(&refusals), by(Mode::Pause)).await.unwrap_err();
     assert!(failed.hint.unwrap().contains("backupctl thaw"));
     assert_eq!((state(&world, "web").await, state(&world, "db").await), (State::Paused, State::Running));
-    let stuck = thaw(&host(&world, script(Arc::clone(&refusals))).await).await.unwrap();
+    let stuck = thaw(&host(&world, stubborn(&refusals)).await).await.unwrap();
     assert_eq!((stuck.said.len(), stuck.left.len()), (0, 1));
     *refusals.lock().unwrap() = 3;
-    let thawed = thaw(&host(&world, script(refusals)).await).await.unwrap();
+    let thawed = thaw(&host(&world, stubborn(&refusals)).await).await.unwrap();
     assert_eq!((thawed.said, thawed.left.len()), (vec!["let container `web` go on".to_owned()], 0));
     assert_eq!(state(&world, "web").await, State::Running);
+    holds_nothing(&world).await;
+}
+
+#[tokio::test]
+async fn what_a_dead_run_of_the_same_source_holds_does_not_stop_the_next() {
+    let world = world().await;
+    run(&world, stubborn(&Arc::new(Mutex::new(u32::MAX))), by(Mode::Pause)).await.unwrap_err();
+    assert_eq!(state(&world, "web").await, State::Paused);
+    let report = run(&world, Calls::new().script(), by(Mode::Pause)).await.unwrap();
+    assert_eq!((report.consistency, state(&world, "web").await), (Kind::Paused, State::Running));
+    holds_nothing(&world).await;
+}
+
+/// A8.
+#[tokio::test]
+async fn a_bug_of_ours_holds_nobody() {
+    let world = world().await;
+    let broken = meanwhile(&world, |_docker| panic!("as the test wants"));
+    let failed = run(&world, broken, by(Mode::Pause)).await.unwrap_err();
+    assert_eq!(failed.to_string(), "back up `db`: it broke down");
+    assert_eq!((state(&world, "web").await, state(&world, "db").await), (State::Running, State::Running));
     holds_nothing(&world).await;
 }
