@@ -1,5 +1,6 @@
 //! A5: backups that SIGKILL ends while they hold those who write. Everybody runs again, and nobody else.
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use crate::rig::Rig;
@@ -71,7 +72,8 @@ fn killed_while_held(mode: &str, consistency: &str) {
     scene.assert_all_as_before("without a kill");
     let mut held = 0;
     for moment in 0..MOMENTS {
-        std::fs::write(scene.folder.join("late"), moment.to_string()).unwrap();
+        let mut late = std::fs::File::create(scene.folder.join("late")).unwrap();
+        late.write_all(moment.to_string().as_bytes()).unwrap();
         let running = scene.rig.start(&args);
         scene.wait_for_a_hold();
         std::thread::sleep(Duration::from_secs_f64(seconds * f64::from(moment) / f64::from(MOMENTS)));
