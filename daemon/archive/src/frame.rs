@@ -8,6 +8,8 @@
 
 use std::io;
 
+use zstd::zstd_safe::{DCtx, DParameter, get_error_name};
+
 use crate::varint::Malformed;
 
 /// Raw bytes in every frame but the last.
@@ -128,7 +130,7 @@ impl Decoder {
     /// A decoder that refuses large windows.
     pub fn new() -> io::Result<Self> {
         let mut inner = zstd::bulk::Decompressor::new()?;
-        inner.set_parameter(zstd::zstd_safe::DParameter::WindowLogMax(WINDOW_LOG_MAX))?;
+        inner.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))?;
         Ok(Self { inner })
     }
 
@@ -143,22 +145,47 @@ impl Decoder {
 
     /// Decodes one frame that must hold exactly `raw` bytes, at most `max`.
     pub fn decode_unhashed(&mut self, stored: &[u8], raw: usize, max: usize) -> Result<Vec<u8>, FrameError> {
-        const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
-        if raw > max || !stored.starts_with(&MAGIC) {
-            return Err(FrameError::Header);
-        }
-        // One frame, not several, and nothing after it.
-        let one = zstd::zstd_safe::find_frame_compressed_size(stored).map_err(|_bad| FrameError::Header)?;
-        let promised = zstd::zstd_safe::get_frame_content_size(stored).map_err(|_bad| FrameError::Header)?;
-        if one != stored.len() || promised != Some(raw as u64) || window_log(stored) > WINDOW_LOG_MAX {
-            return Err(FrameError::Header);
-        }
+        check_header(stored, raw, max)?;
         let bytes = self.inner.decompress(stored, raw).map_err(|e| FrameError::Decode(e.to_string()))?;
         if bytes.len() != raw {
             return Err(FrameError::Header);
         }
         Ok(bytes)
     }
+}
+
+/// The same of a frame that was compressed with a prefix.
+pub(crate) fn decode_difference(
+    stored: &[u8],
+    raw: usize,
+    max: usize,
+    prefix: &[u8],
+) -> Result<Vec<u8>, FrameError> {
+    check_header(stored, raw, max)?;
+    let mut zstd = DCtx::create();
+    let mut bytes = Vec::with_capacity(raw);
+    zstd.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))
+        .and_then(|_ok| zstd.ref_prefix(prefix))
+        .and_then(|_ok| zstd.decompress(&mut bytes, stored))
+        .map_err(|code| FrameError::Decode(get_error_name(code).to_owned()))?;
+    if bytes.len() != raw {
+        return Err(FrameError::Header);
+    }
+    Ok(bytes)
+}
+
+/// Before memory is taken: one frame, not several, and nothing after it.
+fn check_header(stored: &[u8], raw: usize, max: usize) -> Result<(), FrameError> {
+    const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
+    if raw > max || !stored.starts_with(&MAGIC) {
+        return Err(FrameError::Header);
+    }
+    let one = zstd::zstd_safe::find_frame_compressed_size(stored).map_err(|_bad| FrameError::Header)?;
+    let promised = zstd::zstd_safe::get_frame_content_size(stored).map_err(|_bad| FrameError::Header)?;
+    if one != stored.len() || promised != Some(raw as u64) || window_log(stored) > WINDOW_LOG_MAX {
+        return Err(FrameError::Header);
+    }
+    Ok(())
 }
 
 /// The window that a frame's header asks for; none when the frame is its own window. Decoding in one go does

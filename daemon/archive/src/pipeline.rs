@@ -121,11 +121,18 @@ fn process(encoder: &mut Encoder, buffers: &mut Buffers, work: Work) -> io::Resu
             let hash = encoder.encode_into(&buffers.raw[..length], &mut buffers.stored)?;
             Done::Frame { raw: u32::try_from(length).map_err(io::Error::other)?, hash }
         }
-        Work::Segment(table, segment) => {
-            let block = segment.to_block()?;
+        Work::Segment(table, segment, like) => {
+            let difference = match &like {
+                Some(like) => segment.to_difference(like)?.map(|block| (block, Some(like.ground))),
+                None => None,
+            };
+            let (block, ground) = match difference {
+                Some(difference) => difference,
+                None => (segment.to_block()?, None),
+            };
             let Segment { raw, rows, last } = segment;
             let raw = u32::try_from(raw.len()).map_err(io::Error::other)?;
-            Done::Segment(table, SegmentBlock { block, raw, rows, last })
+            Done::Segment(table, SegmentBlock { block, raw, rows, ground, last })
         }
         Work::Point(table, segment) => Done::Point(table, segment),
         Work::End => Done::End,

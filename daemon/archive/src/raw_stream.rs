@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use crate::frame::FRAME_BYTES;
 use crate::layout::SegmentRef;
-use crate::segment::{Segment, Table};
+use crate::segment::{Known, Like, Segment, Table};
 
 /// The writing side ended, and knows why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +34,8 @@ impl Buffers {
 pub(crate) enum Work {
     /// Compress so many raw bytes of the buffers into a frame.
     Frame(usize),
-    /// Compress a segment into a block.
-    Segment(Table, Segment),
+    /// Compress a segment into a block, as a difference from another if there is one.
+    Segment(Table, Segment, Option<Like>),
     /// Nothing: a segment of the base is the next one of the table.
     Point(Table, SegmentRef),
     /// Nothing: all was handed over.
@@ -112,10 +112,15 @@ impl RawStream {
         Ok(())
     }
 
-    /// Hands a segment over, to lie behind the frames that were full by now.
-    pub(crate) fn segment(&mut self, table: Table, segment: Segment) -> Result<(), Stopped> {
+    /// Hands a segment over, to lie behind the frames that were full by now, or what the base has in place of it.
+    pub(crate) fn segment(&mut self, table: Table, segment: Segment, known: Known) -> Result<(), Stopped> {
+        let like = match known {
+            Known::Same(same) => return self.point(table, same),
+            Known::Like(like) => Some(like),
+            Known::Nothing => None,
+        };
         let buffers = self.pool.recv().map_err(|_writer_ended| Stopped)?;
-        self.send(buffers, Work::Segment(table, segment))
+        self.send(buffers, Work::Segment(table, segment, like))
     }
 
     /// Says that a table goes on with a segment of the base.

@@ -154,7 +154,9 @@ impl Lineage {
     }
 
     pub fn rows(&self, at: &SegmentRef) -> Vec<u8> {
-        answer(&self.packs, &Ask::Segment { pack: at.pack, block: at.block, raw: at.raw })
+        let SegmentRef { pack, block, raw, ground, .. } = *at;
+        let answer = answer(&self.packs, &Ask::Segment { pack, block, raw, ground });
+        answer[answer.len() - raw as usize..].to_vec()
     }
 
     /// All entries of a snapshot.
@@ -209,7 +211,7 @@ impl Lineage {
         }
         for roots in [&packed.entries, &packed.pages] {
             let segments = self.segments(roots);
-            for pack in roots.iter().map(|r| r.pack).chain(segments.iter().map(|s| s.pack)) {
+            for pack in roots.iter().map(|r| r.pack).chain(segments.iter().flat_map(needed)) {
                 used.entry(pack).or_default();
             }
         }
@@ -217,12 +219,28 @@ impl Lineage {
     }
 }
 
+fn needed(segment: &SegmentRef) -> impl Iterator<Item = u64> {
+    [segment.pack].into_iter().chain(segment.ground.map(|ground| ground.pack))
+}
+
 fn answer(packs: &BTreeMap<u64, Pack>, ask: &Ask) -> Vec<u8> {
     match ask {
         Ask::Root(root) => block_body(Tag::Root, packs[&root.pack].block(&root.block)).unwrap().to_vec(),
-        Ask::Segment { pack, block, raw } => {
-            let mut decoder = Decoder::new().unwrap();
-            segment::read_block(&mut decoder, packs[pack].block(block), *raw).unwrap()
+        Ask::Segment { pack, block, raw, ground: None } => segment(packs, *pack, block, *raw, None),
+        Ask::Segment { pack, block, raw, ground: Some(ground) } => {
+            let under = segment(packs, ground.pack, &ground.block, ground.raw, None);
+            let rows = segment(packs, *pack, block, *raw, Some(&under));
+            [under, rows].concat()
         }
     }
+}
+
+fn segment(
+    packs: &BTreeMap<u64, Pack>,
+    pack: u64,
+    at: &BlockRef,
+    raw: u32,
+    ground: Option<&[u8]>,
+) -> Vec<u8> {
+    segment::read_block(&mut Decoder::new().unwrap(), packs[&pack].block(at), raw, ground).unwrap()
 }

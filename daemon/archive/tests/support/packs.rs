@@ -94,7 +94,8 @@ pub fn open(bytes: &[u8], packed: &Packed) -> Opened {
             block(&at.block, Tag::Segment);
             let start = usize::try_from(at.block.offset).unwrap();
             let stored = &bytes[start..start + at.block.length as usize];
-            let rows = segment::entries(&segment::read_block(&mut decoder, stored, at.raw).unwrap()).unwrap();
+            let rows =
+                segment::entries(&segment::read_block(&mut decoder, stored, at.raw, None).unwrap()).unwrap();
             assert_eq!(rows.len(), at.rows as usize);
             assert_eq!(rows.last().unwrap().path, at.last);
             entries.extend(rows);
