@@ -19,6 +19,7 @@ use engine::usecase::host::Host;
 use engine::usecase::ledger::{Entry, Ledger};
 use engine::usecase::prune::Pruned;
 use engine::usecase::rule::rule_of;
+use engine::usecase::terms::RunTerms;
 use engine::usecase::watch::Cancel;
 use engine::words::SourceName;
 use jiff::{SignedDuration, Timestamp};
@@ -220,6 +221,7 @@ impl Keeping {
                 let of = source.clone();
                 let terms = self.policies.folder.find(policy).and_then(Policy::terms);
                 let guard = terms.map(|terms| terms.guard.limits()).unwrap_or_default();
+                let run_terms = terms.map(RunTerms::of).unwrap_or_default();
                 let rule = match terms.map(rule_of).transpose() {
                     Ok(rule) => rule.flatten(),
                     Err(failure) => {
@@ -227,8 +229,14 @@ impl Keeping {
                         None
                     }
                 };
-                let request =
-                    BackupRequest { source, by_hand: false, allow_empty: false, full: false, guard };
+                let request = BackupRequest {
+                    source,
+                    by_hand: false,
+                    allow_empty: false,
+                    full: false,
+                    guard,
+                    terms: run_terms,
+                };
                 let task = self.runs.spawn(Errand { host, request, rule, watch }.run());
                 self.tasks.insert(task.id(), of);
             }

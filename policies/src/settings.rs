@@ -11,7 +11,7 @@
 //! listen = "127.0.0.1:9620"                       # metrics and health of the daemon; loopback only
 //!
 //! [effort]
-//! level = 3                  # zstd, 1 to 19
+//! level = "adaptive"         # or a zstd level, 1 to 19, or "fast", "best"
 //! workers = 0                # threads; 0 is one for each core
 //! helper_memory = "192MiB"   # limit of a helper container
 //! ```
@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use toml::de::DeTable;
 
 use crate::complaint::{Complaints, Judge, unknown_key};
+use crate::level::{Level, level};
 use crate::values::{
     docker_fine, folder_fine, host_fine, listen_fine, memory, state_fine, store_fine, text_of, texts_of,
     whole, wrong_type,
@@ -56,8 +57,8 @@ pub struct SettingsFile {
     pub folders: Option<Vec<PathBuf>>,
     /// Where the daemon tells metrics and health; a loopback address.
     pub listen: Option<SocketAddr>,
-    /// zstd level, 1 to 19.
-    pub level: Option<i32>,
+    /// How hard to compress.
+    pub level: Option<Level>,
     /// Threads, 0 to 1024; 0 is one for each core.
     pub workers: Option<u32>,
     /// Memory limit of a helper, 32 MiB to 1 TiB.
@@ -131,7 +132,7 @@ pub fn parse(file: &str, text: &str) -> Result<SettingsFile, Complaints> {
 fn effort(judge: &mut Judge<'_>, table: &DeTable<'_>, settings: &mut SettingsFile) {
     for (key, value) in table {
         match key.get_ref().as_ref() {
-            "level" => settings.level = whole(judge, "level", value, 1..20),
+            "level" => settings.level = level(judge, "level", value),
             "workers" => settings.workers = whole(judge, "workers", value, 0..1025),
             "helper_memory" => settings.helper_memory_bytes = memory(judge, value),
             other => judge.blame(&key.span(), unknown_key(other, &EFFORT)),
@@ -175,7 +176,7 @@ mod tests {
             policies: Some("/srv/policies".into()),
             folders: Some(vec!["/srv".into(), "/data/x".into()]),
             listen: Some("[::1]:9620".parse().unwrap()),
-            level: Some(19),
+            level: Some(Level::Fixed(19)),
             workers: Some(16),
             helper_memory_bytes: Some(1 << 30),
         };
@@ -232,9 +233,16 @@ mod tests {
             );
         }
         check("effort = 3", &["b.toml:1:10: `effort` must be a table, not an integer"]);
+        check(
+            "effort.level = \"fastest\"",
+            &["b.toml:1:16: `level` must be a whole number, \"adaptive\", \"fast\" or \"best\""],
+        );
         check("effort.level = 20", &["b.toml:1:16: `level` must be between 1 and 19"]);
         check("effort.workers = -1", &["b.toml:1:18: `workers` must be between 0 and 1024"]);
-        check("effort.level = 1.5", &["b.toml:1:16: `level` must be a whole number, not a float"]);
+        check(
+            "effort.level = 1.5",
+            &["b.toml:1:16: `level` must be a whole number, \"adaptive\", \"fast\" or \"best\", not a float"],
+        );
         check(
             "effort.helper_memory = \"1MiB\"",
             &["b.toml:1:24: `helper_memory` must be between 32MiB and 1TiB"],

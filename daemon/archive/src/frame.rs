@@ -8,7 +8,7 @@
 
 use std::io;
 
-use zstd::zstd_safe::{DCtx, DParameter, get_error_name};
+use zstd::zstd_safe::{CParameter, DCtx, DParameter, get_error_name};
 
 use crate::varint::Malformed;
 
@@ -90,6 +90,7 @@ pub enum FrameError {
 /// Compresses frames; one for each worker.
 pub struct Encoder {
     inner: zstd::bulk::Compressor<'static>,
+    level: i32,
 }
 
 impl Encoder {
@@ -98,11 +99,26 @@ impl Encoder {
         let mut inner = zstd::bulk::Compressor::new(level)?;
         inner.include_contentsize(true)?;
         inner.include_checksum(false)?;
-        if level == SMALL_TABLES_LEVEL {
-            inner.set_parameter(zstd::zstd_safe::CParameter::HashLog(15))?;
-            inner.set_parameter(zstd::zstd_safe::CParameter::ChainLog(14))?;
+        let mut encoder = Self { inner, level };
+        encoder.set_tables()?;
+        Ok(encoder)
+    }
+
+    /// Another level from the next frame on.
+    pub fn set_level(&mut self, level: i32) -> io::Result<()> {
+        if self.level != level {
+            self.level = level;
+            self.inner.set_compression_level(level)?;
+            self.set_tables()?;
         }
-        Ok(Self { inner })
+        Ok(())
+    }
+
+    fn set_tables(&mut self) -> io::Result<()> {
+        // Zero is what the level says.
+        let (hash_log, chain_log) = if self.level == SMALL_TABLES_LEVEL { (15, 14) } else { (0, 0) };
+        self.inner.set_parameter(CParameter::HashLog(hash_log))?;
+        self.inner.set_parameter(CParameter::ChainLog(chain_log))
     }
 
     /// Compresses `raw` into one frame and says who it is.
@@ -230,6 +246,23 @@ mod tests {
         check("two frames", &[&stored[..], &stored[..]].concat(), 10_000, &hash, "frame header");
         check("skippable", &[0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9], 1, &hash, "frame header");
         check("nothing", b"", 1, &hash, "frame header");
+    }
+
+    #[test]
+    fn an_encoder_changes_its_level_and_back() {
+        let text: Vec<u8> = (0..90_000_u32)
+            .flat_map(|i| format!("{:x} and {}\n", i.wrapping_mul(i), i % 7).into_bytes())
+            .collect();
+        let mut encoder = Encoder::new(3).unwrap();
+        let mut sizes = Vec::new();
+        for level in [3, 9, 1, 3] {
+            encoder.set_level(level).unwrap();
+            let (stored, hash) = encoder.encode(&text[..FRAME_BYTES]).unwrap();
+            assert_eq!(stored, Encoder::new(level).unwrap().encode(&text[..FRAME_BYTES]).unwrap().0);
+            check("any level", &stored, 1 << 20, &hash, "ok");
+            sizes.push(stored.len());
+        }
+        assert!(sizes[1] < sizes[0] && sizes[0] == sizes[3], "{sizes:?}");
     }
 
     #[test]

@@ -6,10 +6,12 @@
 //!
 //! Always true: every frame but the last is full, and what was handed over arrives in that order.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
 use crate::frame::FRAME_BYTES;
 use crate::layout::SegmentRef;
+use crate::levels::Load;
 use crate::segment::{Known, Like, Segment, Table};
 
 /// The writing side ended, and knows why.
@@ -53,6 +55,7 @@ pub(crate) struct Parcel {
 
 /// The end that the reader fills.
 pub(crate) struct RawStream {
+    load: Arc<Load>,
     parcels: Sender<Parcel>,
     pool: Receiver<Buffers>,
     current: Option<Buffers>,
@@ -63,8 +66,8 @@ pub(crate) struct RawStream {
 }
 
 impl RawStream {
-    pub(crate) fn new(parcels: Sender<Parcel>, pool: Receiver<Buffers>) -> Self {
-        Self { parcels, pool, current: None, filled: 0, number: 0, sent: 0 }
+    pub(crate) fn new(load: Arc<Load>, parcels: Sender<Parcel>, pool: Receiver<Buffers>) -> Self {
+        Self { load, parcels, pool, current: None, filled: 0, number: 0, sent: 0 }
     }
 
     /// Bytes of the stream so far: where the next byte will stand.
@@ -148,6 +151,7 @@ impl RawStream {
     fn send(&mut self, buffers: Buffers, work: Work) -> Result<(), Stopped> {
         let parcel = Parcel { number: self.number, buffers, work };
         self.number += 1;
+        self.load.filled();
         self.parcels.send(parcel).map_err(|_workers_ended| Stopped)
     }
 }

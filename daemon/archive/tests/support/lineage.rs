@@ -18,6 +18,7 @@ use archive::frame::Decoder;
 use archive::layout::{
     BlockRef, Footer, RootRef, SegmentRef, TAIL_BYTES, Tag, block_body, read_frame_list, read_root, read_tail,
 };
+use archive::levels::Levels;
 use archive::pack::{PackError, pack};
 use archive::segment;
 use rustix::fd::AsFd as _;
@@ -133,7 +134,7 @@ impl Lineage {
             shun: how.shun.clone(),
             reread: how.reread,
         });
-        PackJob { pack: self.next, level: 1, workers: 2, base }
+        PackJob { pack: self.next, levels: Levels::Fixed(1), workers: 2, base }
     }
 
     /// What the engine would answer.

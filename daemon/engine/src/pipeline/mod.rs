@@ -9,6 +9,7 @@ pub mod content;
 pub mod entries;
 pub mod feed;
 pub mod frames;
+pub mod pace;
 pub mod reading;
 pub mod receive;
 pub mod scan;

@@ -28,6 +28,7 @@ use crate::usecase::opened;
 use crate::usecase::recover;
 use crate::usecase::run::Run;
 use crate::usecase::source::{self, Source};
+use crate::usecase::terms::RunTerms;
 use crate::usecase::watch::{Told, Watch};
 use crate::words::{Number, SourceName};
 
@@ -44,6 +45,8 @@ pub struct BackupRequest {
     pub full: bool,
     /// What looks so wrong that nothing is pruned.
     pub guard: Limits,
+    /// How it is packed, and how much of the host it takes.
+    pub terms: RunTerms,
 }
 
 /// A committed snapshot.

@@ -37,5 +37,6 @@ pub mod runs;
 mod service;
 pub mod snapshots;
 mod source;
+pub mod terms;
 pub mod verify;
 pub mod watch;

@@ -14,12 +14,13 @@ use crate::failure::{Class, Failure};
 use crate::format::manifest::PackRef;
 use crate::format::names::Lineage;
 use crate::pipeline::answers::Answers;
+use crate::pipeline::pace::Pace;
 use crate::pipeline::reading::{ReadError, Reading};
 use crate::pipeline::receive::{Ends, Listener, ReceiveError, receive};
-use crate::port::docker::Access;
+use crate::port::docker::{Access, HelperSpec};
 use crate::port::store::{OpenUpload, Upload};
 use crate::usecase::backup::Deed;
-use crate::usecase::base::{FULL_EVERY_DAYS, WhyFull, base};
+use crate::usecase::base::{WhyFull, base};
 use crate::usecase::blame;
 use crate::usecase::index::Signed;
 use crate::usecase::job::{Session, spec};
@@ -59,7 +60,7 @@ impl Deed<'_> {
         parent: Option<&Signed>,
     ) -> Result<(Passed, Option<WhyFull>), Failure> {
         let manifest = parent.map(|parent| &parent.manifest);
-        let why = match (base(manifest, self.request.full, FULL_EVERY_DAYS, taken_at), manifest) {
+        let why = match (base(manifest, self.request.full, &self.request.terms, taken_at), manifest) {
             (Ok(base), Some(manifest)) => {
                 let reading = self.host.reading().await?;
                 let reading = Reading::new(reading, self.lineage.clone(), manifest.clone());
@@ -96,11 +97,13 @@ impl Deed<'_> {
         let id = number.pack_id(0);
         let name = Lineage::pack_name(number, taken_at, self.run.id());
         let key = format!("{}{name}", self.lineage.prefix());
-        let effort = self.host.settings().effort;
+        let (effort, terms) = (self.host.settings().effort, &self.request.terms);
         let (base, answers) = base.map(|(base, reading)| (base, Answers::new(reading))).unzip();
         let incremental = base.is_some();
-        let job = Job::Pack(PackJob { pack: id, level: effort.level, workers: effort.workers(), base });
+        let levels = terms.levels.unwrap_or(effort.levels);
+        let job = Job::Pack(PackJob { pack: id, levels, workers: effort.workers(), base });
         let spec = spec(self.host, self.run.id(), &self.source.mount, Access::Read);
+        let spec = HelperSpec { nice: terms.nice, ..spec };
         // The intent goes first: whatever happens from here on, recovery knows the key.
         self.run.uploading(&key, None)?;
         let what = format!("read source `{}`", self.request.source);
@@ -115,7 +118,8 @@ impl Deed<'_> {
         };
         let mut listener = Teller { run: self.run, watch: self.watch };
         let ends = Ends { from: &mut *session.helper.from, to: &mut *session.helper.to };
-        let packed = match receive(ends, answers, &mut *upload, &mut listener).await {
+        let pace = Pace::new(self.host.clock(), terms.bytes_per_second);
+        let packed = match receive(ends, answers, &mut *upload, pace, &mut listener).await {
             Ok(packed) => packed,
             Err(ReceiveError::Source(e)) => {
                 abort(upload).await;

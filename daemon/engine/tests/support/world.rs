@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use archive::levels::Levels;
 use async_trait::async_trait;
 use engine::failure::Failure;
 use engine::port::clock::Clock;
@@ -15,6 +16,7 @@ use engine::testing::memory_store::MemoryStore;
 use engine::usecase::backup::{BackupReport, BackupRequest, backup};
 use engine::usecase::host::{Effort, Host, Settings};
 use engine::usecase::restore::{RestoreReport, RestoreRequest, plan_restore, restore};
+use engine::usecase::terms::RunTerms;
 use engine::usecase::watch::Silent;
 use engine::words::{Number, SnapshotName, SourceName};
 use jiff::Timestamp;
@@ -83,7 +85,7 @@ impl World {
             host: "h1".parse().unwrap(),
             state: self.state(),
             docker: None,
-            effort: Effort { level: 1, workers: 1, ..Effort::default() },
+            effort: Effort { levels: Levels::Fixed(1), workers: 1, ..Effort::default() },
         }
     }
 
@@ -154,6 +156,7 @@ pub(crate) fn backup_request(name: &str) -> BackupRequest {
         allow_empty: false,
         full: false,
         guard: Limits::default(),
+        terms: RunTerms::default(),
     }
 }
 

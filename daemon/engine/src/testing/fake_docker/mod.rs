@@ -31,6 +31,8 @@ struct World {
     containers: BTreeMap<String, Container>,
     /// By the leftover's id.
     helpers: BTreeMap<String, Kept>,
+    /// All that were started, the first one first.
+    specs: Vec<HelperSpec>,
     /// How each coming helper dies, the next one first.
     cuts: Vec<Cut>,
     made: u64,
@@ -79,6 +81,11 @@ impl FakeDocker {
     /// Removes a container behind our back.
     pub fn drop_container(&self, id: &str) {
         lock(&self.world).containers.remove(id);
+    }
+
+    /// The helpers that were started.
+    pub fn helpers(&self) -> Vec<HelperSpec> {
+        lock(&self.world).specs.clone()
     }
 
     /// How the next helper that has no such order yet will die.
@@ -242,6 +249,7 @@ impl Docker for FakeDocker {
                 HelperMount::Folder(path) => PathBuf::from(path),
             };
             let cut = if now.cuts.is_empty() { Cut::Never } else { now.cuts.remove(0) };
+            now.specs.push(spec.clone());
             now.made += 1;
             let id = format!("helper-{}", now.made);
             let (helper, running) =
