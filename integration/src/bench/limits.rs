@@ -148,6 +148,8 @@ fn written(docker: &Docker, place: &Path) -> io::Result<f64> {
     let name = format!("{VOLUME_PREFIX}written");
     docker.remove_volume(&name)?;
     let into = docker.create_volume(&name)?;
+    // What others have yet to write is not waited for with this.
+    rustix::fs::sync();
     let done = seconds(|| {
         on_every_core(place, |file, piece| {
             let below = file.strip_prefix(place).map_err(io::Error::other)?;
@@ -205,11 +207,14 @@ fn read(file: &Path, piece: &mut [u8]) -> io::Result<()> {
 }
 
 fn write(like: &Path, file: &Path, piece: &mut [u8]) -> io::Result<()> {
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder)?;
-    }
+    let into = match (File::create_new(file), file.parent()) {
+        (Err(e), Some(folder)) if e.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(folder)?;
+            File::create_new(file)?
+        }
+        (made, _) => made?,
+    };
     let like = File::open(like)?;
-    let into = File::create_new(file)?;
     into.set_len(like.metadata()?.len())?;
     for (mut at, end) in data_of(&like)? {
         while at < end {
