@@ -211,8 +211,9 @@ impl Keeping {
                         None
                     }
                 };
-                let line = rule.as_ref().map(|(keep, zone)| rule_line(keep, zone));
-                let same_rule = line.is_some() && self.ledger.pruned.get(&of) == line.as_ref();
+                let known = self.ledger.pruned.get(&of);
+                let same_rule =
+                    rule.as_ref().is_some_and(|(keep, zone)| known == Some(&rule_line(keep, zone)));
                 let request =
                     BackupRequest { source, by_hand: false, allow_empty: false, full: false, guard };
                 let task = self.runs.spawn(Errand { host, request, rule, same_rule, watch }.run());
