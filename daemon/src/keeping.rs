@@ -19,7 +19,7 @@ use engine::catalog::{Event, Level};
 use engine::failure::Failure;
 use engine::usecase::backup::BackupRequest;
 use engine::usecase::cover::{Cover, Places, Policies, policies, sources};
-use engine::usecase::health::{Health, health};
+use engine::usecase::health::{Health, backed_up, health};
 use engine::usecase::host::Host;
 use engine::usecase::ledger::{Entry, Ledger};
 use engine::usecase::rule::{rule_line, rule_of};
@@ -209,8 +209,9 @@ impl Keeping {
                         None
                     }
                 };
-                let line = rule.as_ref().map(|(keep, zone)| rule_line(keep, zone));
-                let same_rule = line.is_some() && self.ledger.pruned.get(&of) == line.as_ref();
+                let known = self.ledger.pruned.get(&of);
+                let same_rule =
+                    rule.as_ref().is_some_and(|(keep, zone)| known == Some(&rule_line(keep, zone)));
                 let request = BackupRequest {
                     source,
                     by_hand: false,

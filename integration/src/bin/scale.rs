@@ -13,7 +13,7 @@ use engine::adapter::store::url::StoreUrl;
 use engine::adapter::store::{Options, open_with};
 use engine::port::clock::Clock as _;
 use engine::port::store::Store;
-use integration::bench::table::median;
+use integration::bench::results::median;
 use integration::docker::Docker;
 use integration::programs::built;
 use integration::scale::planted::{HOST, Size, plant};
@@ -127,7 +127,8 @@ impl Place {
     }
 
     fn median(&self, args: &[&str]) -> io::Result<f64> {
-        Ok(median((0..TRIES).map(|_| self.timed(args)).collect::<io::Result<_>>()?))
+        let times = (0..TRIES).map(|_| self.timed(args)).collect::<io::Result<_>>()?;
+        median(times).ok_or_else(|| io::Error::other("nothing was measured"))
     }
 }
 

@@ -152,12 +152,19 @@ pub(super) fn manifest(t: &Transaction<'_>, key: &SnapshotKey) -> Result<Bytes, 
     }
 }
 
+/// Sources first, and their snapshots by their key: in the order of the index of times, each lineage of many would
+/// read all of them. The `+` keeps SQLite from that index.
+pub(super) fn selecting() -> String {
+    format!(
+        "{SELECT} WHERE n.source IN (SELECT f.id FROM sources f JOIN stores g ON g.id = f.store \
+         WHERE (?1 IS NULL OR g.name = ?1) AND (?2 IS NULL OR f.host = ?2) AND (?3 IS NULL OR f.source = ?3)) \
+         AND (?4 OR n.deleted_at IS NULL) \
+         ORDER BY +n.taken_at, n.number, s.host, s.source, stores.name"
+    )
+}
+
 pub(super) fn select(t: &Transaction<'_>, filter: &Filter) -> Result<Vec<SnapshotRow>, CatalogError> {
-    let sql = format!(
-        "{SELECT} WHERE (?1 IS NULL OR stores.name = ?1) AND (?2 IS NULL OR s.host = ?2) \
-         AND (?3 IS NULL OR s.source = ?3) AND (?4 OR n.deleted_at IS NULL) \
-         ORDER BY n.taken_at, n.number, s.host, s.source, stores.name"
-    );
+    let sql = selecting();
     let mut query = t.prepare_cached(&sql)?;
     let mut rows = query.query(params![
         filter.store,
@@ -187,7 +194,8 @@ pub(super) fn put(t: &Transaction<'_>, new: &IndexRow) -> Result<(), CatalogErro
     )?
     .execute(params![key.store, key.host.as_str(), key.source.to_string()])?;
     let source = source_id(t, key)?;
-    t.prepare_cached("DELETE FROM needs WHERE source = ?1 AND number = ?2")?
+    let freed = t
+        .prepare_cached("DELETE FROM needs WHERE source = ?1 AND number = ?2")?
         .execute(params![source, key.number.get()])?;
     t.prepare_cached(
         "INSERT INTO snapshots VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
@@ -222,7 +230,8 @@ pub(super) fn put(t: &Transaction<'_>, new: &IndexRow) -> Result<(), CatalogErro
         new.manifest.as_ref()
     ])?;
     packs::put(t, source, key.number, &new.packs)?;
-    packs::forget_unneeded(t, source)
+    // Looking through all packs of the lineage is for a row that was there: a new one takes no pack's need away.
+    if freed > 0 { packs::forget_unneeded(t, source) } else { Ok(()) }
 }
 
 /// Over the first 19 values of [`SELECT`]; not over `seen_at`, which decides nothing.

@@ -128,9 +128,14 @@ pub async fn snapshots(host: &Host, wanted: &Wanted) -> Result<Vec<SnapshotLine>
     };
     let mut lineages = index::lineages(&*store, whose.as_ref()).await?;
     lineages.retain(|lineage| wanted.source.as_ref().is_none_or(|source| *source == lineage.source));
-    for lineage in &lineages {
-        refresh(host, &*store, lineage).await?;
+    let reading = &*store;
+    let mut refreshed = stream::iter(lineages)
+        .map(|lineage| async move { refresh(host, reading, &lineage).await })
+        .buffer_unordered(FETCHES);
+    while let Some(done) = refreshed.next().await {
+        done?;
     }
+    drop(refreshed);
     let filter = Filter {
         store: Some(store.name()),
         host: whose,

@@ -17,6 +17,25 @@ fn check(catalog: &Catalog, filter: &Filter, want: &[&str]) {
 }
 
 #[test]
+fn one_lineage_is_found_without_reading_all() {
+    let place = Place::new();
+    let catalog = place.open();
+    let steps = catalog.read(|t| {
+        let mut query =
+            t.prepare(&format!("EXPLAIN QUERY PLAN {}", crate::catalog::snapshots::selecting()))?;
+        let mut rows = query.query(("store", "vm-1", "db", true))?;
+        let mut steps = Vec::new();
+        while let Some(row) = rows.next()? {
+            steps.push(row.get::<_, String>(3)?);
+        }
+        Ok(steps)
+    });
+    let steps = steps.unwrap();
+    let of_snapshots: Vec<_> = steps.iter().filter(|step| step.contains(" n ")).collect();
+    assert!(of_snapshots.len() == 1 && of_snapshots[0].starts_with("SEARCH n USING "), "{steps:?}");
+}
+
+#[test]
 fn snapshots_come_in_the_order_in_which_they_were_taken() {
     let place = Place::new();
     let catalog = place.open();
