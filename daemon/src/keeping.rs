@@ -18,7 +18,7 @@ use engine::catalog::{Event, Level};
 use engine::failure::Failure;
 use engine::usecase::backup::BackupRequest;
 use engine::usecase::cover::{Cover, Places, Policies, policies, sources};
-use engine::usecase::health::{Health, health};
+use engine::usecase::health::{Health, backed_up, health};
 use engine::usecase::host::Host;
 use engine::usecase::ledger::{Entry, Ledger};
 use engine::usecase::rule::{rule_line, rule_of};

@@ -15,6 +15,8 @@ use engine::usecase::runs::runs;
 use engine::usecase::vanished::let_go;
 use jiff::SignedDuration;
 
+use crate::watching::Logged;
+
 mod bad_input;
 mod year;
 
