@@ -7,6 +7,7 @@
 mod ending;
 mod errand;
 mod jobs;
+mod limits;
 mod missing;
 mod unsettled;
 
@@ -25,7 +26,7 @@ use engine::usecase::rule::{rule_line, rule_of};
 use engine::usecase::watch::Cancel;
 use engine::words::SourceName;
 use jiff::Timestamp;
-use policies::policy::{Consistency, Folder, Policy};
+use policies::policy::{Folder, Policy};
 use tokio::task::{Id, JoinSet};
 use tracing::{error, info, warn};
 
@@ -113,7 +114,7 @@ impl Keeping {
                 self.policies = policies;
                 self.refused = None;
                 self.teller.policies_changed();
-                self.tell_limits();
+                limits::tell(&self.policies);
             }
             Err(bad) => {
                 let failure =
@@ -123,20 +124,6 @@ impl Keeping {
                     self.alarm(&words);
                 }
                 self.refused = Some(words);
-            }
-        }
-    }
-
-    /// Says what policies ask for and this version does not do.
-    fn tell_limits(&self) {
-        for policy in self.policies.folder.policies() {
-            let Some(terms) = policy.terms() else { continue };
-            let mode = terms.consistency.mode.word();
-            if mode != "live" {
-                warn!(
-                    policy = policy.name,
-                    "mode `{mode}` is not done yet: files are read while writers run"
-                );
             }
         }
     }
@@ -228,7 +215,7 @@ impl Keeping {
                     allow_empty: false,
                     full: false,
                     guard,
-                    consistency: Consistency::default(),
+                    consistency: terms.map(|terms| terms.consistency.clone()).unwrap_or_default(),
                 };
                 let cancel = Arc::clone(&self.cancel);
                 let task = self.runs.spawn(Errand { host, request, rule, same_rule, cancel }.run());

@@ -1,10 +1,12 @@
 //! `backupctl backup`.
 
+use std::time::Duration;
+
 use engine::failure::{Class, Failure};
 use engine::usecase::backup::{BackupReport, BackupRequest, backup};
 use engine::usecase::host::Host;
 use engine::words::SourceName;
-use policies::policy::Consistency;
+use policies::policy::{Consistency, Mode, parse_time};
 use policies::retention::guard::Limits;
 use serde_json::json;
 
@@ -13,7 +15,8 @@ use crate::session::{Ending, Session};
 
 /// Back sources up now, one after another
 ///
-/// Containers go on running; the snapshot says whether any of them could write meanwhile.
+/// Containers go on running; the snapshot says whether any of them could write meanwhile. With `--consistency`, those that
+/// write are paused or stopped while the last changes are read, for seconds, and run again as they did.
 ///
 /// The first snapshot of a source is full, and one every 30 days; others read what changed and send only that.
 ///
@@ -22,7 +25,8 @@ use crate::session::{Ending, Session};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   backupctl backup db-data
-  backupctl backup db-data web:/var/lib/app")]
+  backupctl backup db-data web:/var/lib/app
+  backupctl backup db-data --consistency pause --max-freeze 30s")]
 pub(crate) struct Args {
     /// A volume, or `CONTAINER:/MOUNT/POINT`
     #[arg(required = true, value_name = "SOURCE")]
@@ -35,6 +39,28 @@ pub(crate) struct Args {
     /// Read and send everything, instead of what changed since the last snapshot
     #[arg(long)]
     full: bool,
+
+    /// What becomes of containers that write: `live` lets them go on, `pause` and `stop` hold them for a moment
+    #[arg(long, value_name = "MODE", default_value = "live", value_parser = mode)]
+    consistency: Mode,
+
+    /// They are held no longer than this; a backup that needs more fails
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = max_freeze)]
+    max_freeze: Duration,
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    let known = [Mode::Live, Mode::Pause, Mode::Stop];
+    known
+        .into_iter()
+        .find(|mode| mode.word() == text)
+        .ok_or("it is one of `live`, `pause` and `stop`".to_owned())
+}
+
+fn max_freeze(text: &str) -> Result<Duration, String> {
+    let hour = Duration::from_secs(3600);
+    let time = parse_time(text).filter(|time| (Duration::from_secs(1)..=hour).contains(time));
+    time.ok_or("it is a time from `1s` to `1h`".to_owned())
 }
 
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
@@ -65,7 +91,11 @@ async fn one(host: &Host, source: &SourceName, args: &Args, session: &Session) -
         allow_empty: args.allow_empty,
         full: args.full,
         guard: Limits::default(),
-        consistency: Consistency::default(),
+        consistency: Consistency {
+            mode: args.consistency,
+            max_freeze: args.max_freeze,
+            ..Consistency::default()
+        },
     };
     let result = backup(host, &request, &telling).await;
     let heard = telling.end();
@@ -124,7 +154,7 @@ pub(crate) fn text(report: &BackupReport) -> String {
 
 #[cfg(test)]
 mod tests {
-    use engine::format::manifest::SnapshotKind;
+    use engine::format::manifest::{Consistency, SnapshotKind};
 
     use super::*;
 
@@ -136,6 +166,7 @@ mod tests {
             files: 1234,
             bytes: 5 << 30,
             sent_bytes: 3 << 20,
+            consistency: Consistency::Live,
             freeze_seconds: 0.0,
             seconds: 8.25,
             warnings: vec!["`x` vanished".into()],
@@ -166,6 +197,7 @@ mod tests {
             ("files", json!(1234)),
             ("bytes", json!(5_368_709_120_u64)),
             ("sent_bytes", json!(3_145_728)),
+            ("consistency", json!("live")),
             ("freeze_seconds", json!(0.0)),
             ("seconds", json!(8.25)),
             ("warnings", json!(["`x` vanished"])),

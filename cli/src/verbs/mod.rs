@@ -28,6 +28,7 @@ mod schedule;
 mod show;
 mod snapshots;
 mod status;
+mod thaw;
 mod undelete;
 mod unpin;
 mod values;
@@ -68,6 +69,7 @@ pub(crate) enum Verb {
     Schedule(schedule::Args),
     Runs(runs::Args),
     Cancel(cancel::Args),
+    Thaw(thaw::Args),
     Catalog(catalog::Args),
     Explain(explain::Args),
     Completions(completions::Args),
@@ -104,6 +106,7 @@ impl Verb {
             Self::Schedule(args) => schedule::run(args, session),
             Self::Runs(args) => Box::pin(runs::run(args, session)).await,
             Self::Cancel(args) => Box::pin(cancel::run(args, session)).await,
+            Self::Thaw(args) => Box::pin(thaw::run(args, session)).await,
             Self::Catalog(args) => Box::pin(catalog::run(args, session)).await,
             Self::Explain(args) => explain::run(args, session),
             Self::Completions(args) => completions::run(args, session),

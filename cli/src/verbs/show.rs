@@ -158,6 +158,7 @@ mod tests {
             finished_at: "2026-11-20T13:00:13Z".parse().unwrap(),
             kind: SnapshotKind::Full,
             consistency: Consistency::Idle,
+            freeze_ms: 0,
             by_hand: true,
             totals: Totals { entries: 1300, files: 1234, bytes: 5 << 30, data_bytes: 4 << 30 },
             packs: vec![PackRef {

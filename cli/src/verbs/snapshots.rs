@@ -107,6 +107,8 @@ pub(crate) fn consistency(consistency: Consistency) -> &'static str {
     match consistency {
         Consistency::Live => "live",
         Consistency::Idle => "idle",
+        Consistency::Paused => "paused",
+        Consistency::Stopped => "stopped",
     }
 }
 

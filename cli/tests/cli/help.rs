@@ -3,7 +3,7 @@
 use crate::place::Place;
 
 /// All verbs, in the order of the help.
-pub(crate) const VERBS: [&str; 30] = [
+pub(crate) const VERBS: [&str; 31] = [
     "demo",
     "doctor",
     "status",
@@ -30,6 +30,7 @@ pub(crate) const VERBS: [&str; 30] = [
     "schedule",
     "runs",
     "cancel",
+    "thaw",
     "catalog",
     "explain",
     "completions",

@@ -50,6 +50,7 @@ impl Keeping {
                     snapshot = report.snapshot,
                     bytes = report.bytes,
                     sent_bytes = report.sent_bytes,
+                    freeze_seconds = report.freeze_seconds,
                     seconds = report.seconds,
                     "backed up"
                 );

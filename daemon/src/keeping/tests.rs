@@ -5,8 +5,10 @@ use std::sync::Mutex;
 
 use super::*;
 use async_trait::async_trait;
+use engine::catalog::Filter;
+use engine::format::manifest::Consistency;
 use engine::port::clock::Clock;
-use engine::port::docker::{Docker as _, NewVolume};
+use engine::port::docker::{Container, ContainerState, Docker as _, Health, Mount, MountOf, NewVolume};
 use engine::port::store::Store;
 use engine::testing::fake_docker::{Calls, FakeDocker, real_jobs};
 use engine::testing::memory_store::MemoryStore;
@@ -172,6 +174,48 @@ async fn days_pass_and_every_slot_has_its_backup() {
     turn(&mut keeping).await;
     assert_eq!(world.began("db1").await, ["21T02:00", "24T00:10"]);
     assert_eq!(world.began("web").await.len(), 7);
+}
+
+/// A container that runs and writes to a volume.
+fn writer(volume: &str) -> Container {
+    let of = MountOf::Volume { name: volume.into() };
+    Container {
+        id: format!("id-of-{volume}"),
+        name: format!("{volume}-server"),
+        image: String::new(),
+        image_id: String::new(),
+        state: ContainerState::Running,
+        health: Health::None,
+        started_at: Some(Timestamp::UNIX_EPOCH),
+        restart_policy: "always".into(),
+        labels: BTreeMap::new(),
+        mounts: vec![Mount { of, at: "/data".into(), writable: true }],
+        auto_remove: false,
+    }
+}
+
+#[tokio::test]
+async fn writers_are_held_as_their_policy_says_or_the_source_is_refused() {
+    let world = World::new();
+    for (volume, mode) in [("db", "pause"), ("web", "live"), ("pg", "postgres")] {
+        world.policy(&format!("{volume}.toml"), &text("0 2 * * *", volume).replace("live", mode));
+        world.volume(volume).await;
+        world.docker.put_container(writer(volume));
+    }
+    let mut keeping = world.keeping().await;
+    turn(&mut keeping).await;
+    world.pass(&mut keeping, 15).await;
+    let host = world.host().await;
+    let rows = host.catalog().snapshots(&Filter::default()).unwrap();
+    let mut said: Vec<_> =
+        rows.into_iter().map(|row| (row.key.source.to_string(), row.consistency)).collect();
+    said.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(said, [("db".to_owned(), Consistency::Paused), ("web".to_owned(), Consistency::Live)]);
+    let events = host.catalog().events(10).unwrap();
+    let refused = "backup of `pg` failed: `pg` cannot be frozen: this version has no mode `postgres`";
+    assert!(events.iter().any(|event| event.text == refused), "{events:?}");
+    let containers = world.docker.containers().await.unwrap();
+    assert!(containers.iter().all(|one| one.state == ContainerState::Running), "{containers:?}");
 }
 
 #[tokio::test]

@@ -93,6 +93,7 @@ fn manifest(
         finished_at: taken_at,
         kind,
         consistency: Consistency::Idle,
+        freeze_ms: 0,
         by_hand: false,
         totals: Totals { entries: 9000, files: 8000, bytes: 4 << 30, data_bytes: 4 << 30 },
         packs,

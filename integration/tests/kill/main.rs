@@ -9,6 +9,7 @@
 )]
 
 mod cut_backups;
+mod cut_freezes;
 mod cut_restores;
 mod engine_death;
 mod helper_deaths;

@@ -1,8 +1,8 @@
 //! What this host remembers, in SQLite.
 //!
 //! Two parts. The **index** of the stores (stores, sources, snapshots, packs) can be read back from the signed
-//! manifests: [`rebuild`] makes its rows, for a commit and for a rebuild alike. The **journal** (runs, events, pins,
-//! the guard's flags) is this host's own; each run's row is written before the outside world changes.
+//! manifests: [`rebuild`] makes its rows, for a commit and for a rebuild alike. The **journal** (runs, freezes, events,
+//! pins, the guard's flags) is this host's own; each run's row is written before the outside world changes.
 //!
 //! Daemon and command line open the catalog at once. Every call here is one short transaction that blocks
 //! for at most [`BUSY_WAIT_MAX`] and ends in a typed error; nothing is held between calls. A commit
@@ -16,6 +16,7 @@
 mod error;
 mod events;
 mod flags;
+mod freezes;
 pub mod journal;
 mod latest;
 mod migrate;
@@ -43,6 +44,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use error::CatalogError;
 pub use events::{EVENT_TEXT_BYTES_MAX, EVENTS_MAX, Event, Level};
 pub use flags::Flagged;
+pub use freezes::{Freeze, How};
 pub use open::{BUSY_WAIT_MAX, Opened};
 pub use packs::PackRow;
 pub use pins::Pin;

@@ -119,11 +119,14 @@ pub(super) fn consistency_word(consistency: Consistency) -> &'static str {
     match consistency {
         Consistency::Live => "live",
         Consistency::Idle => "idle",
+        Consistency::Paused => "paused",
+        Consistency::Stopped => "stopped",
     }
 }
 
 pub(super) fn consistency_parse(word: &str) -> Option<Consistency> {
-    [Consistency::Live, Consistency::Idle].into_iter().find(|one| consistency_word(*one) == word)
+    use Consistency::{Idle, Live, Paused, Stopped};
+    [Live, Idle, Paused, Stopped].into_iter().find(|one| consistency_word(*one) == word)
 }
 
 pub(super) fn verified_word(result: VerifiedResult) -> &'static str {

@@ -35,6 +35,10 @@ pub enum Consistency {
     Live,
     /// No container had it mounted and running.
     Idle,
+    /// Those who write to it were paused while what had changed was read: what a power cut would leave.
+    Paused,
+    /// Those who write to it were stopped meanwhile.
+    Stopped,
 }
 
 /// One pack that the snapshot needs.
@@ -128,6 +132,9 @@ pub struct Manifest {
     pub kind: SnapshotKind,
     /// How writers were held.
     pub consistency: Consistency,
+    /// How long writers were held, in milliseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub freeze_ms: u64,
     /// Made by hand, so outside the count of retention.
     pub by_hand: bool,
     /// What it holds.
@@ -152,6 +159,10 @@ pub struct Manifest {
     pub made_by: BTreeMap<String, String>,
     /// The one before; `None` for the first.
     pub parent: Option<Parent>,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// Why bytes are not a manifest.

@@ -12,23 +12,28 @@ const BYTES_MAX: usize = 64 << 20;
 
 /// Blocks, by pack and offset.
 #[derive(Debug, Default)]
-pub(super) struct Kept(Mutex<(HashMap<(u64, u64), Bytes>, usize)>);
+pub(super) struct Kept(Mutex<Blocks>);
+
+#[derive(Debug, Default)]
+struct Blocks {
+    by_place: HashMap<(u64, u64), Bytes>,
+    bytes: usize,
+}
 
 impl Kept {
     pub(super) fn get(&self, pack: u64, offset: u64) -> Option<Bytes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.get(&(pack, offset)).cloned()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).by_place.get(&(pack, offset)).cloned()
     }
 
     /// Keeps a block; whether there is room for more.
     pub(super) fn put(&self, pack: u64, offset: u64, block: &Bytes) -> bool {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (blocks, bytes) = &mut *kept;
-        if *bytes + block.len() > BYTES_MAX {
+        if kept.bytes + block.len() > BYTES_MAX {
             return false;
         }
         // A copy: a slice of a larger buffer would keep all of it.
-        if blocks.insert((pack, offset), Bytes::copy_from_slice(block)).is_none() {
-            *bytes += block.len();
+        if kept.by_place.insert((pack, offset), Bytes::copy_from_slice(block)).is_none() {
+            kept.bytes += block.len();
         }
         true
     }

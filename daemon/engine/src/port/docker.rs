@@ -255,6 +255,8 @@ pub struct Leftover {
 /// * `create_volume` fails with `Conflict` if the name is taken.
 /// * `stop` returns when the container is down; `start` when it was started (not when it is healthy). Both
 ///   are `Ok` if that is so already.
+/// * `pause` returns when no process of it runs any more, `unpause` when they do again; both are `Ok` if that is so
+///   already, and fail with `Conflict` if the container is down.
 /// * `open_helper` makes sure of the helper's image first (made by us, addressed by content, loaded through
 ///   the engine), creates the container with labels, limits and no way out, connects its channel and returns
 ///   when it is connected. If it fails, nothing is left behind. It fails with `NotFound` if the volume or
@@ -296,6 +298,12 @@ pub trait Docker: Send + Sync {
 
     /// Starts it.
     async fn start(&self, id: &str) -> Result<(), DockerError>;
+
+    /// Freezes its processes.
+    async fn pause(&self, id: &str) -> Result<(), DockerError>;
+
+    /// Lets them go on.
+    async fn unpause(&self, id: &str) -> Result<(), DockerError>;
 
     /// Sets its restart policy, in the words of [`Container::restart_policy`].
     async fn set_restart_policy(&self, id: &str, policy: &str) -> Result<(), DockerError>;

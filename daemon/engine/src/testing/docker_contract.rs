@@ -12,8 +12,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::port::changes::{Change, Changes, Happened, Thing};
 use crate::port::docker::{
-    Access, ContainerState, Docker, DockerError, DockerErrorKind as Kind, Helper, HelperMount, HelperSpec,
-    Leftover, NewVolume,
+    Access, Container, ContainerState, Docker, DockerError, DockerErrorKind as Kind, Helper, HelperMount,
+    HelperSpec, Leftover, NewVolume,
 };
 use crate::words::RunId;
 
@@ -175,9 +175,20 @@ pub async fn containers_stop_and_start(docker: &dyn Docker, id: &str) {
     assert!(docker.set_restart_policy(id, "sometimes").await.is_err());
 
     for _again in 0..2 {
+        docker.pause(id).await.expect("pause");
+        assert_eq!(seen().await, Container { state: ContainerState::Paused, ..before.clone() });
+    }
+    for _again in 0..2 {
+        docker.unpause(id).await.expect("unpause");
+        assert_eq!(seen().await, before);
+    }
+
+    for _again in 0..2 {
         docker.stop(id, grace).await.expect("stop");
         assert_eq!(seen().await.state, ContainerState::Down);
     }
+    fails(docker.pause(id).await, Kind::Conflict);
+    fails(docker.unpause(id).await, Kind::Conflict);
     docker.start(id).await.expect("start");
     let after = seen().await;
     assert_eq!(after.state, ContainerState::Running);
@@ -185,6 +196,8 @@ pub async fn containers_stop_and_start(docker: &dyn Docker, id: &str) {
 
     fails(docker.stop("backupd-no-such", grace).await, Kind::NotFound);
     fails(docker.start("backupd-no-such").await, Kind::NotFound);
+    fails(docker.pause("backupd-no-such").await, Kind::NotFound);
+    fails(docker.unpause("backupd-no-such").await, Kind::NotFound);
     fails(docker.set_restart_policy("backupd-no-such", "no").await, Kind::NotFound);
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lock the lineage → run row → upload row → helper → pack on its way → trailer → pack complete
-//!   → the same of a second pass, whose pack waits in a file of ours until its trailer is there
+//!   → the same of a second pass while writers are held, whose pack waits in a file of ours until they go on
 //!   → what the guard says → commit row → manifest (If-None-Match: *)  = the commit → catalog row → run ended
 //! ```
 //!
@@ -10,13 +10,18 @@
 //! before the manifest nothing names the pack, so what was uploaded is an orphan of this run that recovery
 //! removes; after it the snapshot is in the store, and recovery writes the rows that are missing.
 
-use policies::policy::{Consistency, Mode};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use policies::policy::{self, Mode, OnUnfreezable};
 use policies::retention::guard::Limits;
 use serde::Serialize;
 
 use crate::catalog::Verb;
 use crate::failure::{Class, Failure};
-use crate::format::manifest::{Manifest, SnapshotKind};
+use crate::format::manifest::{Consistency, Manifest, SnapshotKind};
 use crate::format::names::{Lineage, owner_key};
 use crate::format::owner::Owner;
 use crate::port::docker::Docker;
@@ -46,9 +51,8 @@ pub struct BackupRequest {
     pub full: bool,
     /// What looks so wrong that nothing is pruned.
     pub guard: Limits,
-    /// How files come to be of one moment. A mode other than `live` reads twice; nobody is held meanwhile, and the
-    /// snapshot says so.
-    pub consistency: Consistency,
+    /// How files come to be of one moment.
+    pub consistency: policy::Consistency,
 }
 
 /// A committed snapshot.
@@ -66,6 +70,8 @@ pub struct BackupReport {
     pub bytes: u64,
     /// Bytes that went to the store.
     pub sent_bytes: u64,
+    /// Whether files are of one moment.
+    pub consistency: Consistency,
     /// How long writers were held.
     pub freeze_seconds: f64,
     /// How long it took.
@@ -102,9 +108,13 @@ pub async fn backup(
         request,
         run: &run,
         watch,
+        warned: Mutex::default(),
     };
     let done = tokio::select! {
-        done = deed.run() => done,
+        // What is held must be let go, also after a bug of ours.
+        done = AssertUnwindSafe(deed.run()).catch_unwind() => done.unwrap_or_else(|_panic| {
+            Err(Failure::failed(format!("back up `{}`", request.source)).because("it broke down"))
+        }),
         // The future that was dropped holds no locks; what it began is undone like after a crash.
         () = cancelled(&run, watch) => Err(Failure::new(
             Class::Interrupted,
@@ -113,24 +123,21 @@ pub async fn backup(
     };
     let done = match done {
         Ok(report) => Ok(report),
-        Err(failure) => match deed.take_back().await {
-            Ok(None) => Err(nothing_was_committed(failure)),
-            // What failed came after the commit, so the snapshot is there.
-            Ok(Some(signed)) => {
-                let mut report = deed.report(&signed.manifest);
-                report.warnings.push(format!("after the commit: {failure}"));
-                Ok(report)
-            }
+        Err(failure) => match deed.clean_up(failure).await {
+            Settled::Over(done) => done,
             // The row stays unfinished: recovery tries again what could not be taken back now.
-            Err(also) => {
-                tracing::warn!("clean up after run {}: {also}", run.id());
-                return Err(failure);
-            }
+            Settled::Left(failure) => return Err(failure),
         },
     };
     let mut report = run.end(done)?;
     report.seconds = (host.clock().elapsed().saturating_sub(began)).as_secs_f64();
     Ok(report)
+}
+
+/// What became of a backup that failed.
+enum Settled {
+    Over(Result<BackupReport, Failure>),
+    Left(Failure),
 }
 
 fn nothing_was_committed(failure: Failure) -> Failure {
@@ -164,6 +171,7 @@ pub(super) struct Deed<'a> {
     pub(super) request: &'a BackupRequest,
     pub(super) run: &'a Run<'a>,
     pub(super) watch: &'a dyn Watch,
+    pub(super) warned: Mutex<Vec<String>>,
 }
 
 impl Deed<'_> {
@@ -179,18 +187,14 @@ impl Deed<'_> {
         };
         let taken_at = self.host.clock().now();
         self.watch.tell(Told::Step(format!("reading {}", self.request.source)));
+        let how = self.hold_by()?;
         let (first, lost) = self.read(number, taken_at, parent.as_ref()).await?;
-        let passed = match self.request.consistency.mode {
-            Mode::Live => first,
-            Mode::Pause
-            | Mode::Stop
-            | Mode::Hooks
-            | Mode::Postgres
-            | Mode::Mysql
-            | Mode::Redis
-            | Mode::Rrd => self.read_again(number, taken_at, first, parent.as_ref()).await?,
+        let passed = match how {
+            None => first,
+            Some(how) => self.read_again(number, taken_at, first, parent.as_ref(), how).await?,
         };
         let manifest = self.manifest(number, taken_at, passed, parent.as_ref()).await?;
+        self.as_promised(manifest.consistency)?;
         let before = parent.as_ref().map(|parent| &parent.manifest);
         guarding::guard(self.host, self.lineage, &manifest, before, &self.request.guard).await?;
         let signed = self.commit(manifest).await?;
@@ -200,6 +204,18 @@ impl Deed<'_> {
         let mut report = self.report(&signed.manifest);
         report.warnings.extend(lost.map(|why| format!("took a full backup: {why}")));
         Ok(report)
+    }
+
+    /// A snapshot that is less than its policy promises is none, unless the policy allows it.
+    fn as_promised(&self, consistency: Consistency) -> Result<(), Failure> {
+        let policy::Consistency { mode, on_unfreezable, .. } = self.request.consistency;
+        let is_live = consistency == Consistency::Live && mode != Mode::Live;
+        match on_unfreezable {
+            OnUnfreezable::Refuse if is_live => {
+                self.or_live("a container that writes to it was started meanwhile")
+            }
+            OnUnfreezable::Refuse | OnUnfreezable::Live => Ok(()),
+        }
     }
 
     /// Makes sure that no other machine writes under this name.
@@ -244,13 +260,18 @@ impl Deed<'_> {
             files: manifest.totals.files,
             bytes: manifest.totals.bytes,
             sent_bytes: manifest.sent_bytes(),
-            freeze_seconds: 0.0,
+            consistency: manifest.consistency,
+            freeze_seconds: Duration::from_millis(manifest.freeze_ms).as_secs_f64(),
             seconds: 0.0,
-            warnings: [warnings(&manifest.notes), self.flags(manifest.number)].concat(),
+            warnings: [self.warned(), warnings(&manifest.notes), self.flags(manifest.number)].concat(),
             partial: manifest.is_partial(),
             entries: manifest.totals.entries,
             run: self.run.id().to_string(),
         }
+    }
+
+    fn warned(&self) -> Vec<String> {
+        self.warned.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What the guard said of the snapshot. That it cannot be read now does not unsay it.
@@ -260,6 +281,33 @@ impl Deed<'_> {
             flags.inspect_err(|e| tracing::warn!("read what the guard said: {e}")).unwrap_or_default();
         let of_this = flags.iter().filter(|flagged| flagged.key.number == number);
         of_this.map(|flagged| guarding::warning(&self.lineage.source, &flagged.flag)).collect()
+    }
+
+    /// Service first: what is held goes on. Then what was put into the store is taken back.
+    async fn clean_up(&self, failure: Failure) -> Settled {
+        let failure = match self.let_go(true).await {
+            Ok(()) => failure,
+            Err(held) => held.within(&failure.to_string()),
+        };
+        match self.take_back().await {
+            Ok(None) => Settled::Over(Err(nothing_was_committed(failure))),
+            // What failed came after the commit, so the snapshot is there.
+            Ok(Some(signed)) => {
+                let mut report = self.report(&signed.manifest);
+                report.warnings.push(format!("after the commit: {failure}"));
+                Settled::Over(Ok(report))
+            }
+            Err(also) => {
+                tracing::warn!("clean up after run {}: {also}", self.run.id());
+                Settled::Left(failure)
+            }
+        }
+    }
+
+    /// Tells something that does not end the backup, now and in its report.
+    pub(super) fn warn(&self, what: String) {
+        self.watch.tell(Told::Warning(what.clone()));
+        self.warned.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
     /// Takes back what this run put into the store before it failed, unless it had been committed.

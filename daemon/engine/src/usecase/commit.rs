@@ -13,7 +13,6 @@ use crate::usecase::backup::Deed;
 use crate::usecase::blame;
 use crate::usecase::index::Signed;
 use crate::usecase::pass::Passed;
-use crate::usecase::source::{self, Source};
 use crate::usecase::watch::Told;
 use crate::words::Number;
 
@@ -25,13 +24,11 @@ impl Deed<'_> {
         passed: Passed,
         parent: Option<&Signed>,
     ) -> Result<Manifest, Failure> {
-        // Asked again: a container that started while the source was read wrote into the copy.
-        let now = source::resolve(self.docker, &self.request.source).await?;
-        let consistency = match (self.source.consistency(), now.consistency()) {
-            (Consistency::Idle, Consistency::Idle) if same_starts(self.source, &now) => Consistency::Idle,
-            (Consistency::Live | Consistency::Idle, Consistency::Live | Consistency::Idle) => {
-                Consistency::Live
-            }
+        let (consistency, freeze_ms) = match passed.held {
+            Some(held) => (held.consistency, held.millis),
+            // Asked again: a container that started while the source was read wrote into the copy.
+            None if self.is_written().await? => (Consistency::Live, 0),
+            None => (Consistency::Idle, 0),
         };
         let about = self.docker.about().await.map_err(|e| blame::docker("ask Docker for its version", e))?;
         let made_by = BTreeMap::from([
@@ -39,7 +36,7 @@ impl Deed<'_> {
             ("docker".to_owned(), about.version),
             ("helper".to_owned(), self.docker.helper_image_id()),
         ]);
-        Ok(Manifest { consistency, made_by, ..self.draft(number, taken_at, passed, parent) })
+        Ok(Manifest { consistency, freeze_ms, made_by, ..self.draft(number, taken_at, passed, parent) })
     }
 
     /// The manifest, but for what Docker has to be asked for.
@@ -62,6 +59,7 @@ impl Deed<'_> {
             finished_at: self.host.clock().now(),
             kind: if before.is_some() { SnapshotKind::Incremental } else { SnapshotKind::Full },
             consistency: Consistency::Live,
+            freeze_ms: 0,
             by_hand: self.request.by_hand,
             totals: packed.totals,
             packs,
@@ -106,12 +104,4 @@ impl Deed<'_> {
             .because("another machine or run has committed that number meanwhile")
             .hint("if this host was cloned, give each copy its own name with `--host`; else try again"))
     }
-}
-
-/// Nobody who was up was started anew, and nobody came up.
-fn same_starts(before: &Source, now: &Source) -> bool {
-    let starts = |source: &Source| -> Vec<_> {
-        source.users.iter().map(|user| (user.container.id.clone(), user.container.started_at)).collect()
-    };
-    starts(before) == starts(now)
 }

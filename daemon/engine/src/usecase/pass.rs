@@ -22,6 +22,7 @@ use crate::port::store::{OpenUpload, Upload};
 use crate::usecase::backup::Deed;
 use crate::usecase::base::{FULL_EVERY_DAYS, WhyFull, base};
 use crate::usecase::blame;
+use crate::usecase::freeze::Held;
 use crate::usecase::index::Signed;
 use crate::usecase::job::{Session, spec};
 use crate::usecase::run::Run;
@@ -29,6 +30,7 @@ use crate::usecase::watch::{Progress, Told, Watch};
 use crate::words::Number;
 
 /// What a pass brought.
+#[derive(Clone)]
 pub(super) struct Passed {
     /// Every pack that the snapshot needs after it.
     pub(super) packs: Vec<PackRef>,
@@ -36,6 +38,8 @@ pub(super) struct Passed {
     pub(super) packed: Packed,
     /// It leans on what was before.
     pub(super) incremental: bool,
+    /// How writers were held, if they were.
+    pub(super) held: Option<Held>,
 }
 
 /// A pass that is about to be made.
@@ -216,11 +220,11 @@ impl Deed<'_> {
                 hash: packed.hash,
                 raw_bytes: packed.raw_bytes,
                 used: packed.used.get(&pass.id).copied().unwrap_or_default(),
-                footer: packed.footer.clone(),
+                footer: packed.footer,
             })
         };
         let packs = self.packs(&packed, pass.earlier.unwrap_or_default(), own)?;
-        Ok(Passed { packs, packed, incremental })
+        Ok(Passed { packs, packed, incremental, held: None })
     }
 
     /// All packs that the snapshot needs: those before that it still uses, and its own.

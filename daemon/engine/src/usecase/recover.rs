@@ -16,6 +16,7 @@ use crate::usecase::host::{Host, catalog_failure};
 use crate::usecase::index::{self, Signed};
 use crate::usecase::opened::trusted;
 use crate::usecase::resume;
+use crate::usecase::thaw::thaw;
 use crate::usecase::watch::{Told, Watch};
 use crate::words::RunId;
 
@@ -33,7 +34,7 @@ pub struct Recovered {
 
 /// Recovers all dead runs. Trouble with one does not keep the others from being recovered.
 pub async fn recover(host: &Host, watch: &dyn Watch) -> Result<Recovered, Failure> {
-    let mut recovered = Recovered::default();
+    let mut recovered = thaw(host).await?;
     let unfinished =
         host.catalog().unfinished_runs().map_err(|e| catalog_failure("look for dead runs", e))?;
     for row in unfinished {
@@ -87,7 +88,7 @@ async fn sweep_strays(host: &Host, recovered: &mut Recovered) {
 }
 
 /// The lock of a dead run; `None` while the run lives.
-fn hold(host: &Host, row: &RunRow) -> Result<Option<Held>, Failure> {
+pub(super) fn hold(host: &Host, row: &RunRow) -> Result<Option<Held>, Failure> {
     let Some(source) = row.source.clone() else { return Ok(None) };
     let on = LockOn::Lineage(Lineage { host: row.host.clone(), source });
     let holder = Holder {

@@ -14,27 +14,58 @@ use archive::base::Base;
 use jiff::Timestamp;
 use policies::policy::Reread;
 
+use crate::catalog::How;
 use crate::failure::Failure;
 use crate::pipeline::reading::Reading;
 use crate::pipeline::spool::Spool;
 use crate::usecase::backup::Deed;
 use crate::usecase::blame;
 use crate::usecase::index::Signed;
-use crate::usecase::pass::{Ended, Passed};
-use crate::usecase::watch::Told;
+use crate::usecase::pass::{Ended, Pass, Passed};
 use crate::words::Number;
 
 impl Deed<'_> {
-    /// Reads once more what changed since the first pass.
+    /// Reads once more what changed since the first pass, while writers are held.
     pub(super) async fn read_again(
         &self,
         number: Number,
         taken_at: Timestamp,
         first: Passed,
         parent: Option<&Signed>,
+        how: How,
     ) -> Result<Passed, Failure> {
         let incremental = first.incremental;
-        let lost = |e| blame::read(format!("compare `{}` with its first pass", self.request.source), e);
+        if !self.is_written().await? {
+            return Ok(first);
+        }
+        let pass = self.prepare_second(number, taken_at, first.clone(), parent).await?;
+        let place = self.host.spool(self.run.id());
+        let spool_bytes = self.host.settings().effort.spool_bytes;
+        let spool = Spool::begin(self.host.store().await?, &pass.key, &place, spool_bytes);
+        let session = self.helper().await?;
+        let Some(freeze) = self.freeze(how).await? else {
+            // Nobody could be held, so a second look is worth no more than the first.
+            session.kill().await;
+            return Ok(first);
+        };
+        let read = async {
+            self.receive(pass, session, Box::new(spool)).await.map_err(|ended| match ended {
+                Ended::Failed(failure) => failure,
+                Ended::BaseLost(e) => blame::read(self.comparing(), e),
+            })
+        };
+        let (received, held) = self.frozen(freeze, Box::pin(read)).await?;
+        Ok(Passed { incremental, held: Some(held), ..self.complete(received).await? })
+    }
+
+    /// All that can be had before anybody is held for it.
+    async fn prepare_second(
+        &self,
+        number: Number,
+        taken_at: Timestamp,
+        first: Passed,
+        parent: Option<&Signed>,
+    ) -> Result<Pass, Failure> {
         let base = Base {
             entries: first.packed.entries.clone(),
             pages: first.packed.pages.clone(),
@@ -43,18 +74,11 @@ impl Deed<'_> {
         };
         let draft = self.draft(number, taken_at, first, parent);
         let reading = Reading::new(self.host.reading().await?, self.lineage.clone(), draft);
-        reading.keep_tables().await.map_err(lost)?;
-        let pass = self.prepare(number, taken_at, 1, Some((base, Arc::new(reading))))?;
-        let place = self.host.spool(self.run.id());
-        let spool_bytes = self.host.settings().effort.spool_bytes;
-        let spool = Spool::begin(self.host.store().await?, &pass.key, &place, spool_bytes);
-        let session = self.helper().await?;
-        self.watch.tell(Told::Step(format!("reading what changed in {}", self.request.source)));
-        let received = self.receive(pass, session, Box::new(spool)).await;
-        let received = received.map_err(|ended| match ended {
-            Ended::Failed(failure) => failure,
-            Ended::BaseLost(e) => lost(e),
-        })?;
-        Ok(Passed { incremental, ..self.complete(received).await? })
+        reading.keep_tables().await.map_err(|e| blame::read(self.comparing(), e))?;
+        self.prepare(number, taken_at, 1, Some((base, Arc::new(reading))))
+    }
+
+    fn comparing(&self) -> String {
+        format!("compare `{}` with its first pass", self.request.source)
     }
 }

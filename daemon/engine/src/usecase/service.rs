@@ -52,7 +52,8 @@ fn refuse_unstoppable(container: &Container) -> Result<(), Failure> {
     Ok(())
 }
 
-fn stopped(container: &Container) -> StoppedContainer {
+/// A container as it is, to be brought back to.
+pub(crate) fn stopped(container: &Container) -> StoppedContainer {
     let label = |name: &str| container.labels.get(name).cloned();
     let project = label("com.docker.compose.project");
     let service = label("com.docker.compose.service");
@@ -67,7 +68,7 @@ fn stopped(container: &Container) -> StoppedContainer {
 }
 
 /// Sorts so that whoever depends on another comes before it, as far as compose says. A circle keeps its order.
-fn order(containers: &mut [&Container]) {
+pub(crate) fn order(containers: &mut [&Container]) {
     let needs = |a: &Container, b: &Container| {
         let service = b.labels.get("com.docker.compose.service");
         let same_project =

@@ -21,8 +21,10 @@ pub(crate) enum Deed {
     FirstBackup,
     /// One with two snapshots before it.
     Backup,
-    /// The same, which reads twice.
-    BackupTwice,
+    /// The same, which reads twice and pauses writers for the second time.
+    BackupPaused,
+    /// It stops them.
+    BackupStopped,
     /// The older snapshot, into a volume that does not exist.
     RestoreNew,
     /// The older snapshot, over a volume that containers use.
@@ -40,12 +42,17 @@ pub(crate) enum Deed {
 }
 
 impl Deed {
+    pub(crate) fn backs_up(self) -> bool {
+        matches!(self, Self::FirstBackup | Self::Backup | Self::BackupPaused | Self::BackupStopped)
+    }
+
     pub(crate) async fn run(self, host: &Host) -> Result<(), Failure> {
         let old = snapshot("db@1");
         match self {
             Self::FirstBackup | Self::Backup => drop(back_up(host, "db").await?),
-            Self::BackupTwice => {
-                let consistency = Consistency { mode: Mode::Pause, ..Consistency::default() };
+            Self::BackupPaused | Self::BackupStopped => {
+                let mode = if self == Self::BackupPaused { Mode::Pause } else { Mode::Stop };
+                let consistency = Consistency { mode, ..Consistency::default() };
                 let request = BackupRequest { consistency, ..backup_request("db") };
                 drop(backup(host, &request, &Silent::default()).await?);
             }

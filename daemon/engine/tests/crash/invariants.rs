@@ -69,6 +69,8 @@ async fn service(case: &Case, wrong: &mut Wrong) {
         let want = Some((before.state, before.restart_policy.clone()));
         wrong.unless(now == want, || format!("container {}: {now:?}, not {want:?}", before.name));
     }
+    let held = case.world.host().await.catalog().freezes().unwrap();
+    wrong.unless(held.is_empty(), || format!("held: {held:?}"));
     // Nobody stopped and started what was down.
     let idle = case.world.docker.container("id-of-idle").await.unwrap();
     let idle = idle.map(|idle| (idle.state, idle.started_at));
@@ -112,16 +114,15 @@ async fn history(template: &Template, case: &Case, host: &Host, said_ok: bool, w
     let mut surely = all.clone();
     let doubtful = match template.deed {
         Deed::FirstBackup => Some(1),
-        Deed::Backup | Deed::BackupTwice => Some(3),
+        Deed::Backup | Deed::BackupPaused | Deed::BackupStopped => Some(3),
         Deed::Purge | Deed::Delete | Deed::Prune | Deed::PruneDeleted | Deed::Undelete => Some(1),
         Deed::RestoreNew | Deed::RestoreInPlace => None,
     };
     // The content of now belongs to a snapshot only where one was being made.
-    let backs_up = matches!(template.deed, Deed::FirstBackup | Deed::Backup | Deed::BackupTwice);
-    if !backs_up {
+    if !template.deed.backs_up() {
         surely.remove(&(template.trees.len() as u64));
     }
-    let there_when_done = backs_up || template.deed == Deed::Undelete;
+    let there_when_done = template.deed.backs_up() || template.deed == Deed::Undelete;
     if let Some(doubtful) = doubtful {
         if !said_ok || !there_when_done {
             surely.remove(&doubtful);

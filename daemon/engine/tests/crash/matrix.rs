@@ -131,12 +131,25 @@ async fn backup() {
 }
 
 #[tokio::test]
-async fn backup_that_reads_twice() {
-    let template = Template::new(Deed::BackupTwice).await;
+async fn backup_that_pauses() {
+    every_call_of_freeze(Deed::BackupPaused, ["docker.pause", "docker.unpause"]).await;
+}
+
+#[tokio::test]
+async fn backup_that_stops() {
+    every_call_of_freeze(Deed::BackupStopped, ["docker.stop", "docker.start"]).await;
+}
+
+/// Both writers are held, and run again before the second pack is on its way.
+async fn every_call_of_freeze(deed: Deed, held: [&str; 2]) {
+    let template = Template::new(deed).await;
     let names = recorded(&template).await.names();
-    let second = names.iter().any(|name| name.starts_with("store.begin") && name.ends_with("-2.tar.zst"));
-    assert!(second, "no second pack: {names:?}");
-    every_call(Deed::BackupTwice, 100).await;
+    let places = |verb: &str| names.iter().enumerate().filter(|(_, name)| name.starts_with(verb)).count();
+    assert_eq!(held.map(places), [2, 2], "{names:?}");
+    let last = |verb: &str| names.iter().rposition(|name| name.starts_with(verb)).unwrap();
+    let second = last("store.begin");
+    assert!(names[second].ends_with("-2.tar.zst") && second > last(held[1]), "{names:?}");
+    every_call(deed, 120).await;
 }
 
 #[tokio::test]
@@ -180,8 +193,13 @@ async fn recovery_of_a_backup() {
 }
 
 #[tokio::test]
-async fn recovery_of_a_backup_that_reads_twice() {
-    every_call_of_recovery(Deed::BackupTwice, 11, 20).await;
+async fn recovery_of_a_backup_that_pauses() {
+    every_call_of_recovery(Deed::BackupPaused, 11, 20).await;
+}
+
+#[tokio::test]
+async fn recovery_of_a_backup_that_stops() {
+    every_call_of_recovery(Deed::BackupStopped, 9, 40).await;
 }
 
 #[tokio::test]

@@ -81,6 +81,14 @@ impl Docker for MortalDocker {
         self.call(format!("start {id}"), self.inner.start(id)).await
     }
 
+    async fn pause(&self, id: &str) -> Result<(), DockerError> {
+        self.call(format!("pause {id}"), self.inner.pause(id)).await
+    }
+
+    async fn unpause(&self, id: &str) -> Result<(), DockerError> {
+        self.call(format!("unpause {id}"), self.inner.unpause(id)).await
+    }
+
     async fn set_restart_policy(&self, id: &str, policy: &str) -> Result<(), DockerError> {
         self.call(format!("set_restart_policy {id} {policy}"), self.inner.set_restart_policy(id, policy))
             .await

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use engine::failure::Failure;
 use engine::format::manifest::{Manifest, SnapshotKind};
-use engine::port::docker::Docker as _;
+use engine::port::docker::{ContainerState, Docker as _};
 use engine::testing::fake_docker::{Moment, Script, Verdict};
 use engine::usecase::backup::{BackupReport, BackupRequest, backup};
 use engine::usecase::export::{ExportAs, export};
@@ -19,7 +19,9 @@ use engine::usecase::watch::Silent;
 use policies::policy::{Consistency, Mode};
 
 use crate::support::tree::{Tree, bytes, differences};
-use crate::support::world::{World, back_up, backup_request, restore_as, restore_request, snapshot};
+use crate::support::world::{
+    World, back_up, backup_request, container, restore_as, restore_request, snapshot,
+};
 
 fn request() -> BackupRequest {
     let consistency = Consistency { mode: Mode::Pause, ..Consistency::default() };
@@ -45,6 +47,8 @@ async fn twice(
     effort: Effort,
     change: impl Fn(&Path) + Send + Sync + 'static,
 ) -> Result<BackupReport, Failure> {
+    // What nobody writes to is read once.
+    world.docker.put_container(container("web", "db", ContainerState::Running, "no"));
     let folder = world.docker.volume_folder("db");
     let docker = world.docker.reopened(between(move || change(&folder)));
     let settings = Settings { effort, ..world.settings() };

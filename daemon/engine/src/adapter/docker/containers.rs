@@ -68,6 +68,36 @@ pub(super) async fn start(engine: &Engine, id: &str) -> Result<(), DockerError> 
     engine.within(&format!("start container `{id}`"), START, call).await
 }
 
+pub(super) async fn pause(engine: &Engine, id: &str) -> Result<(), DockerError> {
+    let client = engine.client().await?;
+    let done = engine.within(&format!("pause container `{id}`"), CHANGE, client.pause_container(id)).await;
+    unless(engine, id, ContainerState::Paused, done).await
+}
+
+pub(super) async fn unpause(engine: &Engine, id: &str) -> Result<(), DockerError> {
+    let client = engine.client().await?;
+    let deed = format!("unpause container `{id}`");
+    let done = engine.within(&deed, CHANGE, client.unpause_container(id)).await;
+    unless(engine, id, ContainerState::Running, done).await
+}
+
+/// The engine refuses what is so already, in words that differ from version to version.
+async fn unless(
+    engine: &Engine,
+    id: &str,
+    wanted: ContainerState,
+    done: Result<(), DockerError>,
+) -> Result<(), DockerError> {
+    let Err(refused) = done else { return Ok(()) };
+    match one(engine, id).await {
+        Ok(Some(found)) if found.state == wanted => Ok(()),
+        Ok(Some(found)) if found.state == ContainerState::Down => {
+            Err(DockerError { kind: DockerErrorKind::Conflict, ..refused })
+        }
+        Ok(_) | Err(_) => Err(refused),
+    }
+}
+
 pub(super) async fn set_restart_policy(engine: &Engine, id: &str, policy: &str) -> Result<(), DockerError> {
     let deed = format!("set the restart policy of container `{id}` to `{policy}`");
     let restart_policy = parse_policy(policy).ok_or_else(|| DockerError {

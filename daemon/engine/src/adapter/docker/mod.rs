@@ -131,6 +131,14 @@ impl Docker for BollardDocker {
         containers::start(&self.engine, id).await
     }
 
+    async fn pause(&self, id: &str) -> Result<(), DockerError> {
+        containers::pause(&self.engine, id).await
+    }
+
+    async fn unpause(&self, id: &str) -> Result<(), DockerError> {
+        containers::unpause(&self.engine, id).await
+    }
+
     async fn set_restart_policy(&self, id: &str, policy: &str) -> Result<(), DockerError> {
         containers::set_restart_policy(&self.engine, id, policy).await
     }

@@ -238,7 +238,7 @@ fn a_newer_catalog_is_refused_and_left() {
     assert_eq!(fs::read(place.path()).unwrap(), before);
 }
 
-const BROKEN: &str = "CREATE TABLE freezes (id TEXT) STRICT; INSERT INTO no_such_table VALUES (1);";
+const BROKEN: &str = "CREATE TABLE more (id TEXT) STRICT; INSERT INTO no_such_table VALUES (1);";
 
 /// D5: all steps or none, and what was there before is kept aside.
 #[test]
@@ -262,9 +262,9 @@ fn a_migration_is_whole_or_not_there() {
         migrated.catalog.lock().query_row("SELECT count(*) FROM marks", [], |row| row.get(0)).unwrap();
     assert_eq!(marks, 24);
     drop(migrated);
-    assert!(matches!(Catalog::open(&place.path(), at(0)), Err(CatalogError::Newer { found: 3, .. })));
+    assert!(matches!(Catalog::open(&place.path(), at(0)), Err(CatalogError::Newer { found: 4, .. })));
 
-    let copy = place.dir.path().join("catalog.sqlite.version-2");
+    let copy = place.dir.path().join("catalog.sqlite.version-3");
     let opened = Catalog::open(&copy, at(0)).unwrap();
     assert_eq!(opened.catalog.index_dump().unwrap(), truth);
     assert!(!place.names().iter().any(|name| name.ends_with("version-copy")));

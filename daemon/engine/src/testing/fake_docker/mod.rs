@@ -122,6 +122,10 @@ fn missing(what: &str) -> Trouble {
     (DockerErrorKind::NotFound, format!("no such {what}"))
 }
 
+fn not_running() -> Trouble {
+    (DockerErrorKind::Conflict, "the container is not running".to_owned())
+}
+
 impl World {
     /// By id or by name, as the engine takes either.
     fn container(&mut self, id: &str) -> Result<&mut Container, Trouble> {
@@ -237,6 +241,28 @@ impl Docker for FakeDocker {
             }
             let after = container.clone();
             world.listeners.tell_of(Some(&before), Some(&after));
+            Ok(())
+        })
+    }
+
+    async fn pause(&self, id: &str) -> Result<(), DockerError> {
+        self.call(format!("pause {id}"), |world| {
+            let container = world.container(id)?;
+            match container.state {
+                ContainerState::Running | ContainerState::Paused => container.state = ContainerState::Paused,
+                ContainerState::Restarting | ContainerState::Down => return Err(not_running()),
+            }
+            Ok(())
+        })
+    }
+
+    async fn unpause(&self, id: &str) -> Result<(), DockerError> {
+        self.call(format!("unpause {id}"), |world| {
+            let container = world.container(id)?;
+            match container.state {
+                ContainerState::Running | ContainerState::Paused => container.state = ContainerState::Running,
+                ContainerState::Restarting | ContainerState::Down => return Err(not_running()),
+            }
             Ok(())
         })
     }

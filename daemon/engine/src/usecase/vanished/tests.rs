@@ -44,7 +44,8 @@ fn ledger(sources: &[&str]) -> Ledger {
         labelled: false,
         gone: None,
     };
-    Ledger { sources: sources.iter().map(|name| (name.parse().unwrap(), entry.clone())).collect() }
+    let sources = sources.iter().map(|name| (name.parse().unwrap(), entry.clone())).collect();
+    Ledger { sources, ..Ledger::default() }
 }
 
 /// Policies, sources and time of a look, and who is missed then.

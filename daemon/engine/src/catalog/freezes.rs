@@ -1,0 +1,128 @@
+//! Containers that are held while somebody reads what they write: noted before they are touched, forgotten once
+//! they run again.
+
+use rusqlite::{Row, Transaction, params};
+
+use crate::catalog::journal::StoppedContainer;
+use crate::catalog::row::{check_digest, decode, digest};
+use crate::catalog::{Catalog, CatalogError};
+use crate::words::RunId;
+
+/// How a container is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// Its processes are frozen by the kernel.
+    Pause,
+    /// It is stopped.
+    Stop,
+}
+
+impl How {
+    const ALL: [Self; 2] = [Self::Pause, Self::Stop];
+
+    /// One word, for rows.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+/// One container that a run holds, or is about to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freeze {
+    /// Who holds it.
+    pub run: RunId,
+    /// Its turn; they are let go in reverse.
+    pub place: u32,
+    /// How.
+    pub how: How,
+    /// What it was like before.
+    pub was: StoppedContainer,
+    /// The engine was told to hold it, or is about to be. Otherwise nobody has touched it.
+    pub begun: bool,
+}
+
+impl Catalog {
+    /// Claims containers for a run, all or none, in the order in which they will be held. Gives another run that has
+    /// one of them.
+    pub fn claim(
+        &self,
+        run: &RunId,
+        how: How,
+        containers: &[StoppedContainer],
+    ) -> Result<Option<RunId>, CatalogError> {
+        self.write(|t| {
+            let taken = select(t)?;
+            let theirs = |freeze: &&Freeze| containers.iter().any(|one| one.id == freeze.was.id);
+            if let Some(freeze) = taken.iter().find(theirs) {
+                return Ok(Some(freeze.run.clone()));
+            }
+            for (place, was) in (0..).zip(containers) {
+                put(t, &Freeze { run: run.clone(), place, how, was: was.clone(), begun: false })?;
+            }
+            Ok(None)
+        })
+    }
+
+    /// The engine is about to be told to hold a container that was claimed.
+    pub fn begin_freeze(&self, container: &str) -> Result<(), CatalogError> {
+        self.write(|t| {
+            let mut found = select(t)?;
+            found.retain(|freeze| freeze.was.id == container);
+            match found.pop() {
+                Some(freeze) => put(t, &Freeze { begun: true, ..freeze }),
+                None => Err(CatalogError::Value(format!("container `{container}` was not claimed"))),
+            }
+        })
+    }
+
+    /// It runs again as it did, or nobody has touched it.
+    pub fn end_freeze(&self, container: &str) -> Result<(), CatalogError> {
+        self.write(|t| {
+            t.prepare_cached("DELETE FROM freezes WHERE container = ?1")?.execute([container])?;
+            Ok(())
+        })
+    }
+
+    /// All that is held or claimed, run by run, in the order in which it was.
+    pub fn freezes(&self) -> Result<Vec<Freeze>, CatalogError> {
+        self.read(select)
+    }
+}
+
+fn put(t: &Transaction<'_>, freeze: &Freeze) -> Result<(), CatalogError> {
+    let Freeze { run, place, how, was, begun } = freeze;
+    let json = serde_json::to_string(was).map_err(|e| CatalogError::Value(e.to_string()))?;
+    let digest = digest(&[&was.id, &run.as_str(), place, &how.word(), &json, begun])?;
+    t.prepare_cached("INSERT OR REPLACE INTO freezes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+        .execute(params![was.id, run.as_str(), place, how.word(), json, begun, digest])?;
+    Ok(())
+}
+
+fn select(t: &Transaction<'_>) -> Result<Vec<Freeze>, CatalogError> {
+    let mut query = t.prepare_cached(
+        "SELECT container, run, place, how, was, begun, digest FROM freezes ORDER BY run, place",
+    )?;
+    let mut rows = query.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(from_row(row)?);
+    }
+    Ok(found)
+}
+
+fn from_row(row: &Row<'_>) -> Result<Freeze, CatalogError> {
+    const WHAT: &str = "freeze";
+    check_digest(row, 6, 6)?;
+    let text = |i: usize| row.get::<_, String>(i);
+    let how = text(3)?;
+    Ok(Freeze {
+        run: decode(WHAT, text(1)?.parse())?,
+        place: row.get(2)?,
+        how: decode(WHAT, How::ALL.into_iter().find(|one| one.word() == how).ok_or("unknown way to hold"))?,
+        was: decode(WHAT, serde_json::from_str(&text(4)?))?,
+        begun: row.get(5)?,
+    })
+}

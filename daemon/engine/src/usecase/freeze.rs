@@ -1,0 +1,299 @@
+//! The freeze: those who write to a source are held while the second pass reads it.
+//!
+//! ```text
+//! tables of the first pass fetched → helper waits for its job → containers claimed → each noted, then held
+//!   → second pass → all still held? → let go → nobody else wrote? → upload
+//! ```
+//!
+//! Always true: a container is noted before it is touched, and let go whatever happens, here or by the next start of
+//! any program; nobody is held longer than `max_freeze`, but for the time that letting go takes; and a snapshot is
+//! called paused or stopped only if that was so from the first byte of the second pass to its last.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use policies::policy::{Mode, OnUnfreezable, print_time};
+
+use crate::catalog::How;
+use crate::catalog::journal::StoppedContainer;
+use crate::failure::{Class, Failure};
+use crate::format::manifest::Consistency;
+use crate::port::docker::{Container, ContainerState};
+use crate::usecase::backup::Deed;
+use crate::usecase::blame;
+use crate::usecase::host::catalog_failure;
+use crate::usecase::service;
+use crate::usecase::source::{self, Source, User};
+use crate::usecase::thaw::let_go;
+use crate::usecase::watch::Told;
+use crate::words::RunId;
+
+/// How often another run's hold of a container is looked at, and how many times.
+const CLAIM_AGAIN: Duration = Duration::from_millis(500);
+const CLAIMS_MAX: u32 = 1200;
+
+/// A container of an orchestrator: who stops it gets another one.
+const TASK_LABEL: &str = "com.docker.swarm.task.id";
+
+/// How a source was held while it was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held {
+    pub(super) consistency: Consistency,
+    pub(super) millis: u64,
+}
+
+/// Writers that are held.
+pub(super) struct Freeze {
+    how: How,
+    /// The source right before.
+    before: Source,
+    writers: Vec<Container>,
+    /// By the clock that never goes back.
+    began: Duration,
+}
+
+/// Those who may write, dependents first.
+fn writers(source: &Source) -> Vec<Container> {
+    let mut writers: Vec<&Container> = Vec::new();
+    for user in source.users.iter().filter(|user| user.writable && user.is_up()) {
+        if !writers.iter().any(|known| known.id == user.container.id) {
+            writers.push(&user.container);
+        }
+    }
+    service::order(&mut writers);
+    writers.into_iter().cloned().collect()
+}
+
+/// Why a container cannot be held in this way.
+fn refusal(container: &Container, how: How) -> Option<String> {
+    let name = &container.name;
+    if container.state == ContainerState::Restarting {
+        return Some(format!("container `{name}` is being restarted"));
+    }
+    match how {
+        How::Pause => None,
+        How::Stop if container.auto_remove => {
+            Some(format!("container `{name}` would be gone after a stop: it was started with `--rm`"))
+        }
+        How::Stop if container.labels.contains_key(TASK_LABEL) => {
+            Some(format!("container `{name}` belongs to a swarm, which would start another one"))
+        }
+        How::Stop => None,
+    }
+}
+
+fn started(users: &[User]) -> Vec<(&str, Option<jiff::Timestamp>)> {
+    users.iter().map(|user| (user.container.id.as_str(), user.container.started_at)).collect()
+}
+
+impl Deed<'_> {
+    /// How writers will be held; `None` if nobody is. Refuses what cannot be had, before anything is read.
+    pub(super) fn hold_by(&self) -> Result<Option<How>, Failure> {
+        let mode = self.request.consistency.mode;
+        let how = match mode {
+            Mode::Live => return Ok(None),
+            Mode::Pause => How::Pause,
+            Mode::Stop => How::Stop,
+            Mode::Hooks | Mode::Postgres | Mode::Mysql | Mode::Redis | Mode::Rrd => {
+                // Files that nobody writes are of one moment in any mode.
+                if writers(self.source).is_empty() {
+                    return Ok(None);
+                }
+                let why = format!("this version has no mode `{}`", mode.word());
+                return self.or_live(&why).map(|()| None);
+            }
+        };
+        match writers(self.source).iter().find_map(|container| refusal(container, how)) {
+            None => Ok(Some(how)),
+            Some(why) => self.or_live(&why).map(|()| None),
+        }
+    }
+
+    /// Writers cannot be held: reads while they run where that is allowed, else refuses.
+    pub(super) fn or_live(&self, why: &str) -> Result<(), Failure> {
+        let source = &self.request.source;
+        match self.request.consistency.on_unfreezable {
+            OnUnfreezable::Live => {
+                self.warn(format!("`{source}` is read while it is written to: {why}"));
+                Ok(())
+            }
+            OnUnfreezable::Refuse => {
+                Err(Failure::new(Class::Unsafe, format!("`{source}` cannot be frozen")).because(why).hint(
+                    "choose another `mode` in its policy (`--consistency` by hand): `pause`, `stop`, or `live`; or \
+                     allow `on_unfreezable = \"live\"`",
+                ))
+            }
+        }
+    }
+
+    /// Whether somebody writes, or wrote since the run began.
+    pub(super) async fn is_written(&self) -> Result<bool, Failure> {
+        let now = source::resolve(self.docker, &self.request.source).await?;
+        let idle = self.source.consistency() == Consistency::Idle && now.consistency() == Consistency::Idle;
+        Ok(!idle || started(&self.source.users) != started(&now.users))
+    }
+
+    /// Holds everybody who writes. `None`: they cannot be held, and the source may be read all the same.
+    pub(super) async fn freeze(&self, how: How) -> Result<Option<Freeze>, Failure> {
+        let before = self.claim(how).await?;
+        let freeze = Freeze { how, writers: writers(&before), before, began: self.host.clock().elapsed() };
+        let names: Vec<&str> = freeze.writers.iter().map(|container| container.name.as_str()).collect();
+        if !names.is_empty() {
+            self.watch.tell(Told::Step(format!("holding {}", names.join(", "))));
+        }
+        let held = tokio::select! {
+            held = self.hold(how, &freeze.writers) => Some(held),
+            () = self.host.clock().sleep(self.request.consistency.max_freeze) => None,
+        };
+        if let Some(Ok(())) = held {
+            return Ok(Some(freeze));
+        }
+        self.let_go(true).await?;
+        match held {
+            Some(Err(failure)) => self.or_live(&failure.to_string()).map(|()| None),
+            Some(Ok(())) | None => Err(self.too_long()),
+        }
+    }
+
+    /// Has `read` read while writers are held, and lets go of them.
+    pub(super) async fn frozen<T>(
+        &self,
+        freeze: Freeze,
+        read: BoxFuture<'_, Result<T, Failure>>,
+    ) -> Result<(T, Held), Failure> {
+        let Freeze { how, before, writers, began } = freeze;
+        let clock = self.host.clock();
+        self.watch.tell(Told::Step(format!("reading what changed in {}", self.request.source)));
+        let whole = async {
+            let read = read.await?;
+            self.still_held(how, &writers).await.map(|()| read)
+        };
+        let left = self.request.consistency.max_freeze.saturating_sub(clock.elapsed().saturating_sub(began));
+        let done = tokio::select! {
+            done = whole => done,
+            () = clock.sleep(left) => Err(self.too_long()),
+        };
+        self.let_go(done.is_err()).await?;
+        let held_for = clock.elapsed().saturating_sub(began);
+        let read = done?;
+        self.nobody_else(&before, &writers).await?;
+        let consistency = match how {
+            _ if writers.is_empty() => Consistency::Idle,
+            How::Pause => Consistency::Paused,
+            How::Stop => Consistency::Stopped,
+        };
+        let millis = if writers.is_empty() { 0 } else { held_for.as_millis() };
+        Ok((read, Held { consistency, millis: u64::try_from(millis).unwrap_or(u64::MAX) }))
+    }
+
+    /// Lets go of all that the run holds; `late`, if orders to hold may still be on their way.
+    pub(super) async fn let_go(&self, late: bool) -> Result<(), Failure> {
+        let said = let_go(self.host, self.docker, self.run.id(), late).await?;
+        said.into_iter().for_each(|said| self.warn(said));
+        Ok(())
+    }
+
+    fn too_long(&self) -> Failure {
+        let (source, max) = (&self.request.source, self.request.consistency.max_freeze);
+        Failure::failed(format!("read `{source}` while its writers are held"))
+            .because(format!("that took longer than {}, so they were let go", print_time(max)))
+            .hint("raise `max_freeze` in its policy, or back it up when less is written")
+    }
+
+    /// Claims all who write now; waits for another run that holds one of them, because it has two sources, say.
+    async fn claim(&self, how: How) -> Result<Source, Failure> {
+        let what = || format!("hold those who write to `{}`", self.request.source);
+        let claim = |source: &Source| {
+            let claimed: Vec<StoppedContainer> = writers(source).iter().map(service::stopped).collect();
+            self.host.catalog().claim(self.run.id(), how, &claimed).map_err(|e| catalog_failure(what(), e))
+        };
+        let mut by = None;
+        for _ in 0..CLAIMS_MAX {
+            let seen = source::resolve(self.docker, &self.request.source).await?;
+            by = claim(&seen)?;
+            match &by {
+                // What another run held when we looked first may run by now.
+                None => {
+                    let now = source::resolve(self.docker, &self.request.source).await?;
+                    if started(&seen.users) == started(&now.users) {
+                        return Ok(now);
+                    }
+                    self.let_go(false).await?;
+                }
+                // We have the lock of its lineage, so it is dead.
+                Some(run) if self.is_of_ours(run)? => {
+                    let_go(self.host, self.docker, run, true).await?;
+                }
+                Some(_) => {}
+            }
+            self.host.clock().sleep(CLAIM_AGAIN).await;
+        }
+        let by = by.map_or_else(String::new, |run| format!("run {run} holds them"));
+        Err(Failure::new(Class::Busy, what()).because(by).hint("`backupctl runs`; `backupctl thaw`"))
+    }
+
+    fn is_of_ours(&self, run: &RunId) -> Result<bool, Failure> {
+        let row = self.host.catalog().run(run);
+        let row =
+            row.map_err(|e| catalog_failure(format!("look up run {run}, which holds containers"), e))?;
+        Ok(row.host == self.lineage.host && row.source.as_ref() == Some(&self.lineage.source))
+    }
+
+    /// Holds them, each noted before. One that somebody else has paused does not write.
+    async fn hold(&self, how: How, writers: &[Container]) -> Result<(), Failure> {
+        for container in writers.iter().filter(|container| container.state != ContainerState::Paused) {
+            if let Some(why) = refusal(container, how) {
+                return Err(Failure::failed(why));
+            }
+            let what = || format!("hold container `{}`", container.name);
+            let noted = self.host.catalog().begin_freeze(&container.id);
+            noted.map_err(|e| catalog_failure(what(), e))?;
+            match how {
+                How::Pause => {
+                    self.docker.pause(&container.id).await.map_err(|e| blame::docker(what(), e))?;
+                }
+                How::Stop => service::stop(self.docker, &[service::stopped(container)]).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// All that were held are held still, and were all the time: a start shows.
+    async fn still_held(&self, how: How, writers: &[Container]) -> Result<(), Failure> {
+        for before in writers {
+            let what = format!("look at container `{}`", before.name);
+            let now = self.docker.container(&before.id).await.map_err(|e| blame::docker(what, e))?;
+            let wanted = match (before.state, how) {
+                (ContainerState::Paused, _) | (_, How::Pause) => ContainerState::Paused,
+                (_, How::Stop) => ContainerState::Down,
+            };
+            let is_held =
+                now.as_ref().is_some_and(|now| now.state == wanted && now.started_at == before.started_at);
+            // One that is gone writes no more, but may have been started before.
+            if !is_held {
+                return Err(self.voided(&before.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody came up meanwhile who was not held.
+    async fn nobody_else(&self, before: &Source, writers: &[Container]) -> Result<(), Failure> {
+        let now = source::resolve(self.docker, &self.request.source).await?;
+        for user in now.users.iter().filter(|user| user.writable) {
+            let id = &user.container.id;
+            let was = before.users.iter().find(|was| was.container.id == *id);
+            let is_new = was.is_none_or(|was| was.container.started_at != user.container.started_at);
+            if is_new && user.container.started_at.is_some() && !writers.iter().any(|held| held.id == *id) {
+                return Err(self.voided(&user.container.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn voided(&self, name: &str) -> Failure {
+        Failure::failed(format!("read `{}` while its writers are held", self.request.source))
+            .because(format!("container `{name}` was started, stopped or let go meanwhile"))
+            .hint("nothing was committed; try again when nobody works on its containers")
+    }
+}

@@ -1,0 +1,155 @@
+//! Lets go of containers that a run held while it read what they write.
+//!
+//! To thaw is to make run again as it was, not to unpause: an engine that dies kills what is paused. What was
+//! not held is not touched, and what a human did meanwhile wins: a container that was started since, or that runs, is
+//! left alone. Always true: a container is forgotten only once it runs again, or once it is somebody else's.
+
+use std::time::Duration;
+
+use crate::catalog::{CatalogError, Freeze, How};
+use crate::failure::Failure;
+use crate::port::clock::Clock;
+use crate::port::docker::{ContainerState, Docker};
+use crate::usecase::blame;
+use crate::usecase::host::{Host, catalog_failure};
+use crate::usecase::recover::{Recovered, hold};
+use crate::usecase::service;
+use crate::words::RunId;
+
+/// An engine that does not do it is asked so often, each time after twice the time.
+const TRIES: u32 = 6;
+
+const TRY_AGAIN: Duration = Duration::from_millis(100);
+
+/// An order that was on its way to the engine when whoever gave it died has arrived after this.
+const LATE: Duration = Duration::from_secs(1);
+
+/// Makes run again whatever runs held that died. Nothing else is put right; [`recover`](crate::usecase::recover) does
+/// this first.
+pub async fn thaw(host: &Host) -> Result<Recovered, Failure> {
+    let mut recovered = Recovered::default();
+    let freezes = host.catalog().freezes().map_err(|e| catalog_failure("look for held containers", e))?;
+    let mut runs: Vec<RunId> = freezes.into_iter().map(|freeze| freeze.run).collect();
+    runs.dedup();
+    for run in runs {
+        let held = match host.catalog().run(&run) {
+            Ok(row) => match hold(host, &row)? {
+                Some(held) => Some(held),
+                // It lives, and lets go by itself.
+                None => continue,
+            },
+            Err(CatalogError::NoRun(_)) => None,
+            Err(e) => return Err(catalog_failure("look for held containers", e)),
+        };
+        match let_go(host, &*host.docker().await?, &run, true).await {
+            Ok(said) => recovered.said.extend(said),
+            Err(failure) => recovered.left.push(failure.to_string()),
+        }
+        drop(held);
+    }
+    Ok(recovered)
+}
+
+/// Lets go of all that a run holds, and says what was not as expected. With `late`, orders to hold may still be on their
+/// way. Trouble with one container does not keep the others from running.
+pub(crate) async fn let_go(
+    host: &Host,
+    docker: &dyn Docker,
+    run: &RunId,
+    late: bool,
+) -> Result<Vec<String>, Failure> {
+    let what = || format!("let go of what run {run} held");
+    let freezes = host.catalog().freezes().map_err(|e| catalog_failure(what(), e))?;
+    let (mut said, mut failed) = (Vec::new(), None);
+    for freeze in freezes.iter().rev().filter(|freeze| freeze.run == *run) {
+        let done = if freeze.begun { patiently(docker, host.clock(), freeze, late).await } else { Ok(None) };
+        let done = done.and_then(|line| {
+            let forgotten = host.catalog().end_freeze(&freeze.was.id);
+            forgotten.map(|()| line).map_err(|e| catalog_failure(what(), e))
+        });
+        match done {
+            Ok(line) => said.extend(line),
+            Err(failure) => {
+                tracing::error!("container `{}` is still held: {failure}", freeze.was.name);
+                failed = failed.or(Some(failure));
+            }
+        }
+    }
+    match failed {
+        None => Ok(said),
+        Some(failure) => Err(failure.hint("`backupctl thaw` tries again; so does `backupd`, until it runs")),
+    }
+}
+
+/// Tries again for some seconds: whoever is held is worse off than we are.
+async fn patiently(
+    docker: &dyn Docker,
+    clock: &dyn Clock,
+    freeze: &Freeze,
+    late: bool,
+) -> Result<Option<String>, Failure> {
+    let mut pause = TRY_AGAIN;
+    for _ in 1..TRIES {
+        if let Ok(done) = one(docker, clock, freeze, late).await {
+            return Ok(done);
+        }
+        clock.sleep(pause).await;
+        pause *= 2;
+    }
+    one(docker, clock, freeze, late).await
+}
+
+async fn one(
+    docker: &dyn Docker,
+    clock: &dyn Clock,
+    freeze: &Freeze,
+    late: bool,
+) -> Result<Option<String>, Failure> {
+    match freeze.how {
+        How::Pause => unpause(docker, clock, freeze, late).await,
+        // Whatever the engine was told is done to its end before it is undone.
+        How::Stop => {
+            let stopped = std::slice::from_ref(&freeze.was);
+            let (started, mut warnings) = service::start_again(docker, clock, stopped, late).await?;
+            let again = started.first().filter(|_| late).map(|name| format!("started container `{name}`"));
+            Ok(warnings.pop().or(again))
+        }
+    }
+}
+
+async fn unpause(
+    docker: &dyn Docker,
+    clock: &dyn Clock,
+    freeze: &Freeze,
+    late: bool,
+) -> Result<Option<String>, Failure> {
+    let was = &freeze.was;
+    let what = || format!("let container `{}` go on", was.name);
+    let mut found = docker.container(&was.id).await.map_err(|e| blame::docker(what(), e))?;
+    if late && found.as_ref().is_some_and(|found| found.state == ContainerState::Running) {
+        clock.sleep(LATE).await;
+        found = docker.container(&was.id).await.map_err(|e| blame::docker(what(), e))?;
+    }
+    let Some(found) = found else {
+        return Ok(Some(format!("container `{}` was removed meanwhile", was.name)));
+    };
+    let is_same = found.started_at == was.started_at;
+    match found.state {
+        ContainerState::Paused if is_same => {
+            let gone_on = docker.unpause(&was.id).await;
+            gone_on.map_err(|e| {
+                blame::docker(what(), e).hint(format!("let it go on by hand: `docker unpause {}`", was.name))
+            })?;
+            Ok(late.then(|| format!("let container `{}` go on", was.name)))
+        }
+        // Its engine died, and took it along.
+        ContainerState::Down if is_same => {
+            service::start_again(docker, clock, std::slice::from_ref(was), false).await?;
+            Ok(Some(format!("container `{}` had ended while it was paused; it was started", was.name)))
+        }
+        ContainerState::Running
+        | ContainerState::Paused
+        | ContainerState::Restarting
+        | ContainerState::Down => Ok(None),
+    }
+}
