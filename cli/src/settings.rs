@@ -5,6 +5,7 @@ use std::path::Path;
 use engine::failure::{Class, Failure};
 use engine::usecase::cover::Places;
 use engine::usecase::host::{Effort, Settings};
+use engine::usecase::terms::levels;
 use policies::settings::{DEFAULT_FILE, DEFAULT_POLICIES, DEFAULT_STATE, DEFAULT_STORE, SettingsFile, parse};
 
 use crate::args::Globals;
@@ -71,7 +72,7 @@ fn merge(globals: &Globals, file: SettingsFile, system: &str) -> Result<Settings
         state: said.state.unwrap_or_else(|| DEFAULT_STATE.into()),
         docker: said.docker.filter(|url| !url.is_empty()),
         effort: Effort {
-            level: said.level.unwrap_or(usual.level),
+            levels: said.level.map_or(usual.levels, levels),
             workers: said.workers.unwrap_or(usual.workers),
             helper_memory_bytes: said.helper_memory_bytes.unwrap_or(usual.helper_memory_bytes),
             spool_bytes: said.spool_bytes.unwrap_or(usual.spool_bytes),
@@ -85,6 +86,8 @@ fn system_name() -> String {
 
 #[cfg(test)]
 mod tests {
+    use policies::level::Level;
+
     use super::*;
 
     fn file() -> SettingsFile {
@@ -102,7 +105,7 @@ mod tests {
         let both = merge(&flags, file(), "system").unwrap();
         assert_eq!((both.store.as_str(), both.host.as_str()), ("s3://b/p", "f"));
         assert_eq!((both.state.to_str(), both.docker.as_deref()), (Some("/flag"), Some("tcp://127.0.0.1:1")));
-        assert_eq!(both.effort, Effort { level: 9, ..Effort::default() });
+        assert_eq!(both.effort, Effort { levels: levels(Level::Fixed(9)), ..Effort::default() });
 
         let none = merge(&Globals::default(), SettingsFile::default(), "system").unwrap();
         assert_eq!((none.store.as_str(), none.host.as_str()), (DEFAULT_STORE, "system"));

@@ -23,6 +23,7 @@ use engine::usecase::health::{Health, backed_up, health};
 use engine::usecase::host::Host;
 use engine::usecase::ledger::{Entry, Ledger};
 use engine::usecase::rule::{rule_line, rule_of};
+use engine::usecase::terms::RunTerms;
 use engine::usecase::watch::Cancel;
 use engine::words::SourceName;
 use jiff::Timestamp;
@@ -200,6 +201,7 @@ impl Keeping {
                 let of = source.clone();
                 let terms = self.policies.folder.find(policy).and_then(Policy::terms);
                 let guard = terms.map(|terms| terms.guard.limits()).unwrap_or_default();
+                let run_terms = terms.map(RunTerms::of).unwrap_or_default();
                 let rule = match terms.map(rule_of).transpose() {
                     Ok(rule) => rule.flatten(),
                     Err(failure) => {
@@ -216,6 +218,7 @@ impl Keeping {
                     full: false,
                     guard,
                     consistency: terms.map(|terms| terms.consistency.clone()).unwrap_or_default(),
+                    terms: run_terms,
                 };
                 let cancel = Arc::clone(&self.cancel);
                 let task = self.runs.spawn(Errand { host, request, rule, same_rule, cancel }.run());

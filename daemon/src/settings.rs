@@ -7,6 +7,7 @@ use std::path::Path;
 use engine::failure::{Class, Failure};
 use engine::usecase::cover::Places;
 use engine::usecase::host::{Effort, Settings};
+use engine::usecase::terms::levels;
 use policies::policy::Notify;
 use policies::settings::{DEFAULT_FILE, DEFAULT_POLICIES, DEFAULT_STATE, DEFAULT_STORE, SettingsFile, parse};
 
@@ -78,7 +79,7 @@ fn merge(said: SettingsFile, system: &str) -> Result<Settings, Failure> {
         state: said.state.unwrap_or_else(|| DEFAULT_STATE.into()),
         docker: said.docker.filter(|url| !url.is_empty()),
         effort: Effort {
-            level: said.level.unwrap_or(usual.level),
+            levels: said.level.map_or(usual.levels, levels),
             workers: said.workers.unwrap_or(usual.workers),
             helper_memory_bytes: said.helper_memory_bytes.unwrap_or(usual.helper_memory_bytes),
             spool_bytes: said.spool_bytes.unwrap_or(usual.spool_bytes),

@@ -17,6 +17,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 
 import blake3
 from cryptography.exceptions import InvalidSignature
@@ -34,6 +35,7 @@ CHUNK_BYTES = 1 << 20
 FRAMES_PER_LIST = 2048
 BLOCK_BYTES_MAX = 32 << 20
 SEGMENT_BYTES_MAX = (512 << 10) + (16 << 20) + 64
+GROUND_BYTES_MAX = 1 << 20
 MANIFEST_BYTES_MAX = 16 << 20
 SKIPPABLE_MAGIC = 0x184D2A5B
 SIGNED_TEXT = b"backupd manifest v1\n"
@@ -92,22 +94,32 @@ class Cursor:
         return self.at == len(self.data)
 
 
-def decode(stored, raw, limit):
-    """One zstd frame that must hold exactly `raw` bytes."""
+def decode(stored, raw, limit, prefix=b""):
+    """One zstd frame that must hold exactly `raw` bytes, and was compressed with `prefix` before it."""
     want(raw <= limit and stored[:4] == ZSTD_MAGIC, "a frame is not what its row says")
     if zstandard is None:
-        done = subprocess.run(["zstd", "-dcq"], input=stored, capture_output=True, check=False)
-        want(done.returncode == 0, "a frame cannot be decoded")
-        data = done.stdout
+        data = decode_by_program(stored, prefix)
     else:
         try:
             want(zstandard.frame_content_size(stored) == raw, "a frame states another length than its row")
-            decoder = zstandard.ZstdDecompressor(max_window_size=1 << 23)
+            before = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if prefix else None
+            decoder = zstandard.ZstdDecompressor(dict_data=before, max_window_size=1 << 23)
             data = decoder.decompress(stored, max_output_size=raw, allow_extra_data=False)
         except zstandard.ZstdError as why:
             raise Bad(f"a frame cannot be decoded: {why}") from why
     want(len(data) == raw, "a frame decodes to another length than its row says")
     return data
+
+
+def decode_by_program(stored, prefix):
+    """The same by the program `zstd`, which takes a prefix from a file only."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(prefix)
+        file.flush()
+        before = [f"--patch-from={file.name}"] if prefix else []
+        done = subprocess.run(["zstd", "-dcq", *before], input=stored, capture_output=True, check=False)
+    want(done.returncode == 0, "a frame cannot be decoded")
+    return done.stdout
 
 
 # --- packs ---------------------------------------------------------------------------------------
@@ -326,9 +338,20 @@ class Snapshot:
             want(count == root["segments"], "a root lists another number of segments")
             for _ in range(count):
                 pack, ref = cursor.number(), read_block_ref(cursor)
-                raw, rows, last = cursor.number(), cursor.number(), cursor.bytes()
-                yield decode(self.pack(pack).block(b"BKSG", ref), raw, SEGMENT_BYTES_MAX), rows, last
+                raw, rows, ground = cursor.number(), cursor.number(), cursor.number()
+                if ground:
+                    below = decode(*self.ground(cursor, ground))
+                    data = decode(self.pack(pack).block(b"BKSD", ref), raw, GROUND_BYTES_MAX, below)
+                else:
+                    data = decode(self.pack(pack).block(b"BKSG", ref), raw, SEGMENT_BYTES_MAX)
+                yield data, rows, cursor.bytes()
             want(cursor.ended(), "a root is longer than its segments")
+
+    def ground(self, cursor, pack):
+        """What a segment is a difference from, which stands by itself."""
+        block, raw = self.pack(pack).block(b"BKSG", read_block_ref(cursor)), cursor.number()
+        want(raw > 0, "a segment is a difference from nothing")
+        return block, raw, GROUND_BYTES_MAX
 
     def entries(self):
         """All entries in path order, which is checked."""

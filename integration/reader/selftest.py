@@ -46,8 +46,9 @@ def block(tag, body):
     return (0x184D2A5B).to_bytes(4, "little") + (len(body) + 4).to_bytes(4, "little") + tag + body
 
 
-def compress(raw):
-    return zstandard.ZstdCompressor(level=3, write_content_size=True).compress(raw)
+def compress(raw, prefix=b""):
+    before = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if prefix else None
+    return zstandard.ZstdCompressor(level=3, dict_data=before, write_content_size=True).compress(raw)
 
 
 def row(before, path, tag, tail=b"", mode=0o644, modified=10**18 + 7, xattrs=(), flags=0):
@@ -106,14 +107,17 @@ class Pack:
         self.data += data
         return ref
 
-    def segment(self, rows):
-        """Writes rows, and gives what a root says of them, and how many they are."""
+    def segment(self, rows, ground=None):
+        """Writes rows, and gives what a root says of them, and how many they are; `ground` is what `put` had before."""
         before, raw = b"", b""
         for path, tag, tail, more in rows:
             raw += row(before, path, tag, tail, **more)
             before = path
-        ref = self.block(b"BKSG", compress(raw))
-        return number(self.id) + binary(ref) + number(len(raw)) + number(len(rows)) + text(before), len(rows)
+        ref = self.block(b"BKSD", compress(raw, ground[1])) if ground else self.block(b"BKSG", compress(raw))
+        place = number(self.id) + binary(ref) + number(len(raw))
+        below = number(ground[0]) + ground[2] if ground else number(0)
+        self.put = self.id, raw, binary(ref) + number(len(raw))
+        return place + number(len(rows)) + below + text(before), len(rows)
 
     def root(self, *segments):
         body = number(len(segments)) + b"".join(segment for segment, _ in segments)
@@ -203,7 +207,8 @@ def whole(here):
 
 
 def incremental(here):
-    """Extents, segments and roots in several packs, one of which begins with a block and one has no frame."""
+    """Extents, segments and roots in several packs, one of which begins with a block and one has no frame, which
+    has a segment that is a difference."""
     store = os.path.join(here, "incremental")
     folder = os.path.join(store, "vm-1", "web=3A=2Fsrv")
     os.makedirs(folder)
@@ -213,8 +218,10 @@ def incremental(here):
     old = first.root(first.segment([(b"zz", b"f", file(0, chunks=0), {})]))
     changed = file(FRAME + 20, (4, FRAME, 5), (8, 7, 1), (0, 3, 0), (4, 10, 0))
     middle = second.segment([(b"b", b"f", changed, {}), (b"c", b"f", file(2, (8, 2, 0)), {})])
+    ground = second.put
     second.frames(b"new bytes")
-    renamed = third.segment([(b"d", b"f", changed, {})])
+    renamed = third.segment([(b"c", b"f", file(2, (8, 2, 0)), {}), (b"d", b"f", changed, {})], ground)
+    assert len(third.data) < 100, "most of it is in the other segment"
     one = first.store(folder)
     roots = [second.root(top, middle), old]
     two = second.store(folder)
@@ -238,9 +245,10 @@ def without_the_module(here):
     """The program zstd stands in for the module."""
     hide = "import runpy, sys; sys.modules['zstandard'] = None; sys.argv = sys.argv[1:]; "
     run = [sys.executable, "-c", hide + "runpy.run_path(sys.argv[0], run_name='__main__')", READER]
-    place = ["--store", os.path.join(here, "whole"), "--host", "vm-1", "--source", "web:/srv", "--check"]
-    done = subprocess.run(run + place, capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "is whole" in done.stdout, done
+    for name in ("whole", "incremental"):
+        place = ["--store", os.path.join(here, name), "--host", "vm-1", "--source", "web:/srv", "--check"]
+        done = subprocess.run(run + place, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and "is whole" in done.stdout, done
 
 
 def refused(here):

@@ -57,6 +57,13 @@ impl Docker {
         }
     }
 
+    /// The names of all volumes.
+    pub fn volumes(&self) -> io::Result<Vec<String>> {
+        let listed = self.ask("GET", "/volumes", None)?;
+        let volumes = listed["Volumes"].as_array().into_iter().flatten();
+        Ok(volumes.filter_map(|volume| volume["Name"].as_str()).map(str::to_owned).collect())
+    }
+
     /// Removes a volume; it may be gone already.
     pub fn remove_volume(&self, name: &str) -> io::Result<()> {
         match self.ask("DELETE", &format!("/volumes/{name}?force=true"), None) {

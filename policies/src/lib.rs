@@ -8,6 +8,7 @@
 //! and column.
 
 pub mod complaint;
+pub mod level;
 pub mod plan;
 pub mod policy;
 pub mod retention;

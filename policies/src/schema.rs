@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::level::Level;
 use crate::policy::{BYTES_PATTERN, Key, Kind, POLICY, SPEED_PATTERN, TIME_PATTERN};
 
 /// The schema, as a JSON document of draft 2020-12.
@@ -33,6 +34,9 @@ fn property(key: &Key) -> Value {
         Kind::Flag(_) => json!({ "type": "boolean" }),
         Kind::Whole(bounds, _) => {
             json!({ "type": "integer", "minimum": bounds.start(), "maximum": bounds.end() })
+        }
+        Kind::Level(_) => {
+            json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 19 }, { "enum": Level::WORDS }] })
         }
         Kind::Time(..) => json!({ "type": "string", "pattern": TIME_PATTERN }),
         Kind::Bytes(..) => json!({ "type": "string", "pattern": BYTES_PATTERN }),

@@ -14,7 +14,7 @@
 //! webhook = "https://hooks.example.org/backups"
 //!
 //! [effort]
-//! level = 3                  # zstd, 1 to 19
+//! level = "adaptive"         # or a zstd level, 1 to 19, or "fast", "best"
 //! workers = 0                # threads; 0 is one for each core
 //! helper_memory = "192MiB"   # limit of a helper container
 //! spool = "1GiB"             # of a frozen read, kept in the state folder until it is uploaded
@@ -26,6 +26,7 @@ use std::path::PathBuf;
 use toml::de::DeTable;
 
 use crate::complaint::{Complaints, Judge, unknown_key};
+use crate::level::{Level, level};
 use crate::policy::{Event, Notify, read_notify};
 use crate::values::{
     docker_fine, folder_fine, host_fine, listen_fine, size, state_fine, store_fine, text_of, texts_of, whole,
@@ -63,8 +64,8 @@ pub struct SettingsFile {
     pub listen: Option<SocketAddr>,
     /// Who is told by policies that name nobody.
     pub notify: Option<Notify>,
-    /// zstd level, 1 to 19.
-    pub level: Option<i32>,
+    /// How hard to compress.
+    pub level: Option<Level>,
     /// Threads, 0 to 1024; 0 is one for each core.
     pub workers: Option<u32>,
     /// Memory limit of a helper, 32 MiB to 1 TiB.
@@ -167,7 +168,7 @@ fn notify(judge: &mut Judge<'_>, table: &DeTable<'_>, span: &std::ops::Range<usi
 fn effort(judge: &mut Judge<'_>, table: &DeTable<'_>, settings: &mut SettingsFile) {
     for (key, value) in table {
         match key.get_ref().as_ref() {
-            "level" => settings.level = whole(judge, "level", value, 1..20),
+            "level" => settings.level = level(judge, "level", value),
             "workers" => settings.workers = whole(judge, "workers", value, 0..1025),
             "helper_memory" => settings.helper_memory_bytes = size(judge, "helper_memory", value),
             "spool" => settings.spool_bytes = size(judge, "spool", value),
@@ -223,7 +224,7 @@ mod tests {
                 heartbeat: None,
                 on: vec![Event::Failure, Event::Vanished],
             }),
-            level: Some(19),
+            level: Some(Level::Fixed(19)),
             workers: Some(16),
             helper_memory_bytes: Some(1 << 30),
             spool_bytes: Some(64 << 20),
@@ -281,9 +282,16 @@ mod tests {
             );
         }
         check("effort = 3", &["b.toml:1:10: `effort` must be a table, not an integer"]);
+        check(
+            "effort.level = \"fastest\"",
+            &["b.toml:1:16: `level` must be a whole number, \"adaptive\", \"fast\" or \"best\""],
+        );
         check("effort.level = 20", &["b.toml:1:16: `level` must be between 1 and 19"]);
         check("effort.workers = -1", &["b.toml:1:18: `workers` must be between 0 and 1024"]);
-        check("effort.level = 1.5", &["b.toml:1:16: `level` must be a whole number, not a float"]);
+        check(
+            "effort.level = 1.5",
+            &["b.toml:1:16: `level` must be a whole number, \"adaptive\", \"fast\" or \"best\", not a float"],
+        );
         check(
             "effort.helper_memory = \"1MiB\"",
             &["b.toml:1:24: `helper_memory` must be between 32MiB and 1TiB"],
@@ -319,8 +327,10 @@ mod tests {
         check("[notify]\n", &["b.toml:1:2: `[notify]` tells nobody; write `webhook` or `command` below it"]);
         check(
             "notify.heartbeat = \"https://h.example/x\"",
-            &["b.toml:1:8: `heartbeat` belongs into a policy: one that all share would beat on while one of them \
-               fails"],
+            &[
+                "b.toml:1:8: `heartbeat` belongs into a policy: one that all share would beat on while one of them \
+               fails",
+            ],
         );
         check(
             "[notify]\nwebhok = \"https://h.example/x\"",

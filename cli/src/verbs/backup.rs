@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use engine::failure::{Class, Failure};
 use engine::usecase::backup::{BackupReport, BackupRequest, backup};
+use engine::usecase::cover::{Cover, cover};
 use engine::usecase::host::Host;
+use engine::usecase::terms::RunTerms;
 use engine::words::SourceName;
 use policies::policy::{Consistency, Mode, parse_time};
 use policies::retention::guard::Limits;
@@ -65,9 +67,11 @@ fn max_freeze(text: &str) -> Result<Duration, String> {
 
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let host = session.open_to_write().await?;
+    let cover = covered(&host, session).await?;
     let mut classes = Vec::new();
     for source in &args.sources {
-        match one(&host, source, args, session).await {
+        let terms = cover.as_ref().map(|cover| RunTerms::for_source(cover, source)).unwrap_or_default();
+        match one(&host, source, terms, args, session).await {
             Ok(Ending::Done) => {}
             Ok(Ending::With(class)) => classes.push(class),
             Err(failure) => {
@@ -82,7 +86,28 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     Ok(worst(&classes).map_or(Ending::Done, Ending::With))
 }
 
-async fn one(host: &Host, source: &SourceName, args: &Args, session: &Session) -> Result<Ending, Failure> {
+/// What the policies cover, for their `[pack]` and `[limits]`. A backup by hand does not wait for a policy to be corrected.
+async fn covered(host: &Host, session: &Session) -> Result<Option<Cover>, Failure> {
+    let places = session.places()?;
+    if !places.named && !places.policies.exists() {
+        return Ok(None);
+    }
+    Ok(match cover(host, &places).await {
+        Ok(cover) => Some(cover),
+        Err(failure) => {
+            session.screen.warn(&format!("policies are left out of this backup: {failure}"));
+            None
+        }
+    })
+}
+
+async fn one(
+    host: &Host,
+    source: &SourceName,
+    terms: RunTerms,
+    args: &Args,
+    session: &Session,
+) -> Result<Ending, Failure> {
     session.still_wanted()?;
     let telling = session.attend()?;
     let request = BackupRequest {
@@ -96,6 +121,7 @@ async fn one(host: &Host, source: &SourceName, args: &Args, session: &Session) -
             max_freeze: args.max_freeze,
             ..Consistency::default()
         },
+        terms,
     };
     let result = backup(host, &request, &telling).await;
     let heard = telling.end();

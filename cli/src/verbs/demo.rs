@@ -11,6 +11,7 @@ use engine::usecase::host::Host;
 use engine::usecase::plant::{plant, uproot};
 use engine::usecase::restore::{RestoreRequest, plan_restore, restore};
 use engine::usecase::snapshots::{Wanted, WantedHost, snapshots};
+use engine::usecase::terms::RunTerms;
 use engine::words::{SnapshotName, SourceName};
 use policies::policy::Consistency;
 use policies::retention::guard::Limits;
@@ -141,6 +142,7 @@ impl Tour<'_> {
             full: false,
             guard: Limits::default(),
             consistency: Consistency::default(),
+            terms: RunTerms::default(),
         };
         let result = backup(&self.host, &request, &telling).await;
         telling.end();

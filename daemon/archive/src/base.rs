@@ -18,7 +18,7 @@ pub(crate) use self::chunks::ChunkMap;
 pub(crate) use self::entries::{EntriesBase, Met};
 pub(crate) use self::pages::{Kept, PagesBase};
 pub(crate) use self::tables::Tables;
-use crate::layout::{BlockRef, RootRef};
+use crate::layout::{BlockRef, Ground, RootRef};
 
 /// The snapshot that a pass compares with.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -33,7 +33,8 @@ pub struct Base {
     pub reread: bool,
 }
 
-/// One question of the helper. One at a time; the answer's payload is the table's bytes, checked and decoded.
+/// One question of the helper. One at a time; the answer's payload is the table's bytes, checked and decoded. Before
+/// those of a segment that is a difference stand the rows that it is a difference from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
@@ -47,6 +48,8 @@ pub enum Ask {
         block: BlockRef,
         /// Length of its rows.
         raw: u32,
+        /// What it is a difference from.
+        ground: Option<Ground>,
     },
 }
 

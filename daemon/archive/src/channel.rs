@@ -27,6 +27,7 @@ pub use self::frame_record::{FrameRecord, Piece, put_frame, read_frame};
 use crate::base::Base;
 use crate::frame::Hash;
 use crate::layout::{BlockRef, RootRef, hex_hash};
+use crate::levels::Levels;
 use crate::varint::Malformed;
 
 /// Both sides must agree on it before anything else happens.
@@ -123,8 +124,8 @@ pub enum Job {
 pub struct PackJob {
     /// The new pack's id, which the extents carry.
     pub pack: u64,
-    /// zstd level.
-    pub level: i32,
+    /// zstd levels.
+    pub levels: Levels,
     /// Compressing threads.
     pub workers: u32,
     /// What to compare with; without it the pack is a complete tarball.

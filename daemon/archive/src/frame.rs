@@ -8,6 +8,8 @@
 
 use std::io;
 
+use zstd::zstd_safe::{CParameter, DCtx, DParameter, get_error_name};
+
 use crate::varint::Malformed;
 
 /// Raw bytes in every frame but the last.
@@ -88,6 +90,7 @@ pub enum FrameError {
 /// Compresses frames; one for each worker.
 pub struct Encoder {
     inner: zstd::bulk::Compressor<'static>,
+    level: i32,
 }
 
 impl Encoder {
@@ -96,11 +99,26 @@ impl Encoder {
         let mut inner = zstd::bulk::Compressor::new(level)?;
         inner.include_contentsize(true)?;
         inner.include_checksum(false)?;
-        if level == SMALL_TABLES_LEVEL {
-            inner.set_parameter(zstd::zstd_safe::CParameter::HashLog(15))?;
-            inner.set_parameter(zstd::zstd_safe::CParameter::ChainLog(14))?;
+        let mut encoder = Self { inner, level };
+        encoder.set_tables()?;
+        Ok(encoder)
+    }
+
+    /// Another level from the next frame on.
+    pub fn set_level(&mut self, level: i32) -> io::Result<()> {
+        if self.level != level {
+            self.level = level;
+            self.inner.set_compression_level(level)?;
+            self.set_tables()?;
         }
-        Ok(Self { inner })
+        Ok(())
+    }
+
+    fn set_tables(&mut self) -> io::Result<()> {
+        // Zero is what the level says.
+        let (hash_log, chain_log) = if self.level == SMALL_TABLES_LEVEL { (15, 14) } else { (0, 0) };
+        self.inner.set_parameter(CParameter::HashLog(hash_log))?;
+        self.inner.set_parameter(CParameter::ChainLog(chain_log))
     }
 
     /// Compresses `raw` into one frame and says who it is.
@@ -128,7 +146,7 @@ impl Decoder {
     /// A decoder that refuses large windows.
     pub fn new() -> io::Result<Self> {
         let mut inner = zstd::bulk::Decompressor::new()?;
-        inner.set_parameter(zstd::zstd_safe::DParameter::WindowLogMax(WINDOW_LOG_MAX))?;
+        inner.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))?;
         Ok(Self { inner })
     }
 
@@ -143,22 +161,47 @@ impl Decoder {
 
     /// Decodes one frame that must hold exactly `raw` bytes, at most `max`.
     pub fn decode_unhashed(&mut self, stored: &[u8], raw: usize, max: usize) -> Result<Vec<u8>, FrameError> {
-        const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
-        if raw > max || !stored.starts_with(&MAGIC) {
-            return Err(FrameError::Header);
-        }
-        // One frame, not several, and nothing after it.
-        let one = zstd::zstd_safe::find_frame_compressed_size(stored).map_err(|_bad| FrameError::Header)?;
-        let promised = zstd::zstd_safe::get_frame_content_size(stored).map_err(|_bad| FrameError::Header)?;
-        if one != stored.len() || promised != Some(raw as u64) || window_log(stored) > WINDOW_LOG_MAX {
-            return Err(FrameError::Header);
-        }
+        check_header(stored, raw, max)?;
         let bytes = self.inner.decompress(stored, raw).map_err(|e| FrameError::Decode(e.to_string()))?;
         if bytes.len() != raw {
             return Err(FrameError::Header);
         }
         Ok(bytes)
     }
+}
+
+/// The same of a frame that was compressed with a prefix.
+pub(crate) fn decode_difference(
+    stored: &[u8],
+    raw: usize,
+    max: usize,
+    prefix: &[u8],
+) -> Result<Vec<u8>, FrameError> {
+    check_header(stored, raw, max)?;
+    let mut zstd = DCtx::create();
+    let mut bytes = Vec::with_capacity(raw);
+    zstd.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))
+        .and_then(|_ok| zstd.ref_prefix(prefix))
+        .and_then(|_ok| zstd.decompress(&mut bytes, stored))
+        .map_err(|code| FrameError::Decode(get_error_name(code).to_owned()))?;
+    if bytes.len() != raw {
+        return Err(FrameError::Header);
+    }
+    Ok(bytes)
+}
+
+/// Before memory is taken: one frame, not several, and nothing after it.
+fn check_header(stored: &[u8], raw: usize, max: usize) -> Result<(), FrameError> {
+    const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
+    if raw > max || !stored.starts_with(&MAGIC) {
+        return Err(FrameError::Header);
+    }
+    let one = zstd::zstd_safe::find_frame_compressed_size(stored).map_err(|_bad| FrameError::Header)?;
+    let promised = zstd::zstd_safe::get_frame_content_size(stored).map_err(|_bad| FrameError::Header)?;
+    if one != stored.len() || promised != Some(raw as u64) || window_log(stored) > WINDOW_LOG_MAX {
+        return Err(FrameError::Header);
+    }
+    Ok(())
 }
 
 /// The window that a frame's header asks for; none when the frame is its own window. Decoding in one go does
@@ -203,6 +246,23 @@ mod tests {
         check("two frames", &[&stored[..], &stored[..]].concat(), 10_000, &hash, "frame header");
         check("skippable", &[0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9], 1, &hash, "frame header");
         check("nothing", b"", 1, &hash, "frame header");
+    }
+
+    #[test]
+    fn an_encoder_changes_its_level_and_back() {
+        let text: Vec<u8> = (0..90_000_u32)
+            .flat_map(|i| format!("{:x} and {}\n", i.wrapping_mul(i), i % 7).into_bytes())
+            .collect();
+        let mut encoder = Encoder::new(3).unwrap();
+        let mut sizes = Vec::new();
+        for level in [3, 9, 1, 3] {
+            encoder.set_level(level).unwrap();
+            let (stored, hash) = encoder.encode(&text[..FRAME_BYTES]).unwrap();
+            assert_eq!(stored, Encoder::new(level).unwrap().encode(&text[..FRAME_BYTES]).unwrap().0);
+            check("any level", &stored, 1 << 20, &hash, "ok");
+            sizes.push(stored.len());
+        }
+        assert!(sizes[1] < sizes[0] && sizes[0] == sizes[3], "{sizes:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! BLAKE3 of the whole of it, so nothing in it is believed before it has been checked.
 //!
 //! * `BKSG` a segment of a table: one zstd frame of rows.
+//! * `BKSD` the same as its difference from an earlier segment: the frame's prefix is the rows of that one.
 //! * `BKRT` a root: the list of segments of a table, in path order.
 //! * `BKFL` a frame list: one row for each of up to [`FRAMES_PER_LIST`] frames.
 //! * `BKFT` the footer: where the frame lists are. One in a pack.
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::{FRAME_BYTES, FRAME_ROW_BYTES, FrameRow, Hash};
 use crate::path::TreePath;
+use crate::segment::{GROUND_BYTES_MAX, SEGMENT_BYTES_MAX};
 use crate::varint::{Malformed, Reader, put, put_bytes};
 
 /// The format that this code writes, and the only one that it reads.
@@ -45,6 +47,8 @@ pub const BLOCK_BYTES_MAX: u32 = 32 << 20;
 pub enum Tag {
     /// Rows of a table.
     Segment,
+    /// Rows of a table, as their difference from others.
+    Difference,
     /// Segments of a table.
     Root,
     /// Rows of frames.
@@ -59,6 +63,7 @@ impl Tag {
     fn bytes(self) -> [u8; 4] {
         *match self {
             Self::Segment => b"BKSG",
+            Self::Difference => b"BKSD",
             Self::Root => b"BKRT",
             Self::FrameList => b"BKFL",
             Self::Footer => b"BKFT",
@@ -127,6 +132,18 @@ impl BlockRef {
     }
 }
 
+/// A segment that stands by itself, and whose rows another one is a difference from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ground {
+    /// The pack it lies in, by its id within the lineage.
+    pub pack: u64,
+    /// Where.
+    pub block: BlockRef,
+    /// Length of its rows when decoded.
+    pub raw: u32,
+}
+
 /// One segment of a table, as its root names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentRef {
@@ -138,6 +155,8 @@ pub struct SegmentRef {
     pub raw: u32,
     /// How many rows.
     pub rows: u32,
+    /// What it is a difference from, unless it stands by itself.
+    pub ground: Option<Ground>,
     /// Path of its last row. Several segments may end at one path only in the pages table, where a large file has
     /// more than one row.
     pub last: TreePath,
@@ -166,6 +185,7 @@ pub fn put_root(segments: &[SegmentRef]) -> Vec<u8> {
         segment.block.put(&mut out);
         put(&mut out, u64::from(segment.raw));
         put(&mut out, u64::from(segment.rows));
+        put_ground(&mut out, segment.ground.as_ref());
         put_bytes(&mut out, segment.last.as_bytes());
     }
     out
@@ -174,7 +194,7 @@ pub fn put_root(segments: &[SegmentRef]) -> Vec<u8> {
 /// Reads the body of a root.
 pub fn read_root(body: &[u8]) -> Result<Vec<SegmentRef>, Malformed> {
     let r = &mut Reader::new(body);
-    let n = r.count(38)?;
+    let n = r.count(39)?;
     let mut segments: Vec<SegmentRef> = Vec::with_capacity(n);
     for _ in 0..n {
         let segment = SegmentRef {
@@ -182,9 +202,11 @@ pub fn read_root(body: &[u8]) -> Result<Vec<SegmentRef>, Malformed> {
             block: BlockRef::read(r)?,
             raw: r.number32()?,
             rows: r.number32()?,
+            ground: read_ground(r)?,
             last: TreePath::parse(r.bytes()?.to_vec()).map_err(|_bad| Malformed("path leaves its root"))?,
         };
-        if segment.raw as usize > crate::segment::SEGMENT_BYTES_MAX || segment.rows == 0 {
+        let most = if segment.ground.is_some() { GROUND_BYTES_MAX } else { SEGMENT_BYTES_MAX };
+        if segment.raw as usize > most || segment.rows == 0 {
             return Err(Malformed("segment length out of bounds"));
         }
         if segments.last().is_some_and(|before| before.last > segment.last) {
@@ -196,6 +218,26 @@ pub fn read_root(body: &[u8]) -> Result<Vec<SegmentRef>, Malformed> {
         return Err(Malformed("root longer than its segments"));
     }
     Ok(segments)
+}
+
+/// Packs have ids over zero, so a zero says that there is none.
+fn put_ground(out: &mut Vec<u8>, ground: Option<&Ground>) {
+    let Some(ground) = ground else { return put(out, 0) };
+    put(out, ground.pack);
+    ground.block.put(out);
+    put(out, u64::from(ground.raw));
+}
+
+fn read_ground(r: &mut Reader<'_>) -> Result<Option<Ground>, Malformed> {
+    let pack = r.number()?;
+    if pack == 0 {
+        return Ok(None);
+    }
+    let ground = Ground { pack, block: BlockRef::read(r)?, raw: r.number32()? };
+    if ground.raw as usize > GROUND_BYTES_MAX {
+        return Err(Malformed("segment length out of bounds"));
+    }
+    Ok(Some(ground))
 }
 
 /// The body of a frame list.
@@ -320,6 +362,22 @@ mod tests {
             prop_assert!(read_tail(&noise).is_err());
             prop_assert!(block_body(Tag::Root, &noise).is_err());
             let _either = (Footer::read(&noise), read_root(&noise), read_frame_list(&noise));
+        }
+    }
+
+    #[test]
+    fn roots_come_back_with_what_their_segments_are_differences_from() {
+        let block = BlockRef { offset: 5, length: 6, hash: [7; 32] };
+        let last = |path: &[u8]| TreePath::parse(path.to_vec()).unwrap();
+        let whole = SegmentRef { pack: 4, block, raw: 100, rows: 2, ground: None, last: last(b"a") };
+        let ground = Ground { pack: 8, block: BlockRef { offset: 9, ..block }, raw: 1 << 20 };
+        let difference = SegmentRef { ground: Some(ground), last: last(b"b"), ..whole.clone() };
+        let segments = [whole, difference];
+        assert_eq!(read_root(&put_root(&segments)).as_deref(), Ok(&segments[..]));
+        for (raw, of_ground) in [(1 << 20 | 1, 1), (1, 1 << 20 | 1)] {
+            let ground = Some(Ground { raw: of_ground, ..ground });
+            let large = SegmentRef { raw, ground, ..segments[1].clone() };
+            assert_eq!(read_root(&put_root(&[large])), Err(Malformed("segment length out of bounds")));
         }
     }
 

@@ -20,6 +20,7 @@ mod durable;
 pub mod entry;
 pub mod frame;
 pub mod layout;
+pub mod levels;
 mod links;
 pub mod look;
 mod names;

@@ -10,7 +10,8 @@ use std::io;
 use crate::channel::PackJob;
 use crate::frame::{FrameRow, Hash};
 use crate::layout::{
-    BlockRef, FRAMES_PER_LIST, Footer, RootRef, SegmentRef, Tag, block, put_frame_list, put_root, put_tail,
+    BlockRef, FRAMES_PER_LIST, Footer, Ground, RootRef, SegmentRef, Tag, block, put_frame_list, put_root,
+    put_tail,
 };
 use crate::path::TreePath;
 use crate::segment::Table;
@@ -27,6 +28,7 @@ pub(crate) struct SegmentBlock {
     pub(crate) block: Vec<u8>,
     pub(crate) raw: u32,
     pub(crate) rows: u32,
+    pub(crate) ground: Option<Ground>,
     pub(crate) last: TreePath,
 }
 
@@ -95,9 +97,9 @@ impl<'a> PackWriter<'a> {
             self.early.push((table, segment));
             return Ok(());
         }
-        let SegmentBlock { block, raw, rows, last } = segment;
+        let SegmentBlock { block, raw, rows, ground, last } = segment;
         let block = self.put_block(&block)?;
-        self.point(table, SegmentRef { pack: self.pack, block, raw, rows, last })
+        self.point(table, SegmentRef { pack: self.pack, block, raw, rows, ground, last })
     }
 
     /// The next segment of a table, wherever it lies.

@@ -8,7 +8,7 @@ use crate::pack::Halt;
 use crate::page_rows::PageRow;
 use crate::path::TreePath;
 use crate::raw_stream::RawStream;
-use crate::segment::{Segment, SegmentCutter, Table};
+use crate::segment::{Known, Segment, SegmentCutter, Table};
 
 /// A segment of the base is pointed to unless one smaller than this would have to be written before it.
 const LEAST_SEGMENT_BYTES: usize = 16 << 10;
@@ -112,12 +112,8 @@ impl PageTable {
         stream: &mut RawStream,
         tables: Option<&Tables<'_>>,
     ) -> Result<(), Halt> {
-        let same =
-            self.base.as_ref().zip(tables).and_then(|(base, tables)| base.same_segment(&segment, tables));
-        let sent = match same {
-            Some(same) => stream.point(Table::Pages, same),
-            None => stream.segment(Table::Pages, segment),
-        };
-        Ok(sent?)
+        let known = self.base.as_ref().zip(tables);
+        let known = known.map_or(Known::Nothing, |(base, tables)| base.known(&segment, tables));
+        Ok(stream.segment(Table::Pages, segment, known)?)
     }
 }

@@ -6,11 +6,13 @@
 //!
 //! Always true: every frame but the last is full, and what was handed over arrives in that order.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
 use crate::frame::FRAME_BYTES;
 use crate::layout::SegmentRef;
-use crate::segment::{Segment, Table};
+use crate::levels::Load;
+use crate::segment::{Known, Like, Segment, Table};
 
 /// The writing side ended, and knows why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +36,8 @@ impl Buffers {
 pub(crate) enum Work {
     /// Compress so many raw bytes of the buffers into a frame.
     Frame(usize),
-    /// Compress a segment into a block.
-    Segment(Table, Segment),
+    /// Compress a segment into a block, as a difference from another if there is one.
+    Segment(Table, Segment, Option<Like>),
     /// Nothing: a segment of the base is the next one of the table.
     Point(Table, SegmentRef),
     /// Nothing: all was handed over.
@@ -53,6 +55,7 @@ pub(crate) struct Parcel {
 
 /// The end that the reader fills.
 pub(crate) struct RawStream {
+    load: Arc<Load>,
     parcels: Sender<Parcel>,
     pool: Receiver<Buffers>,
     current: Option<Buffers>,
@@ -63,8 +66,8 @@ pub(crate) struct RawStream {
 }
 
 impl RawStream {
-    pub(crate) fn new(parcels: Sender<Parcel>, pool: Receiver<Buffers>) -> Self {
-        Self { parcels, pool, current: None, filled: 0, number: 0, sent: 0 }
+    pub(crate) fn new(load: Arc<Load>, parcels: Sender<Parcel>, pool: Receiver<Buffers>) -> Self {
+        Self { load, parcels, pool, current: None, filled: 0, number: 0, sent: 0 }
     }
 
     /// Bytes of the stream so far: where the next byte will stand.
@@ -112,10 +115,15 @@ impl RawStream {
         Ok(())
     }
 
-    /// Hands a segment over, to lie behind the frames that were full by now.
-    pub(crate) fn segment(&mut self, table: Table, segment: Segment) -> Result<(), Stopped> {
+    /// Hands a segment over, to lie behind the frames that were full by now, or what the base has in place of it.
+    pub(crate) fn segment(&mut self, table: Table, segment: Segment, known: Known) -> Result<(), Stopped> {
+        let like = match known {
+            Known::Same(same) => return self.point(table, same),
+            Known::Like(like) => Some(like),
+            Known::Nothing => None,
+        };
         let buffers = self.pool.recv().map_err(|_writer_ended| Stopped)?;
-        self.send(buffers, Work::Segment(table, segment))
+        self.send(buffers, Work::Segment(table, segment, like))
     }
 
     /// Says that a table goes on with a segment of the base.
@@ -143,6 +151,7 @@ impl RawStream {
     fn send(&mut self, buffers: Buffers, work: Work) -> Result<(), Stopped> {
         let parcel = Parcel { number: self.number, buffers, work };
         self.number += 1;
+        self.load.filled();
         self.parcels.send(parcel).map_err(|_workers_ended| Stopped)
     }
 }

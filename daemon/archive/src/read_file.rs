@@ -167,9 +167,11 @@ const _: () = assert!(crate::frame::FRAME_BYTES.is_multiple_of(BLOCK_BYTES), "fr
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::mpsc::channel;
 
     use super::*;
+    use crate::levels::{Levels, Load};
     use crate::raw_stream::{Buffers, Work};
 
     /// Reads a plan through `read_at` and gives extents, outcome and the stream's bytes.
@@ -177,7 +179,7 @@ mod tests {
         let (parcels, work) = channel();
         let (recycled, pool) = channel();
         (0..8).for_each(|_| recycled.send(Buffers::new()).unwrap());
-        let mut stream = RawStream::new(parcels, pool);
+        let mut stream = RawStream::new(Arc::new(Load::new(Levels::Fixed(1), 4)), parcels, pool);
         stream.write(&[9; BLOCK_BYTES]).unwrap();
         let mut hashes = FileHashes::new(plan.size, None);
         let mut put_part = |_, _, _: &mut RawStream| Ok(());

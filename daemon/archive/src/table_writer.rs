@@ -25,7 +25,7 @@ pub(crate) struct TableWriter {
     segments: Vec<SegmentRef>,
     path_bytes: usize,
     pub(crate) roots: Vec<RootRef>,
-    /// Every pack that a segment or root lies in.
+    /// Every pack that a segment, its ground or a root lies in.
     pub(crate) packs: BTreeSet<u64>,
     /// Roots that need not be written again, by the hash of their block.
     base: HashMap<Hash, RootRef>,
@@ -45,6 +45,7 @@ impl TableWriter {
     /// The next segment; true if the root is full then.
     pub(crate) fn push(&mut self, segment: SegmentRef) -> bool {
         self.packs.insert(segment.pack);
+        self.packs.extend(segment.ground.map(|ground| ground.pack));
         let path = segment.last.as_bytes();
         self.path_bytes += path.len();
         let hash = blake3::hash(path);

@@ -19,6 +19,7 @@ use std::time::Duration;
 use archive::base::Ask;
 use archive::channel::Packed;
 use archive::entry::Kind;
+use archive::layout::{RootRef, SegmentRef};
 use archive::pack::PackError;
 use lineage::{How, Lineage};
 use planted::{set_time, set_xattr, write};
@@ -190,6 +191,67 @@ fn an_unchanged_tree_has_no_pack_and_no_file_of_it_is_opened() {
     let segments: BTreeSet<_> = case.lineage.segments(&first.pages).iter().map(|s| s.block.offset).collect();
     let is_page = |ask: &Ask| matches!(ask, Ask::Segment { block, .. } if segments.contains(&block.offset));
     assert!(!segments.is_empty() && !case.lineage.asked.iter().any(is_page));
+}
+
+/// How many bytes of a table the last pack has, and how many of its segments are differences.
+fn new_table(case: &Case, roots: &[RootRef]) -> (u64, usize) {
+    let new = case.lineage.packs.keys().next_back().copied().unwrap();
+    let segments: Vec<_> = case.lineage.segments(roots).into_iter().filter(|s| s.pack == new).collect();
+    let bytes = segments.iter().map(|s| u64::from(s.block.length)).sum();
+    (bytes, segments.iter().filter(|s| s.ground.is_some()).count())
+}
+
+#[test]
+fn scattered_changes_cost_what_changed_until_they_add_up() {
+    let mut case = Case::new(|root| {
+        (0..3000).for_each(|i| write(&root.join(format!("{i:04}")), &noise(i, 100)));
+    });
+    let first = case.lineage.last.clone().unwrap();
+    let (whole, _) = new_table(&case, &first.entries);
+    let mut sizes = Vec::new();
+    for day in 1..40 {
+        let packed = case.change(&How::default(), |root| {
+            (0..3000).step_by(50).for_each(|i| {
+                write(&root.join(format!("{:04}", i + day)), &noise(i + 10_000 * day, 100));
+            });
+        });
+        let (bytes, differences) = new_table(&case, &packed.entries);
+        sizes.push(bytes);
+        if differences < case.lineage.segments(&packed.entries).len() {
+            break;
+        }
+    }
+    assert!(sizes[0] * 20 < whole, "{sizes:?} of {whole}");
+    assert!(sizes.is_sorted() && sizes.len() > 10 && sizes.len() < 30, "{sizes:?} of {whole}");
+    assert!(
+        sizes[sizes.len() - 2] * 3 <= whole && sizes[sizes.len() - 1] * 3 > whole,
+        "{sizes:?} of {whole}"
+    );
+}
+
+#[test]
+fn what_a_shunned_pack_is_the_ground_of_is_written_whole() {
+    let mut case = Case::new(|root| {
+        (0..500).for_each(|i| write(&root.join(format!("{i:04}")), &noise(i, 20_000)));
+    });
+    let packed = case.change(&How::default(), |root| patch(&root.join("0250"), 0, &[0; 12]));
+    assert!(new_table(&case, &packed.entries).1 > 0 && new_table(&case, &packed.pages).1 > 0);
+    let packed = case.take(&How { shun: [4].into(), ..How::default() });
+    assert!(!packed.used.contains_key(&4), "{:?}", packed.used);
+    let differs = |at: &SegmentRef| at.ground.is_some();
+    assert!(!case.lineage.segments(&packed.entries).iter().any(differs));
+}
+
+#[test]
+fn pages_that_stay_are_not_sent_again() {
+    let mut case = Case::new(|root| write(&root.join("file"), &noise(1, 66 * MIB)));
+    let packed = case.change(&How::default(), |root| patch(&root.join("file"), 66 * MIB, &[1; 8192]));
+    let segments = case.lineage.segments(&packed.pages);
+    assert_eq!((segments[0].pack, segments.len()), (4, 2), "the first 64 MiB have a segment of their own");
+    assert!(packed.length < 4_000, "{}", packed.length);
+    let packed = case.change(&How::default(), |root| patch(&root.join("file"), 5 * MIB, &noise(2, 8192)));
+    assert_eq!(new_table(&case, &packed.pages).1, 1);
+    assert!(packed.length < 8192 + 4_000, "{}", packed.length);
 }
 
 #[test]

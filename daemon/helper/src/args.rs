@@ -1,6 +1,6 @@
 //! The command line: where the channel is, and which folder it is about.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// How to reach the engine.
@@ -17,19 +17,22 @@ pub(crate) enum Channel {
 pub(crate) struct Args {
     pub(crate) channel: Channel,
     pub(crate) root: PathBuf,
+    /// How far to stand back, as nice(1).
+    pub(crate) nice: u8,
 }
 
 impl Args {
     /// From the arguments, the program's name apart.
     pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut args = args.into_iter();
-        let (mut channel, mut root) = (None, None);
+        let (mut channel, mut root, mut nice) = (None, None, None);
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("`{}` needs a value", arg.display()));
             let repeated = match arg.to_str() {
                 Some("--stdio") => channel.replace(Channel::Stdio).is_some(),
                 Some("--socket") => channel.replace(Channel::Socket(value()?.into())).is_some(),
                 Some("--root") => root.replace(PathBuf::from(value()?)).is_some(),
+                Some("--nice") => nice.replace(priority(&value()?)?).is_some(),
                 _ => return Err(format!("unknown argument `{}`", arg.display())),
             };
             if repeated {
@@ -39,8 +42,14 @@ impl Args {
         Ok(Self {
             channel: channel.ok_or("`--socket PATH` or `--stdio` is missing")?,
             root: root.ok_or("`--root PATH` is missing")?,
+            nice: nice.unwrap_or(0),
         })
     }
+}
+
+fn priority(value: &OsStr) -> Result<u8, String> {
+    let nice = value.to_str().and_then(|text| text.parse().ok()).filter(|nice| *nice < 20);
+    nice.ok_or_else(|| format!("`{}` is not a priority of 0 to 19", value.display()))
 }
 
 #[cfg(test)]
@@ -52,7 +61,8 @@ mod tests {
         let got = Args::parse(line.split_whitespace().map(OsString::from));
         match (got, want) {
             (Ok(args), Ok(channel)) => {
-                assert_eq!(args, Args { channel, root: "/source".into() }, "{line}");
+                let nice = if line.contains("--nice") { 10 } else { 0 };
+                assert_eq!(args, Args { channel, root: "/source".into(), nice }, "{line}");
             }
             (Err(got), Err(want)) => assert!(got.contains(want), "{line}: {got}"),
             (got, want) => panic!("{line}: {got:?}, not {want:?}"),
@@ -63,6 +73,9 @@ mod tests {
     fn one_channel_and_one_root() {
         check("--socket /run/s --root /source", Ok(Channel::Socket("/run/s".into())));
         check("--root /source --stdio", Ok(Channel::Stdio));
+        check("--root /source --stdio --nice 10", Ok(Channel::Stdio));
+        check("--root /source --stdio --nice 20", Err("`20` is not a priority of 0 to 19"));
+        check("--root /source --stdio --nice -1", Err("`-1` is not a priority of 0 to 19"));
         check("--root /source", Err("`--socket PATH` or `--stdio` is missing"));
         check("--stdio", Err("`--root PATH` is missing"));
         check("--stdio --socket /s --root /source", Err("comes on top"));

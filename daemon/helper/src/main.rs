@@ -42,9 +42,16 @@ fn run(args: &Args) -> io::Result<bool> {
     // Modes come from rows and nowhere else.
     rustix::process::umask(Mode::empty());
     let link = Link::connect(&args.channel)?;
+    // Before any thread begins, so that all of them have it. Processes without a priority of their own at the disk
+    // get it from this one.
+    let lowered = match i32::from(args.nice) {
+        0 => Ok(()),
+        nice => rustix::process::setpriority_process(None, nice)
+            .map_err(|e| io::Error::other(format!("cannot lower the priority to {nice}: {e}"))),
+    };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = rustix::fs::open(&args.root, flags, Mode::empty());
-    serve(link.input, link.output, root.map_err(io::Error::from))
+    serve(link.input, link.output, lowered.and(root.map_err(io::Error::from)))
 }
 
 fn complain(why: &str, code: ExitCode) -> ExitCode {

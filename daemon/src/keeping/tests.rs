@@ -8,14 +8,18 @@ use async_trait::async_trait;
 use engine::catalog::Filter;
 use engine::format::manifest::Consistency;
 use engine::port::clock::Clock;
-use engine::port::docker::{Container, ContainerState, Docker as _, Health, Mount, MountOf, NewVolume};
+use engine::port::docker::{
+    Container, ContainerState, Docker as _, Health, HelperMount, Mount, MountOf, NewVolume,
+};
 use engine::port::store::Store;
 use engine::testing::fake_docker::{Calls, FakeDocker, real_jobs};
 use engine::testing::memory_store::MemoryStore;
 use engine::usecase::host::{Effort, Settings};
 use engine::usecase::runs::runs;
+use engine::usecase::terms::levels;
 use engine::usecase::vanished::let_go;
 use jiff::SignedDuration;
+use policies::level::Level;
 
 use crate::watching::Logged;
 
@@ -91,7 +95,7 @@ impl World {
             host: "h1".parse().unwrap(),
             state: self.dir.path().join("state"),
             docker: None,
-            effort: Effort { level: 1, workers: 1, ..Effort::default() },
+            effort: Effort { levels: levels(Level::Fixed(1)), workers: 1, ..Effort::default() },
         };
         let host = Host::open(settings, Arc::<Stood>::clone(&self.clock)).await.unwrap();
         let docker: Arc<FakeDocker> = Arc::clone(&self.docker);
@@ -397,4 +401,35 @@ async fn a_place_that_hangs_keeps_no_run_back() {
     assert_eq!(world.began("db").await.len(), 12);
     assert!(began.elapsed() < Duration::from_secs(60), "nobody waited for an answer");
     listener.accept().unwrap();
+}
+
+#[tokio::test]
+async fn a_run_has_the_terms_of_its_policy() {
+    let world = World::new();
+    let more = "[limits]\nnice = 7\nbandwidth = \"64KiB/s\"\n[pack]\nmax_packs = 2\n";
+    world.policy("night.toml", &format!("{}{more}", text("0 2 * * *", "db")));
+    world.policy("usual.toml", &text("0 2 * * *", "web"));
+    for name in ["db", "web"] {
+        world.volume(name).await;
+    }
+    // Half a second of it goes at once.
+    let noise: Vec<u8> =
+        (0..48_u32 << 10).map(|i| (i.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
+    std::io::Write::write_all(
+        &mut std::fs::File::create(world.docker.volume_folder("db").join("noise")).unwrap(),
+        &noise,
+    )
+    .unwrap();
+    let mut keeping = world.keeping().await;
+    turn(&mut keeping).await;
+    let began = std::time::Instant::now();
+    world.pass(&mut keeping, 15).await;
+    let nice = |volume: &str| {
+        let mount = HelperMount::Volume(volume.to_owned());
+        let helpers = world.docker.helpers();
+        helpers.iter().filter(|spec| spec.mount == mount).map(|spec| spec.nice).collect::<Vec<_>>()
+    };
+    assert_eq!((nice("db"), nice("web")), (vec![7], vec![10]));
+    assert_eq!(world.began("db").await, ["21T02:00"]);
+    assert!(began.elapsed() > Duration::from_millis(100), "{:?}", began.elapsed());
 }

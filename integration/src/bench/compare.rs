@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use super::contender::Contender;
 use super::limits::{self, Limits};
-use super::peers::{Subject, VOLUME_PREFIX};
+use super::peers::Subject;
 use super::results::{Figure, Results, float};
 use super::server::{Server, ServerKind};
 use super::settings::Settings;
 use super::tools::Tool;
+use super::volumes::{VOLUME_PREFIX, empty, remove_all};
 use super::{container, table, targets};
 use crate::docker::Docker;
 
@@ -23,16 +24,21 @@ const SETTLED: Duration = Duration::from_secs(3);
 
 /// Measures everything and gives the part of the document. `say` is told where it is.
 pub fn compare(settings: &Settings, docker: &Docker, say: &dyn Fn(&str)) -> io::Result<String> {
+    remove_all(docker)?;
+    let report = report(settings, docker, say);
+    remove_all(docker)?;
+    report
+}
+
+fn report(settings: &Settings, docker: &Docker, say: &dyn Fn(&str)) -> io::Result<String> {
     let (tools, missing): (Vec<Tool>, Vec<Tool>) = settings.tools.iter().partition(|tool| !tool.is_missing());
     let mut report = conditions(settings, &tools, &missing)?;
     for workload in &settings.only {
         let volume = format!("{VOLUME_PREFIX}{}", workload.name());
-        docker.remove_volume(&volume)?;
         let place = docker.create_volume(&volume)?;
         let bench = Bench { settings, docker, say, subject: Subject { volume, place, workload: *workload } };
-        let measured = bench.measure(&tools);
-        docker.remove_volume(&bench.subject.volume)?;
-        report.push_str(&measured?);
+        report.push_str(&bench.measure(&tools)?);
+        empty(&bench.subject.place)?;
     }
     if tools.contains(&Tool::Backupctl) {
         say("the helper's container");

@@ -13,11 +13,12 @@ use engine::port::docker::{Access, Docker as _};
 use engine::testing::docker_contract::spec;
 use tokio::runtime::Runtime;
 
-use super::peers::{Attempt, Subject, VOLUME_PREFIX};
+use super::peers::{Attempt, Subject};
 use super::results::median;
 use super::server::{Server, ServerKind};
 use super::targets::{helper_seconds, table};
 use super::tools::Tool;
+use super::volumes::VOLUME_PREFIX;
 use super::workloads::Workload;
 use crate::docker::Docker;
 
@@ -27,12 +28,9 @@ const TIMES: u32 = 7;
 /// Measures both, and writes the part of the document.
 pub(super) fn cost(docker: &Docker) -> io::Result<String> {
     let name = format!("{VOLUME_PREFIX}empty");
-    docker.remove_volume(&name)?;
     let place = docker.create_volume(&name)?;
     let subject = Subject { volume: name, place, workload: Workload::Small };
-    let measured = measure(docker, &subject);
-    docker.remove_volume(&subject.volume)?;
-    let (alone, back_up, restore) = measured?;
+    let (alone, back_up, restore) = measure(docker, &subject)?;
     Ok(format!(
         "### The helper's container\n\n\
          Made, started, greeted and removed: {alone:.2} s. A whole backup of a volume with one small file takes {back_up:.2} s, \

@@ -13,11 +13,12 @@ use std::time::Duration;
 use self::volumes::{FILE_MIB, Kind};
 use super::footprint::{self, Footprint};
 use super::measure::Cost;
-use super::peers::{Attempt, Subject, VOLUME_PREFIX};
+use super::peers::{Attempt, Subject};
 use super::results::{float, median};
 use super::server::{Server, ServerKind};
 use super::table::{megabytes, seconds};
 use super::tools::Tool;
+use super::volumes::VOLUME_PREFIX;
 use super::workloads::Workload;
 use crate::docker::Docker;
 

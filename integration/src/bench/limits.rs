@@ -16,9 +16,9 @@ use std::time::Instant;
 use rustix::fs::SeekFrom;
 
 use super::measure::run;
-use super::peers::VOLUME_PREFIX;
 use super::results::median;
 use super::server::{Server, ServerKind, folder_in_memory};
+use super::volumes::Target;
 use crate::docker::Docker;
 
 /// More runs than this tell nothing new.
@@ -145,18 +145,17 @@ fn shell(script: &str, arguments: &[&OsStr]) -> io::Result<f64> {
 
 /// Writes files with the lengths and holes of those at `place` into a new volume, until the disk has them.
 fn written(docker: &Docker, place: &Path) -> io::Result<f64> {
-    let name = format!("{VOLUME_PREFIX}written");
-    docker.remove_volume(&name)?;
-    let into = docker.create_volume(&name)?;
-    let done = seconds(|| {
+    let target = Target::new(docker)?;
+    let into = target.make()?;
+    // What others have yet to write is not waited for with this.
+    rustix::fs::sync();
+    seconds(|| {
         on_every_core(place, |file, piece| {
             let below = file.strip_prefix(place).map_err(io::Error::other)?;
             write(file, &into.join(below), piece)
         })?;
         Ok(rustix::fs::syncfs(File::open(&into)?)?)
-    });
-    docker.remove_volume(&name)?;
-    done
+    })
 }
 
 /// Does something with every regular file below a folder, on all cores.
@@ -205,11 +204,14 @@ fn read(file: &Path, piece: &mut [u8]) -> io::Result<()> {
 }
 
 fn write(like: &Path, file: &Path, piece: &mut [u8]) -> io::Result<()> {
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder)?;
-    }
+    let into = match (File::create_new(file), file.parent()) {
+        (Err(e), Some(folder)) if e.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(folder)?;
+            File::create_new(file)?
+        }
+        (made, _) => made?,
+    };
     let like = File::open(like)?;
-    let into = File::create_new(file)?;
     into.set_len(like.metadata()?.len())?;
     for (mut at, end) in data_of(&like)? {
         while at < end {

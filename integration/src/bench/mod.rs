@@ -21,4 +21,5 @@ pub mod settings;
 pub mod table;
 pub mod targets;
 pub mod tools;
+pub mod volumes;
 pub mod workloads;

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,12 +12,10 @@ use tempfile::TempDir;
 use super::measure::{Cost, run};
 use super::server::{BUCKET, OURS, Server, folder_in_memory};
 use super::tools::Tool;
+use super::volumes::{Contents, Target};
 use super::workloads::Workload;
 use crate::docker::Docker;
 use crate::programs::built;
-
-/// Names of volumes that benchmarks make; nothing else is ever removed.
-pub const VOLUME_PREFIX: &str = "bkd-bench-";
 
 /// A volume with something in it.
 #[derive(Debug, Clone)]
@@ -88,7 +85,7 @@ impl<'a> Attempt<'a> {
 
     /// The whole volume into a new one.
     pub fn restore(&self) -> io::Result<Cost> {
-        let target = Target::new(self.docker, "restored")?;
+        let target = Target::new(self.docker)?;
         let cost = match self.tool {
             Tool::Backupctl => {
                 let words = ["restore", &self.subject.volume, "--into", &target.name, "--yes"];
@@ -117,7 +114,7 @@ impl<'a> Attempt<'a> {
 
     /// One file of it into a new volume.
     pub fn restore_one(&self) -> io::Result<Cost> {
-        let target = Target::new(self.docker, "one")?;
+        let target = Target::new(self.docker)?;
         let one = self.subject.workload.one_file();
         let cost = match self.tool {
             Tool::Backupctl => {
@@ -212,70 +209,6 @@ fn pipe_up(compress: &str) -> String {
 
 fn pipe_down(expand: &str) -> String {
     format!(r#"rclone cat bench:{BUCKET}/t | {expand} | tar -C "$1" --xattrs --numeric-owner -x "${{@:2}}""#)
-}
-
-/// A volume for what comes back, on the same file system as the source; removed when it is dropped.
-#[derive(Debug)]
-struct Target<'a> {
-    docker: &'a Docker,
-    name: String,
-}
-
-impl<'a> Target<'a> {
-    fn new(docker: &'a Docker, purpose: &str) -> io::Result<Self> {
-        let target = Self { docker, name: format!("{VOLUME_PREFIX}{purpose}") };
-        docker.remove_volume(&target.name)?;
-        Ok(target)
-    }
-
-    /// For tools that do not make the volume themselves.
-    fn make(&self) -> io::Result<PathBuf> {
-        self.docker.create_volume(&self.name)
-    }
-
-    /// A tool that brought back less than it should has not been measured.
-    fn holds(&self, wanted: Contents) -> io::Result<()> {
-        let place =
-            self.docker.volume(&self.name)?.ok_or_else(|| io::Error::other("nothing was restored"))?;
-        let found = Contents::of(&place)?;
-        if found == wanted {
-            return Ok(());
-        }
-        Err(io::Error::other(format!("{wanted:?} should have come back, and {found:?} did")))
-    }
-}
-
-/// What lies in a folder, counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Contents {
-    /// Regular files.
-    pub files: u64,
-    /// Their lengths.
-    pub bytes: u64,
-}
-
-impl Contents {
-    /// Of a folder and all below it.
-    pub fn of(folder: &Path) -> io::Result<Self> {
-        let mut sum = Self::default();
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            let about = entry.metadata()?;
-            let inner = match about.is_dir() {
-                true => Self::of(&entry.path())?,
-                false => Self { files: 1, bytes: about.size() },
-            };
-            sum = Self { files: sum.files + inner.files, bytes: sum.bytes + inner.bytes };
-        }
-        Ok(sum)
-    }
-}
-
-impl Drop for Target<'_> {
-    fn drop(&mut self) {
-        // One that stays is removed by the next benchmark, which uses the same name.
-        drop(self.docker.remove_volume(&self.name));
-    }
 }
 
 /// A number of the last event that our program printed; `None` if it is not there.

@@ -57,6 +57,29 @@ async fn a_start_that_was_given_up_leaves_nothing() {
     rig.end(&volume).await;
 }
 
+/// The real helper stands back as far as it is told: for the processor by its share, for the disk by its priority.
+#[tokio::test]
+async fn a_nice_helper_has_a_low_priority_and_a_small_share() {
+    for (attach, nice, shares) in [(false, 10, 110), (true, 19, 15), (false, 0, 0)] {
+        let rig = Rig::new(attach, None);
+        let volume = rig.volume().await;
+        let spec = HelperSpec { nice, ..spec(&volume, Access::Read) };
+        let mut helper = rig.docker.open_helper(&spec).await.unwrap();
+        // It says hello when all of it is set up.
+        helper.from.read_u8().await.unwrap();
+        let left = rig.docker.leftovers().await.unwrap();
+        let id = &left.iter().find(|l| l.run == spec.run).unwrap().id;
+        let all: serde_json::Value = serde_json::from_str(&docker_cli(&["inspect", id])).unwrap();
+        assert_eq!(all[0]["HostConfig"]["CpuShares"], shares);
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", all[0]["State"]["Pid"])).unwrap();
+        // proc(5): the name in brackets is the second field, the priority that people set the nineteenth.
+        let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        assert_eq!(fields[16], nice.to_string(), "{stat}");
+        helper.life.kill().await.unwrap();
+        rig.end(&volume).await;
+    }
+}
+
 /// B7: the cause is told, whatever became of the channel.
 #[tokio::test]
 async fn the_cause_of_a_helpers_death_is_told() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use crate::level::Level;
 use crate::policy::terms::{Consistency, Drill, Guard, Keep, Limits, Notify, Pack};
 use crate::schedule::Schedule;
 use crate::select::Select;
@@ -28,6 +29,7 @@ pub(crate) enum Kind {
     Table(&'static [Key]),
     Flag(fn(&mut Draft, bool)),
     Whole(RangeInclusive<u32>, fn(&mut Draft, u32)),
+    Level(fn(&mut Draft, Level)),
     /// Seconds.
     Time(RangeInclusive<u64>, fn(&mut Draft, Duration)),
     Bytes(RangeInclusive<u64>, fn(&mut Draft, u64)),

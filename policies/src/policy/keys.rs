@@ -4,7 +4,7 @@
 //! `terms.rs`.
 
 use crate::policy::key::Key;
-use crate::policy::key::Kind::{Bytes, Flag, Speed, Table, Text, Texts, Time, Whole, Word, Words};
+use crate::policy::key::Kind::{Bytes, Flag, Level, Speed, Table, Text, Texts, Time, Whole, Word, Words};
 use crate::policy::terms::{Event, Mode, OnUnfreezable, Reread};
 use crate::policy::texts::{
     container_mount, docker_name, folder, label, line, schedule, volume, web, word, zone,
@@ -247,7 +247,12 @@ pub(crate) static NOTIFY: &[Key] = &[
 ];
 
 static PACK: &[Key] = &[
-    key("level", "zstd level; the settings' if left out", Whole(1..=19, |d, n| d.pack.level = Some(n))),
+    key(
+        "level",
+        "how hard to compress: a zstd level, \"fast\", \"best\", or \"adaptive\", which goes up while the store is \
+         slow; the settings' if left out",
+        Level(|d, level| d.pack.level = Some(level)),
+    ),
     key(
         "full_every",
         "a full snapshot at least this often; 30d if left out",

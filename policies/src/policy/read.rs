@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::complaint::{Judge, nearest, shown, unknown_key};
+use crate::level::level;
 use crate::policy::key::{Draft, Key, Kind, PutText, Seen};
 use crate::policy::keys::{NOTIFY, POLICY};
 use crate::policy::units::{parse_speed, parse_time, print_bytes, print_time};
@@ -153,6 +154,11 @@ fn take(place: &mut Place<'_, '_>, draft: &mut Draft) {
             let n = integer(place.value).and_then(|n| u32::try_from(n).ok());
             if let Some(n) = place.inside(n, bounds, u32::to_string) {
                 put(draft, n);
+            }
+        }
+        Kind::Level(put) => {
+            if let Some(found) = level(place.judge, place.key.name, place.value) {
+                put(draft, found);
             }
         }
         Kind::Time(bounds, put) => {

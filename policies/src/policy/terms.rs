@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 
+use crate::level::Level;
 use crate::retention::{self, KeepError};
 use crate::schedule::Schedule;
 
@@ -208,8 +209,8 @@ pub struct Notify {
 /// `[pack]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pack {
-    /// zstd level; the settings' if `None`.
-    pub level: Option<u32>,
+    /// How hard to compress; as the settings say if `None`.
+    pub level: Option<Level>,
     /// A full snapshot at least this often.
     pub full_every: Duration,
     /// A full snapshot when more packs than this are behind one.

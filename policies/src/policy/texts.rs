@@ -56,7 +56,8 @@ pub(crate) fn web(url: &str) -> Taken<String> {
         "write the whole URL into a file that only root can read, and here `file:///etc/backupd/NAME`";
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if let Some(name) = url.strip_prefix("credential:") {
-        let fine = !name.is_empty() && !name.starts_with('.') && name.len() <= 255 && name.chars().all(is_name);
+        let fine =
+            !name.is_empty() && !name.starts_with('.') && name.len() <= 255 && name.chars().all(is_name);
         let taken = fine.then(|| url.to_owned());
         return taken.ok_or_else(|| "must name a credential of the unit: `credential:NAME`".to_owned());
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::screen::paint::Paint;
 use crate::screen::plain;
 use crate::screen::table::{Side, Table};
+use crate::screen::units;
 use crate::session::{Ending, Session};
 
 pub(crate) fn run(name: Option<&str>, session: &Session) -> Result<Ending, Failure> {
@@ -77,6 +78,7 @@ fn whole(policy: &Policy) -> String {
         ("keep", keeps(terms.keep.as_ref())),
         ("full_every", print_time(terms.pack.full_every)),
         ("concurrency", terms.limits.concurrency.to_string()),
+        ("nice", terms.limits.nice.to_string()),
         (
             "guard",
             format!(
@@ -87,6 +89,15 @@ fn whole(policy: &Policy) -> String {
             ),
         ),
     ];
+    if let Some(speed) = terms.limits.bandwidth {
+        lines.push(("bandwidth", format!("{}/s", units::bytes(speed))));
+    }
+    if let Some(level) = terms.pack.level {
+        lines.push(("level", level.to_string()));
+    }
+    if let Some(packs) = terms.pack.max_packs {
+        lines.push(("max_packs", packs.to_string()));
+    }
     if let Some(drill) = &terms.drill {
         lines.push(("drill", format!("every {}", print_time(drill.every))));
     }

@@ -56,9 +56,9 @@ impl ChunkMap {
         while chunks.len() < CHUNKS_MAX
             && let Some(at) = left.pop(tables)?
         {
-            let raw = tables.segment(Table::Entries, &at)?;
+            let fetched = tables.segment(Table::Entries, at)?;
             let segment = index(segments.len());
-            for (row, entry) in Rows::new(&raw).enumerate() {
+            for (row, entry) in Rows::new(&fetched.rows).enumerate() {
                 let entry = entry.map_err(|why| Halt::table(Table::Entries, why))?;
                 for (chunk, hash) in entry.witness.chunks.hashes.iter().enumerate() {
                     if *hash != HOLE && chunks.len() < CHUNKS_MAX {
@@ -67,7 +67,7 @@ impl ChunkMap {
                     }
                 }
             }
-            segments.push(at);
+            segments.push(fetched.at);
         }
         chunks.sort_unstable();
         Ok(Self { chunks, segments, cached: VecDeque::new(), found: None })
@@ -116,11 +116,11 @@ impl ChunkMap {
             self.cached.push_back(cached);
             return Ok(entries);
         }
-        let Some(at) = self.segments.get(segment as usize) else { return Ok(Rc::default()) };
-        let raw = tables.segment(Table::Entries, at)?;
-        let entries = segment::entries(&raw).map_err(|why| Halt::table(Table::Entries, why))?;
+        let Some(at) = self.segments.get(segment as usize).cloned() else { return Ok(Rc::default()) };
+        let rows = tables.segment(Table::Entries, at)?.rows;
+        let entries = segment::entries(&rows).map_err(|why| Halt::table(Table::Entries, why))?;
         let entries = Rc::new(entries);
-        self.cached.push_back((segment, Rc::clone(&entries), raw.len()));
+        self.cached.push_back((segment, Rc::clone(&entries), rows.len()));
         while self.cached.len() > 1
             && self.cached.iter().map(|cached| cached.2).sum::<usize>() > CACHED_BYTES_MAX
         {

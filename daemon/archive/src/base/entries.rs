@@ -6,13 +6,12 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::Base;
-use super::tables::{Segments, Tables};
+use super::tables::{Fetched, Segments, Tables};
 use crate::entry::{Chunks, Entry, Extent, Kind};
-use crate::layout::SegmentRef;
 use crate::pack::Halt;
 use crate::pages::CHUNK_EXPONENT;
 use crate::path::TreePath;
-use crate::segment::{self, Segment, Table};
+use crate::segment::{self, Known, Segment, Table};
 use crate::stat::Stat;
 
 /// A row of the base.
@@ -56,8 +55,7 @@ pub(crate) struct EntriesBase {
 }
 
 struct Current {
-    at: SegmentRef,
-    raw: Vec<u8>,
+    segment: Fetched,
     rows: VecDeque<Entry>,
 }
 
@@ -85,12 +83,12 @@ impl EntriesBase {
         }
         while self.current.as_ref().is_none_or(|current| current.rows.is_empty()) {
             let Some(at) = self.segments.pop(tables)? else { return Ok(self.end()) };
-            let raw = tables.segment(Table::Entries, &at)?;
-            let rows = segment::entries(&raw).map_err(|why| Halt::table(Table::Entries, why))?;
-            if rows.last().is_none_or(|last| last.path != at.last) {
+            let segment = tables.segment(Table::Entries, at)?;
+            let rows = segment::entries(&segment.rows).map_err(|why| Halt::table(Table::Entries, why))?;
+            if rows.last().is_none_or(|last| last.path != segment.at.last) {
                 return Err(Halt::table(Table::Entries, "a segment ends at another path"));
             }
-            self.current = Some(Current { at, raw, rows: rows.into() });
+            self.current = Some(Current { segment, rows: rows.into() });
         }
         let rows = self.current.as_mut().map(|current| &mut current.rows);
         match rows.and_then(|rows| rows.pop_front_if(|next| is_due(&next.path))) {
@@ -110,10 +108,9 @@ impl EntriesBase {
         }
     }
 
-    /// The segment of the base that holds the same rows, if there is one.
-    pub(crate) fn same_segment(&self, segment: &Segment, tables: &Tables<'_>) -> Option<SegmentRef> {
-        let Current { at, raw, .. } = self.current.as_ref()?;
-        (*raw == segment.raw && !tables.shuns(at.pack)).then(|| at.clone())
+    /// What the base has of the segment that ends where the last row was met.
+    pub(crate) fn known(&self, segment: &Segment, tables: &Tables<'_>) -> Known {
+        self.current.as_ref().map_or(Known::Nothing, |current| current.segment.known(segment, tables))
     }
 }
 

@@ -6,12 +6,12 @@
 use std::collections::VecDeque;
 
 use super::Base;
-use super::tables::{Segments, Tables};
+use super::tables::{Fetched, Segments, Tables};
 use crate::layout::SegmentRef;
 use crate::pack::Halt;
 use crate::page_rows::{self, PageRow};
 use crate::path::TreePath;
-use crate::segment::{Segment, Table};
+use crate::segment::{Known, Segment, Table};
 
 /// The rows that were not given out yet.
 pub(crate) struct PagesBase {
@@ -21,8 +21,7 @@ pub(crate) struct PagesBase {
 }
 
 struct Loaded {
-    at: SegmentRef,
-    raw: Vec<u8>,
+    segment: Fetched,
     rows: VecDeque<PageRow>,
 }
 
@@ -50,7 +49,7 @@ impl PagesBase {
                 return Ok(loaded.rows.pop_front_if(|row| is_below(&row.path)).map(Kept::Row));
             }
             let Some(next) = self.segments.peek(tables)? else { return Ok(None) };
-            if pointing && is_below(&next.last) && !tables.shuns(next.pack) {
+            if pointing && is_below(&next.last) && !tables.shuns_any(next) {
                 return Ok(self.segments.pop(tables)?.map(Kept::Segment));
             }
             self.load(tables)?;
@@ -72,7 +71,7 @@ impl PagesBase {
                 return Ok(loaded.rows.pop_front_if(|row| row.path == *path && row.part == part));
             }
             // A file's rows may go on in the next segment only if they went on to the end of this one.
-            if loaded.at.last != *path || !self.load(tables)? {
+            if loaded.segment.at.last != *path || !self.load(tables)? {
                 return Ok(None);
             }
         }
@@ -80,18 +79,17 @@ impl PagesBase {
 
     fn load(&mut self, tables: &mut Tables<'_>) -> Result<bool, Halt> {
         let Some(at) = self.segments.pop(tables)? else { return Ok(false) };
-        let raw = tables.segment(Table::Pages, &at)?;
-        let rows = page_rows::rows(&raw).map_err(|why| Halt::table(Table::Pages, why))?;
-        if rows.last().is_none_or(|last| last.path != at.last) {
+        let segment = tables.segment(Table::Pages, at)?;
+        let rows = page_rows::rows(&segment.rows).map_err(|why| Halt::table(Table::Pages, why))?;
+        if rows.last().is_none_or(|last| last.path != segment.at.last) {
             return Err(Halt::table(Table::Pages, "a segment ends at another path"));
         }
-        self.loaded = Some(Loaded { at, raw, rows: rows.into() });
+        self.loaded = Some(Loaded { segment, rows: rows.into() });
         Ok(true)
     }
 
-    /// The segment of the base that holds the same rows, if there is one.
-    pub(crate) fn same_segment(&self, segment: &Segment, tables: &Tables<'_>) -> Option<SegmentRef> {
-        let Loaded { at, raw, .. } = self.loaded.as_ref()?;
-        (*raw == segment.raw && !tables.shuns(at.pack)).then(|| at.clone())
+    /// What the base has of a segment whose last row was asked for, or was kept.
+    pub(crate) fn known(&self, segment: &Segment, tables: &Tables<'_>) -> Known {
+        self.loaded.as_ref().map_or(Known::Nothing, |loaded| loaded.segment.known(segment, tables))
     }
 }

@@ -4,11 +4,12 @@
 //! is no reason to guess.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::{Ask, Asking, Base};
-use crate::layout::{RootRef, SegmentRef, read_root};
+use crate::layout::{Ground, RootRef, SegmentRef, read_root};
 use crate::pack::Halt;
-use crate::segment::Table;
+use crate::segment::{Known, Like, Segment, Table};
 
 /// Asks, and checks what comes.
 pub(crate) struct Tables<'a> {
@@ -26,6 +27,11 @@ impl<'a> Tables<'a> {
         self.shun.contains(&pack)
     }
 
+    /// Whether a segment needs such a pack.
+    pub(crate) fn shuns_any(&self, segment: &SegmentRef) -> bool {
+        self.shuns(segment.pack) || segment.ground.is_some_and(|ground| self.shuns(ground.pack))
+    }
+
     /// The segments of a root.
     pub(crate) fn root(&mut self, table: Table, root: &RootRef) -> Result<VecDeque<SegmentRef>, Halt> {
         let body = self.answer(&Ask::Root(root.clone()))?;
@@ -36,19 +42,44 @@ impl<'a> Tables<'a> {
         Ok(segments.into())
     }
 
-    /// The raw rows of a segment.
-    pub(crate) fn segment(&mut self, table: Table, segment: &SegmentRef) -> Result<Vec<u8>, Halt> {
-        let SegmentRef { pack, block, raw, .. } = *segment;
-        let rows = self.answer(&Ask::Segment { pack, block, raw })?;
-        if rows.len() == raw as usize {
-            Ok(rows)
-        } else {
-            Err(Halt::table(table, "a segment has another length"))
+    /// A segment with its rows.
+    pub(crate) fn segment(&mut self, table: Table, at: SegmentRef) -> Result<Fetched, Halt> {
+        let SegmentRef { pack, block, raw, ground, .. } = at;
+        let mut answer = self.answer(&Ask::Segment { pack, block, raw, ground })?;
+        let before = ground.map_or(0, |ground| ground.raw as usize);
+        if answer.len() != before + raw as usize {
+            return Err(Halt::table(table, "a segment has another length"));
         }
+        let rows = Arc::new(answer.split_off(before));
+        let like = match ground {
+            Some(ground) => Like { ground, rows: Arc::new(answer) },
+            None => Like { ground: Ground { pack, block, raw }, rows: Arc::clone(&rows) },
+        };
+        Ok(Fetched { at, rows, like })
     }
 
     fn answer(&mut self, ask: &Ask) -> Result<Vec<u8>, Halt> {
         (self.ask)(ask).map_err(Halt::Unanswered)
+    }
+}
+
+/// A segment of the base.
+pub(crate) struct Fetched {
+    pub(crate) at: SegmentRef,
+    pub(crate) rows: Arc<Vec<u8>>,
+    like: Like,
+}
+
+impl Fetched {
+    /// What a segment of the new snapshot has of this one.
+    pub(crate) fn known(&self, segment: &Segment, tables: &Tables<'_>) -> Known {
+        if *self.rows == segment.raw && !tables.shuns_any(&self.at) {
+            Known::Same(self.at.clone())
+        } else if tables.shuns(self.like.ground.pack) {
+            Known::Nothing
+        } else {
+            Known::Like(self.like.clone())
+        }
     }
 }
 

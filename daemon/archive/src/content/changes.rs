@@ -134,6 +134,10 @@ impl Changes<'_, '_> {
     fn put_part(&mut self, hashes: &mut FileHashes) -> Result<(), Halt> {
         match hashes.take_part() {
             Some((part, pages)) => {
+                // So that the base is where the row goes, and its segment known.
+                if self.old.is_some() {
+                    self.load_old_part(part)?;
+                }
                 let row = PageRow { path: self.path.clone(), part, pages };
                 self.pages.push(&row, self.stream, Some(self.tables))
             }
@@ -208,14 +212,19 @@ impl Changes<'_, '_> {
         let hash = old.chunks.hashes.get(offset(start / CHUNK_BYTES as u64));
         let Some(hash) = hash.filter(|_hash| page < CHUNK_BYTES as u64) else { return Ok(None) };
         let part = start / PART_BYTES;
-        if self.old_part.as_ref().is_none_or(|there| there.0 != part) {
-            self.old_part = Some((part, self.pages.old_part(self.path, part, self.tables)?));
-        }
+        self.load_old_part(part)?;
         let Some((_, Some(row))) = &self.old_part else { return Ok(None) };
         let from = offset(start % PART_BYTES / page);
         let count = offset((old.size - start).min(CHUNK_BYTES as u64).div_ceil(page));
         let pages = row.pages.get(from..from + count);
         Ok(pages.filter(|pages| chunk_hash(pages) == *hash).map(<[_]>::to_vec))
+    }
+
+    fn load_old_part(&mut self, part: u64) -> Result<(), Halt> {
+        if self.old_part.as_ref().is_none_or(|there| there.0 != part) {
+            self.old_part = Some((part, self.pages.old_part(self.path, part, self.tables)?));
+        }
+        Ok(())
     }
 
     /// The chunk at any place of the base.

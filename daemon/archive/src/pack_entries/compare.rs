@@ -7,7 +7,7 @@ use crate::entry::{Chunks, Entry};
 use crate::pack::Halt;
 use crate::path::TreePath;
 use crate::read_file::Content;
-use crate::segment::{Segment, Table};
+use crate::segment::{Known, Segment, Table};
 use crate::sparse::{ReadAt, Region};
 use crate::stat::Stat;
 
@@ -92,13 +92,10 @@ impl Packer<'_> {
         changes.read(&mut source)
     }
 
-    /// The next segment of the entries table, unless the base has it.
+    /// The next segment of the entries table.
     pub(super) fn put_segment(&mut self, segment: Segment) -> Result<(), Halt> {
-        let same = self.base.as_ref().and_then(|base| base.entries.same_segment(&segment, &base.tables));
-        let sent = match same {
-            Some(same) => self.stream.point(Table::Entries, same),
-            None => self.stream.segment(Table::Entries, segment),
-        };
-        Ok(sent?)
+        let known =
+            self.base.as_ref().map_or(Known::Nothing, |base| base.entries.known(&segment, &base.tables));
+        Ok(self.stream.segment(Table::Entries, segment, known)?)
     }
 }

@@ -19,6 +19,7 @@ use archive::frame::Decoder;
 use archive::layout::{
     BlockRef, Footer, RootRef, SegmentRef, TAIL_BYTES, Tag, block_body, read_frame_list, read_root, read_tail,
 };
+use archive::levels::Levels;
 use archive::pack::{PackError, pack};
 use archive::segment;
 use rustix::fd::AsFd as _;
@@ -142,7 +143,7 @@ impl Lineage {
             shun: how.shun.clone(),
             reread: how.reread,
         });
-        PackJob { pack: self.next, level: 1, workers: 2, base }
+        PackJob { pack: self.next, levels: Levels::Fixed(1), workers: 2, base }
     }
 
     /// What the engine would answer.
@@ -163,7 +164,9 @@ impl Lineage {
     }
 
     pub fn rows(&self, at: &SegmentRef) -> Vec<u8> {
-        answer(&self.packs, &Ask::Segment { pack: at.pack, block: at.block, raw: at.raw })
+        let SegmentRef { pack, block, raw, ground, .. } = *at;
+        let answer = answer(&self.packs, &Ask::Segment { pack, block, raw, ground });
+        answer[answer.len() - raw as usize..].to_vec()
     }
 
     /// All entries of a snapshot.
@@ -218,7 +221,7 @@ impl Lineage {
         }
         for roots in [&packed.entries, &packed.pages] {
             let segments = self.segments(roots);
-            for pack in roots.iter().map(|r| r.pack).chain(segments.iter().map(|s| s.pack)) {
+            for pack in roots.iter().map(|r| r.pack).chain(segments.iter().flat_map(needed)) {
                 used.entry(pack).or_default();
             }
         }
@@ -226,12 +229,28 @@ impl Lineage {
     }
 }
 
+fn needed(segment: &SegmentRef) -> impl Iterator<Item = u64> {
+    [segment.pack].into_iter().chain(segment.ground.map(|ground| ground.pack))
+}
+
 fn answer(packs: &BTreeMap<u64, Pack>, ask: &Ask) -> Vec<u8> {
     match ask {
         Ask::Root(root) => block_body(Tag::Root, packs[&root.pack].block(&root.block)).unwrap().to_vec(),
-        Ask::Segment { pack, block, raw } => {
-            let mut decoder = Decoder::new().unwrap();
-            segment::read_block(&mut decoder, packs[pack].block(block), *raw).unwrap()
+        Ask::Segment { pack, block, raw, ground: None } => segment(packs, *pack, block, *raw, None),
+        Ask::Segment { pack, block, raw, ground: Some(ground) } => {
+            let under = segment(packs, ground.pack, &ground.block, ground.raw, None);
+            let rows = segment(packs, *pack, block, *raw, Some(&under));
+            [under, rows].concat()
         }
     }
+}
+
+fn segment(
+    packs: &BTreeMap<u64, Pack>,
+    pack: u64,
+    at: &BlockRef,
+    raw: u32,
+    ground: Option<&[u8]>,
+) -> Vec<u8> {
+    segment::read_block(&mut Decoder::new().unwrap(), packs[&pack].block(at), raw, ground).unwrap()
 }

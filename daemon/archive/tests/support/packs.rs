@@ -15,12 +15,13 @@ use archive::frame::{Decoder, FRAME_BYTES, FrameRow};
 use archive::layout::{
     BlockRef, FRAMES_PER_LIST, Footer, TAIL_BYTES, Tag, block_body, read_frame_list, read_root, read_tail,
 };
+use archive::levels::Levels;
 use archive::pack::{PackError, pack};
 use archive::segment;
 use rustix::fd::AsFd;
 use rustix::fs::{Mode, OFlags};
 
-pub const JOB: PackJob = PackJob { pack: 42, level: 1, workers: 2, base: None };
+pub const JOB: PackJob = PackJob { pack: 42, levels: Levels::Fixed(1), workers: 2, base: None };
 
 /// Packs a folder; `hook` sees each piece before it is taken.
 pub fn try_pack(
@@ -94,7 +95,8 @@ pub fn open(bytes: &[u8], packed: &Packed) -> Opened {
             block(&at.block, Tag::Segment);
             let start = usize::try_from(at.block.offset).unwrap();
             let stored = &bytes[start..start + at.block.length as usize];
-            let rows = segment::entries(&segment::read_block(&mut decoder, stored, at.raw).unwrap()).unwrap();
+            let rows =
+                segment::entries(&segment::read_block(&mut decoder, stored, at.raw, None).unwrap()).unwrap();
             assert_eq!(rows.len(), at.rows as usize);
             assert_eq!(rows.last().unwrap().path, at.last);
             entries.extend(rows);

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use archive::base::Ask;
-use archive::layout::{SegmentRef, put_root};
+use archive::layout::{BlockRef, Ground, SegmentRef, put_root};
 use tokio::task::JoinHandle;
 
 use super::reading::{ReadError, Reading};
@@ -57,14 +57,14 @@ impl Answers {
                 self.tables.push(Table { segments, next: 0, ahead: HashMap::new() });
                 Ok(body)
             }
-            Ask::Segment { pack, block, raw } => {
+            Ask::Segment { pack, block, raw, ground } => {
                 let place = (*pack, block.offset);
                 let found = self.tables.iter_mut().rev().find_map(|table| {
                     let at = table.segments.iter().position(|s| (s.pack, s.block.offset) == place)?;
                     Some((table, at))
                 });
                 let Some((table, at)) = found else {
-                    return self.reading.segment_at(*pack, block, *raw).await;
+                    return fetch(&self.reading, *pack, block, *raw, ground.as_ref()).await;
                 };
                 table.answer(&self.reading, at).await
             }
@@ -92,9 +92,9 @@ impl Table {
             Some(fetching) => match fetching.await {
                 Ok(fetched) => fetched,
                 // Only a panic or the end of the program stops it: then it is asked for again, or not at all.
-                Err(_stopped) => reading.segment(&segment).await,
+                Err(_stopped) => fetch_segment(reading, &segment).await,
             },
-            None => reading.segment(&segment).await,
+            None => fetch_segment(reading, &segment).await,
         }
     }
 
@@ -102,7 +102,7 @@ impl Table {
         for segment in self.segments.iter().skip(from).take(AHEAD) {
             self.ahead.entry((segment.pack, segment.block.offset)).or_insert_with(|| {
                 let (reading, segment) = (Arc::clone(reading), segment.clone());
-                tokio::spawn(async move { reading.segment(&segment).await })
+                tokio::spawn(async move { fetch_segment(&reading, &segment).await })
             });
         }
     }
@@ -110,4 +110,21 @@ impl Table {
     fn stop(&mut self) {
         self.ahead.drain().for_each(|(_, fetching)| fetching.abort());
     }
+}
+
+async fn fetch_segment(reading: &Reading, at: &SegmentRef) -> Result<Vec<u8>, ReadError> {
+    fetch(reading, at.pack, &at.block, at.raw, at.ground.as_ref()).await
+}
+
+/// The rows of a segment behind those of its ground.
+async fn fetch(
+    reading: &Reading,
+    pack: u64,
+    block: &BlockRef,
+    raw: u32,
+    ground: Option<&Ground>,
+) -> Result<Vec<u8>, ReadError> {
+    let (mut below, mut rows) = reading.segment_on_ground(pack, block, raw, ground).await?;
+    below.append(&mut rows);
+    Ok(below)
 }

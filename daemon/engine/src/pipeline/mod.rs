@@ -10,6 +10,7 @@ pub mod entries;
 pub mod feed;
 pub mod frames;
 mod kept;
+pub mod pace;
 pub mod reading;
 pub mod receive;
 pub mod scan;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use archive::frame::{Decoder, FRAME_BYTES, FrameError, FrameRow};
 use archive::layout::{
-    BLOCK_BYTES_MAX, BlockRef, FRAMES_PER_LIST, Footer, RootRef, SegmentRef, Tag, block_body,
+    BLOCK_BYTES_MAX, BlockRef, FRAMES_PER_LIST, Footer, Ground, RootRef, SegmentRef, Tag, block_body,
     read_frame_list, read_root,
 };
 use archive::segment;
@@ -224,19 +224,44 @@ impl Reading {
 
     /// The raw rows of one segment.
     pub async fn segment(&self, at: &SegmentRef) -> Result<Vec<u8>, ReadError> {
-        self.segment_at(at.pack, &at.block, at.raw).await
+        Ok(self.segment_on_ground(at.pack, &at.block, at.raw, at.ground.as_ref()).await?.1)
     }
 
-    /// The same of a segment that is known by its place.
-    pub async fn segment_at(&self, pack: u64, at: &BlockRef, raw_bytes: u32) -> Result<Vec<u8>, ReadError> {
+    /// The same of a segment that is known by its place, behind the rows that it is a difference from, if it is one.
+    pub async fn segment_on_ground(
+        &self,
+        pack: u64,
+        at: &BlockRef,
+        raw: u32,
+        ground: Option<&Ground>,
+    ) -> Result<(Vec<u8>, Vec<u8>), ReadError> {
         let pack = self.pack(pack)?;
-        let bytes = self.block(pack, at).await?;
+        let Some(Ground { pack: below, block, raw: below_raw }) = ground else {
+            let bytes = self.block(pack, at).await?;
+            return Ok((Vec::new(), self.rows(pack, bytes, raw, None).await?.1));
+        };
+        let below = self.pack(*below)?;
+        let (bytes, below_bytes) = tokio::try_join!(self.block(pack, at), self.block(below, block))?;
+        let (_, below) = self.rows(below, below_bytes, *below_raw, None).await?;
+        let (below, rows) = self.rows(pack, bytes, raw, Some(below)).await?;
+        Ok((below.unwrap_or_default(), rows))
+    }
+
+    /// Decodes a segment off the async threads; gives back the rows that it is a difference from, too.
+    async fn rows(
+        &self,
+        pack: &PackRef,
+        bytes: Bytes,
+        raw: u32,
+        ground: Option<Vec<u8>>,
+    ) -> Result<(Option<Vec<u8>>, Vec<u8>), ReadError> {
         let decoded = tokio::task::spawn_blocking(move || {
             let mut decoder = Decoder::new().map_err(|e| e.to_string())?;
-            segment::read_block(&mut decoder, &bytes, raw_bytes).map_err(|e| e.to_string())
+            let rows = segment::read_block(&mut decoder, &bytes, raw, ground.as_deref());
+            rows.map(|rows| (ground, rows)).map_err(|e| e.to_string())
         });
         match decoded.await {
-            Ok(Ok(raw)) => Ok(raw),
+            Ok(Ok(decoded)) => Ok(decoded),
             Ok(Err(why)) => Err(self.damaged(pack, None, why)),
             Err(stopped) => Err(self.damaged(pack, None, format!("decoding stopped: {stopped}"))),
         }

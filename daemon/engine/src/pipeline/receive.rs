@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::answers::Answers;
 use super::channel::{ChannelError, read_record, write_record};
+use super::pace::Pace;
 use super::reading::ReadError;
 use crate::port::store::{OpenUpload, StoreError, Upload};
 
@@ -48,6 +49,7 @@ pub async fn receive(
     ends: Ends<'_>,
     mut answers: Option<Answers>,
     upload: &mut dyn Upload,
+    mut pace: Pace<'_>,
     listener: &mut dyn Listener,
 ) -> Result<Packed, ReceiveError> {
     let mut hasher = blake3::Hasher::new();
@@ -59,6 +61,7 @@ pub async fn receive(
             RecordKind::Bytes => {
                 hasher.update(&record.payload);
                 length += record.payload.len() as u64;
+                pace.wait(record.payload.len()).await;
                 upload.write(record.payload).await.map_err(ReceiveError::Store)?;
                 if !opened && let Some(open) = upload.id() {
                     opened = true;

@@ -210,6 +210,8 @@ pub struct HelperSpec {
     pub memory_bytes: u64,
     /// Process limit.
     pub pids: u32,
+    /// How far it stands back where others want processor and disk, as nice(1): 0 to 19.
+    pub nice: u8,
 }
 
 /// A running helper with its channel, before the first record.

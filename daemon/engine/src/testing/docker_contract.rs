@@ -28,6 +28,7 @@ pub fn spec(volume: &str, access: Access) -> HelperSpec {
         access,
         memory_bytes: 64 << 20,
         pids: 32,
+        nice: 0,
     }
 }
 

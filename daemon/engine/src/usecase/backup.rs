@@ -35,6 +35,7 @@ use crate::usecase::opened;
 use crate::usecase::recover;
 use crate::usecase::run::Run;
 use crate::usecase::source::{self, Source};
+use crate::usecase::terms::RunTerms;
 use crate::usecase::watch::{Told, Watch};
 use crate::words::{Number, SourceName};
 
@@ -53,6 +54,8 @@ pub struct BackupRequest {
     pub guard: Limits,
     /// How files come to be of one moment.
     pub consistency: policy::Consistency,
+    /// How it is packed, and how much of the host it takes.
+    pub terms: RunTerms,
 }
 
 /// A committed snapshot.

@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use archive::base::Base;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::format::manifest::{Manifest, PackRef};
+use crate::usecase::terms::RunTerms;
 
 /// Packs behind one snapshot: a restore has to open each, and each is one more thing that can be lost.
 pub const PACKS_MAX: usize = 40;
@@ -31,6 +32,8 @@ pub enum WhyFull {
     Asked,
     /// The last full one is that many days old.
     Due(i64),
+    /// So many packs are behind the last one, more than its policy wants.
+    Packs(usize),
     /// The snapshot before cannot be leaned on.
     Lost(String),
 }
@@ -41,6 +44,7 @@ impl fmt::Display for WhyFull {
             Self::First => f.write_str("it is the first"),
             Self::Asked => f.write_str("it was asked for"),
             Self::Due(days) => write!(f, "the last full one is {days} days old"),
+            Self::Packs(packs) => write!(f, "{packs} packs are behind the last one"),
             Self::Lost(why) => write!(f, "the snapshot before cannot be compared with: {why}"),
         }
     }
@@ -50,7 +54,7 @@ impl fmt::Display for WhyFull {
 pub(crate) fn base(
     parent: Option<&Manifest>,
     full: bool,
-    full_every_days: u32,
+    terms: &RunTerms,
     now: Timestamp,
 ) -> Result<Base, WhyFull> {
     let parent = parent.ok_or(WhyFull::First)?;
@@ -58,8 +62,11 @@ pub(crate) fn base(
         return Err(WhyFull::Asked);
     }
     let age = now.duration_since(parent.full_taken_at());
-    if age >= SignedDuration::from_hours(i64::from(full_every_days) * 24) {
+    if age >= terms.full_every {
         return Err(WhyFull::Due(age.as_hours() / 24));
+    }
+    if terms.max_packs.is_some_and(|most| parent.packs.len() > most as usize) {
+        return Err(WhyFull::Packs(parent.packs.len()));
     }
     Ok(Base {
         entries: parent.entries.clone(),

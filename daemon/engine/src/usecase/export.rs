@@ -60,7 +60,7 @@ pub async fn export(
             whole_pack(&opened, &id, pack, what, &mut counted, watch).await?;
         }
         (SnapshotKind::Full | SnapshotKind::Incremental, _) => {
-            gathered(&opened, &id, what, host.settings().effort.level, &mut counted, watch).await?;
+            gathered(&opened, &id, what, host.settings().effort.levels.first(), &mut counted, watch).await?;
         }
     }
     counted.out.flush().map_err(cannot_write)?;

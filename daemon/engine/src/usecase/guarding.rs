@@ -68,11 +68,7 @@ pub(crate) fn standing(host: &Host, store: &str, lineage: &Lineage) -> Result<Ve
 }
 
 /// The same, of snapshots that exist: what was flagged and then never committed holds nothing.
-pub(crate) fn committed(
-    host: &Host,
-    store: &str,
-    lineage: &Lineage,
-) -> Result<Vec<Flagged>, CatalogError> {
+pub(crate) fn committed(host: &Host, store: &str, lineage: &Lineage) -> Result<Vec<Flagged>, CatalogError> {
     let mut flags = standing(host, store, lineage)?;
     if flags.is_empty() {
         return Ok(flags);

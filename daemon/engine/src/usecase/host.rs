@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use archive::levels::Levels;
 use tokio::sync::OnceCell;
 
 use crate::adapter;
@@ -40,8 +41,8 @@ pub struct Settings {
 /// How much of the machine a run may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effort {
-    /// zstd level, 1 to 19.
-    pub level: i32,
+    /// How to compress.
+    pub levels: Levels,
     /// Threads that compress, decode and write; 0 is one for each core.
     pub workers: u32,
     /// Memory limit of a helper.
@@ -52,7 +53,7 @@ pub struct Effort {
 
 impl Default for Effort {
     fn default() -> Self {
-        Self { level: 3, workers: 0, helper_memory_bytes: 192 << 20, spool_bytes: 1 << 30 }
+        Self { levels: Levels::Adaptive, workers: 0, helper_memory_bytes: 192 << 20, spool_bytes: 1 << 30 }
     }
 }
 

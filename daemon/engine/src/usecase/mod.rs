@@ -40,6 +40,7 @@ mod second;
 mod service;
 pub mod snapshots;
 mod source;
+pub mod terms;
 pub mod thaw;
 pub mod vanished;
 pub mod verify;

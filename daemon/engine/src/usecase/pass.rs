@@ -15,12 +15,13 @@ use crate::failure::{Class, Failure};
 use crate::format::manifest::PackRef;
 use crate::format::names::Lineage;
 use crate::pipeline::answers::Answers;
+use crate::pipeline::pace::Pace;
 use crate::pipeline::reading::{ReadError, Reading};
 use crate::pipeline::receive::{Ends, Listener, ReceiveError, receive};
-use crate::port::docker::Access;
+use crate::port::docker::{Access, HelperSpec};
 use crate::port::store::{OpenUpload, Upload};
 use crate::usecase::backup::Deed;
-use crate::usecase::base::{FULL_EVERY_DAYS, WhyFull, base};
+use crate::usecase::base::{WhyFull, base};
 use crate::usecase::blame;
 use crate::usecase::freeze::Held;
 use crate::usecase::index::Signed;
@@ -51,6 +52,8 @@ pub(super) struct Pass {
     answers: Option<Answers>,
     /// The packs of what it leans on, if on anything.
     earlier: Option<Vec<PackRef>>,
+    /// It may send no faster than its policy says. Nobody is held longer than need be for that.
+    paced: bool,
 }
 
 impl Pass {
@@ -89,7 +92,7 @@ impl Deed<'_> {
         parent: Option<&Signed>,
     ) -> Result<(Passed, Option<WhyFull>), Failure> {
         let manifest = parent.map(|parent| &parent.manifest);
-        let why = match (base(manifest, self.request.full, FULL_EVERY_DAYS, taken_at), manifest) {
+        let why = match (base(manifest, self.request.full, &self.request.terms, taken_at), manifest) {
             (Ok(base), Some(manifest)) => {
                 let base = Base { reread: self.request.consistency.reread == Reread::Always, ..base };
                 let reading = self.host.reading().await?;
@@ -125,7 +128,7 @@ impl Deed<'_> {
         base: Option<(Base, Arc<Reading>)>,
     ) -> Result<Passed, Ended> {
         let pass = self.prepare(number, taken_at, 0, base)?;
-        let session = self.helper().await?;
+        let session = self.helper(self.request.terms.nice).await?;
         let upload = match self.store.begin(&pass.key).await {
             Ok(upload) => upload,
             Err(e) => {
@@ -149,16 +152,18 @@ impl Deed<'_> {
         let name = Lineage::pack_name(number, taken_at, self.run.id(), pass);
         let key = format!("{}{name}", self.lineage.prefix());
         let effort = self.host.settings().effort;
+        let levels = self.request.terms.levels.unwrap_or(effort.levels);
         let earlier = base.as_ref().map(|(_, reading)| reading.manifest().packs.clone());
         let (base, answers) = base.map(|(base, reading)| (base, Answers::new(reading))).unzip();
-        let job = Job::Pack(PackJob { pack: id, level: effort.level, workers: effort.workers(), base });
+        let job = Job::Pack(PackJob { pack: id, levels, workers: effort.workers(), base });
         self.run.uploading(&key, None)?;
-        Ok(Pass { id, name, key, job, answers, earlier })
+        Ok(Pass { id, name, key, job, answers, earlier, paced: pass == 0 })
     }
 
     /// A helper that waits for its job.
-    pub(super) async fn helper(&self) -> Result<Session, Failure> {
+    pub(super) async fn helper(&self, nice: u8) -> Result<Session, Failure> {
         let spec = spec(self.host, self.run.id(), &self.source.mount, Access::Read);
+        let spec = HelperSpec { nice, ..spec };
         Session::ready(self.docker, &spec, format!("read source `{}`", self.request.source)).await
     }
 
@@ -176,7 +181,9 @@ impl Deed<'_> {
         }
         let mut listener = Teller { run: self.run, watch: self.watch };
         let ends = Ends { from: &mut *session.helper.from, to: &mut *session.helper.to };
-        let packed = match receive(ends, pass.answers.take(), &mut *upload, &mut listener).await {
+        let bytes_per_second = self.request.terms.bytes_per_second.filter(|_| pass.paced);
+        let pace = Pace::new(self.host.clock(), bytes_per_second);
+        let packed = match receive(ends, pass.answers.take(), &mut *upload, pace, &mut listener).await {
             Ok(packed) => packed,
             Err(ReceiveError::Source(e)) => {
                 abort(upload).await;

@@ -42,7 +42,7 @@ impl Deed<'_> {
         let place = self.host.spool(self.run.id());
         let spool_bytes = self.host.settings().effort.spool_bytes;
         let spool = Spool::begin(self.host.store().await?, &pass.key, &place, spool_bytes);
-        let session = self.helper().await?;
+        let session = self.helper(0).await?;
         let Some(freeze) = self.freeze(how).await? else {
             // Nobody could be held, so a second look is worth no more than the first.
             session.kill().await;

@@ -89,6 +89,7 @@ impl Template {
             access: Access::Read,
             memory_bytes: 1 << 20,
             pids: 4,
+            nice: 0,
         };
         Case {
             their_objects: theirs.map(|(k, v)| (k.to_owned(), Bytes::from_static(v.as_bytes()))).into(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use archive::levels::Levels;
 use async_trait::async_trait;
 use engine::failure::Failure;
 use engine::port::clock::Clock;
@@ -15,6 +16,7 @@ use engine::testing::memory_store::MemoryStore;
 use engine::usecase::backup::{BackupReport, BackupRequest, backup};
 use engine::usecase::host::{Effort, Host, Settings};
 use engine::usecase::restore::{RestoreReport, RestoreRequest, plan_restore, restore};
+use engine::usecase::terms::RunTerms;
 use engine::usecase::watch::Silent;
 use engine::words::{Number, SnapshotName, SourceName};
 use jiff::Timestamp;
@@ -86,7 +88,7 @@ impl World {
             host: "h1".parse().unwrap(),
             state: self.state(),
             docker: None,
-            effort: Effort { level: 1, workers: 1, ..Effort::default() },
+            effort: Effort { levels: Levels::Fixed(1), workers: 1, ..Effort::default() },
         }
     }
 
@@ -158,6 +160,7 @@ pub(crate) fn backup_request(name: &str) -> BackupRequest {
         full: false,
         guard: Limits::default(),
         consistency: Consistency::default(),
+        terms: RunTerms::default(),
     }
 }
 

@@ -5,14 +5,17 @@ use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
+use archive::levels::Levels;
 use engine::format::manifest::{Manifest, SnapshotKind};
 use engine::port::docker::Docker as _;
 use engine::usecase::backup::{BackupReport, BackupRequest, backup};
 use engine::usecase::delete::{delete, plan_delete};
 use engine::usecase::export::{ExportAs, export};
 use engine::usecase::host::Host;
+use engine::usecase::terms::RunTerms;
 use engine::usecase::verify::{VerifyRequest, verify};
 use engine::usecase::watch::Silent;
+use jiff::SignedDuration;
 
 use crate::support::tree::{Tree, bytes, differences};
 use crate::support::world::{World, back_up, backup_request, restore_as, restore_request, snapshot};
@@ -205,4 +208,33 @@ async fn an_export_is_the_tarball_that_a_full_pack_would_be() {
         tarballs.push(out);
     }
     assert!(tarballs[0] == tarballs[1], "the incremental's tarball is another one");
+}
+
+#[tokio::test]
+async fn a_policy_says_how_long_a_chain_is_and_how_hard_it_is_compressed() {
+    let world = world().await;
+    let words = |n: u32| format!("{:x} {}\n", n.wrapping_mul(2_654_435_761) >> 9, n % 41);
+    let text: String = (0..90_000).map(words).collect();
+    fs::write(world.docker.volume_folder("db").join("words"), text).unwrap();
+    let host = world.host().await;
+    let sent = async |terms: RunTerms, full: bool| {
+        let request = BackupRequest { full, terms, ..backup_request("db") };
+        let report = backup(&host, &request, &Silent::default()).await.unwrap();
+        (report.kind, report.sent_bytes)
+    };
+    let usual = RunTerms::default;
+    let (_, fast) = sent(usual(), true).await;
+    let (_, best) = sent(RunTerms { levels: Some(Levels::Fixed(9)), ..usual() }, true).await;
+    assert!(best + 10_000 < fast, "{best} {fast}");
+    let few = RunTerms { max_packs: Some(2), ..usual() };
+    let mut kinds = Vec::new();
+    for page in 0..4 {
+        touch(&world, page);
+        kinds.push(sent(few.clone(), false).await.0);
+    }
+    let (full, incremental) = (SnapshotKind::Full, SnapshotKind::Incremental);
+    assert_eq!(kinds, [incremental, incremental, full, incremental]);
+    world.clock.advance(2 * DAY_SECONDS);
+    let daily = RunTerms { full_every: SignedDuration::from_hours(24), ..usual() };
+    assert_eq!((sent(usual(), false).await.0, sent(daily, false).await.0), (incremental, full));
 }

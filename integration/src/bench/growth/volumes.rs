@@ -115,7 +115,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt as _;
 
     use super::*;
-    use crate::bench::peers::Contents;
+    use crate::bench::volumes::Contents;
 
     #[test]
     fn volumes_grow_and_change_in_place() {

@@ -50,8 +50,10 @@ fn values_of_the_wrong_kind_are_told_with_the_right_one() {
     );
     check_more(
         "notify = { command = [\"x\"], on = [\"failed\"] }",
-        &["1:35: `on` must be one of `failure`, `recovery`, `overdue`, `guard`, `vanished`, not `failed`; did you mean \
-             `failure`?"],
+        &[
+            "1:35: `on` must be one of `failure`, `recovery`, `overdue`, `guard`, `vanished`, not `failed`; did you mean \
+             `failure`?",
+        ],
     );
     check(
         "schedule = \"0 2 * * *\"\nconsistency.mode = \"postgresql\"\n",
@@ -214,11 +216,16 @@ fn secrets_in_urls_are_refused_without_repeating_them() {
 fn a_store_of_its_own_is_refused() {
     check_more(
         "store = \"s3://bucket/prefix\"",
-        &["1:1: a policy has no `store` of its own: all snapshots of a host are in the store of its settings; \
-             remove this key"],
+        &[
+            "1:1: a policy has no `store` of its own: all snapshots of a host are in the store of its settings; \
+             remove this key",
+        ],
     );
-    check_more("[keep]\nlast = 1\nstore = 1", &["3:1: unknown key `store`; known here: `last`, `hourly`, \
-             `daily`, `weekly`, `monthly`, `yearly`, `within`, `by_hand`, `grace`"]);
+    check_more(
+        "[keep]\nlast = 1\nstore = 1",
+        &["3:1: unknown key `store`; known here: `last`, `hourly`, \
+             `daily`, `weekly`, `monthly`, `yearly`, `within`, `by_hand`, `grace`"],
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::{LEAST, policy};
+use crate::level::Level;
 use crate::policy::{
     Consistency, Drill, Event, Guard, Keep, Limits, Mode, Notify, OnUnfreezable, Pack, Reread, Rule, Terms,
 };
@@ -116,7 +117,7 @@ fn every_key_is_read() {
             heartbeat: Some("file:///etc/backupd/heartbeat".into()),
             on: vec![Event::Failure, Event::Guard],
         },
-        pack: Pack { level: Some(9), full_every: DAY * 60, max_packs: Some(50) },
+        pack: Pack { level: Some(Level::Fixed(9)), full_every: DAY * 60, max_packs: Some(50) },
     };
     assert_eq!(policy.terms(), Some(&want));
 }

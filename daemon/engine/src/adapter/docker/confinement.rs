@@ -86,10 +86,26 @@ pub(super) fn host_config(spec: &HelperSpec, socket: &SocketMount<'_>) -> HostCo
         // The same sum with swap: no swap at all.
         memory_swap: Some(memory),
         pids_limit: Some(spec.pids.into()),
+        cpu_shares: share(spec.nice),
+        // An engine whose kernel knows no such weights says so in a warning, and goes on without.
+        blkio_weight: share(spec.nice).map(|share| u16::try_from(share / 2).unwrap_or(500).max(10)),
         ulimits: Some(vec![limit("nofile", DESCRIPTORS_MAX), limit("core", 0)]),
         oom_score_adj: Some(OOM_SCORE),
         mounts: Some(mounts),
         ..Default::default()
+    }
+}
+
+/// The kernel's own weights of nice(1): each step is a tenth of a busy processor. Within its container a helper is alone,
+/// so its priority as a process counts for the disk, and this counts for the processor.
+const SHARES: [i64; 20] =
+    [1024, 820, 655, 526, 423, 335, 272, 215, 172, 137, 110, 87, 70, 56, 45, 36, 29, 23, 18, 15];
+
+/// What others have is 1024, which is the engine's to say.
+fn share(nice: u8) -> Option<i64> {
+    match nice {
+        0 => None,
+        nice => SHARES.get(usize::from(nice)).or(SHARES.last()).copied(),
     }
 }
 
@@ -168,6 +184,13 @@ mod tests {
         {
             assert!(!allowed.iter().any(|name| name == call), "`{call}` is allowed");
         }
+    }
+
+    #[test]
+    fn the_kinder_a_helper_the_smaller_its_share() {
+        assert_eq!((share(0), share(1), share(10), share(19)), (None, Some(820), Some(110), Some(15)));
+        assert_eq!(share(255), Some(15));
+        assert!(allowed().contains(&"setpriority".to_owned()));
     }
 
     #[test]

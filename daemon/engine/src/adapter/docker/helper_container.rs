@@ -136,6 +136,9 @@ impl Starter {
         let attached = matches!(mount, SocketMount::None);
         let mut cmd = channel;
         cmd.extend(["--root".to_owned(), SOURCE.to_owned()]);
+        if spec.nice > 0 {
+            cmd.extend(["--nice".to_owned(), spec.nice.to_string()]);
+        }
         let mut last = None;
         for _ in 0..TRIES {
             let body = ContainerCreateBody {

@@ -34,6 +34,8 @@ struct World {
     containers: BTreeMap<String, Container>,
     /// By the leftover's id.
     helpers: BTreeMap<String, Kept>,
+    /// All that were started, the first one first.
+    specs: Vec<HelperSpec>,
     /// How each coming helper dies, the next one first.
     cuts: Vec<Cut>,
     made: u64,
@@ -92,6 +94,11 @@ impl FakeDocker {
     /// Ends all subscriptions, as a restart of the engine does.
     pub fn end_changes(&self) {
         lock(&self.world).listeners.end();
+    }
+
+    /// The helpers that were started.
+    pub fn helpers(&self) -> Vec<HelperSpec> {
+        lock(&self.world).specs.clone()
     }
 
     /// How the next helper that has no such order yet will die.
@@ -289,6 +296,7 @@ impl Docker for FakeDocker {
                 HelperMount::Folder(path) => PathBuf::from(path),
             };
             let cut = if now.cuts.is_empty() { Cut::Never } else { now.cuts.remove(0) };
+            now.specs.push(spec.clone());
             now.made += 1;
             let id = format!("helper-{}", now.made);
             let (helper, running) =
