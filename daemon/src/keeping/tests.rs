@@ -21,6 +21,8 @@ use engine::usecase::vanished::let_go;
 use jiff::SignedDuration;
 use policies::level::Level;
 
+use crate::watching::Logged;
+
 mod bad_input;
 mod year;
 
