@@ -1,6 +1,7 @@
 //! How hard snapshots are compressed, as settings and policies say it: a zstd level, or a word for a choice of levels.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use toml::Spanned;
 use toml::de::DeValue;
@@ -18,6 +19,9 @@ pub enum Level {
 }
 
 impl Level {
+    /// What zstd has.
+    pub(crate) const NUMBERS: RangeInclusive<u32> = 1..=19;
+
     /// Words that stand for levels.
     pub(crate) const WORDS: &'static [&'static str] = &["adaptive", "fast", "best"];
 

@@ -36,7 +36,7 @@ fn property(key: &Key) -> Value {
             json!({ "type": "integer", "minimum": bounds.start(), "maximum": bounds.end() })
         }
         Kind::Level(_) => {
-            json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 19 }, { "enum": Level::WORDS }] })
+            json!({ "anyOf": [{ "type": "integer", "minimum": Level::NUMBERS.start(), "maximum": Level::NUMBERS.end() }, { "enum": Level::WORDS }] })
         }
         Kind::Time(..) => json!({ "type": "string", "pattern": TIME_PATTERN }),
         Kind::Bytes(..) => json!({ "type": "string", "pattern": BYTES_PATTERN }),

@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::complaint::{Judge, nearest, shown, unknown_key};
-use crate::level::level;
+use crate::level::{Level, level};
 use crate::policy::key::{Draft, Key, Kind, PutText, Seen};
 use crate::policy::keys::{NOTIFY, POLICY};
 use crate::policy::units::{parse_speed, parse_time, print_bytes, print_time};
@@ -154,6 +154,12 @@ fn take(place: &mut Place<'_, '_>, draft: &mut Draft) {
             let n = integer(place.value).and_then(|n| u32::try_from(n).ok());
             if let Some(n) = place.inside(n, bounds, u32::to_string) {
                 put(draft, n);
+            }
+        }
+        Kind::Level(put) if place.value.get_ref().is_integer() => {
+            let n = integer(place.value).and_then(|n| u32::try_from(n).ok());
+            if let Some(n) = place.inside(n, &Level::NUMBERS, u32::to_string) {
+                put(draft, Level::Fixed(n));
             }
         }
         Kind::Level(put) => {

@@ -18,6 +18,14 @@ fn wrong(schema: &Value, value: &Value, at: &str, all: &mut Vec<String>) {
         match word.as_str() {
             "type" => blame(rule == kind(value), word),
             "enum" => blame(rule.as_array().unwrap().contains(value), word),
+            "anyOf" => {
+                let fits = |one: &Value| {
+                    let mut not = Vec::new();
+                    wrong(one, value, at, &mut not);
+                    not.is_empty()
+                };
+                blame(rule.as_array().unwrap().iter().any(fits), word);
+            }
             "minimum" => blame(value.as_i64().is_none_or(|n| Some(n) >= rule.as_i64()), word),
             "maximum" => blame(value.as_i64().is_none_or(|n| Some(n) <= rule.as_i64()), word),
             "minLength" => blame(count(value.as_str().map(str::len)), word),
@@ -111,6 +119,9 @@ fn what_the_schema_refuses_the_parser_refuses() {
         (format!("{least}keep.daily = -1\n"), "policy.keep.daily: minimum"),
         (format!("{least}keep.daily = \"30d\"\n"), "policy.keep.daily: type"),
         (format!("{least}guard.shrink_percent = 101\n"), "policy.guard.shrink_percent: maximum"),
+        (format!("{least}pack.level = \"adaptive\"\n"), ""),
+        (format!("{least}pack.level = \"fastest\"\n"), "policy.pack.level: anyOf"),
+        (format!("{least}pack.level = 20\n"), "policy.pack.level: anyOf"),
         (format!("{least}keep.within = \"d\"\n"), "policy.keep.within: pattern"),
         (format!("{least}select.volumes = []\n"), "policy.select.volumes: minItems"),
         (format!("{least}drill.timeout = \"1h\"\n"), "policy.drill: required"),
