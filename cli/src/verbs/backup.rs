@@ -6,10 +6,9 @@ use engine::failure::{Class, Failure};
 use engine::usecase::backup::{BackupReport, BackupRequest, backup};
 use engine::usecase::cover::{Cover, cover};
 use engine::usecase::host::Host;
-use engine::usecase::terms::RunTerms;
+use engine::usecase::terms::{RunTerms, terms_for};
 use engine::words::SourceName;
-use policies::policy::{Consistency, Mode, parse_time};
-use policies::retention::guard::Limits;
+use policies::policy::{Consistency, Mode, Terms, parse_time};
 use serde_json::json;
 
 use crate::screen::{fields, plain, units};
@@ -18,7 +17,8 @@ use crate::session::{Ending, Session};
 /// Back sources up now, one after another
 ///
 /// Containers go on running; the snapshot says whether any of them could write meanwhile. With `--consistency`, those that
-/// write are paused or stopped while the last changes are read, for seconds, and run again as they did.
+/// write are paused or stopped while the last changes are read, for seconds, and run again as they did. What the policy of
+/// a source says of this holds here too.
 ///
 /// The first snapshot of a source is full, and one every 30 days; others read what changed and send only that.
 ///
@@ -43,12 +43,13 @@ pub(crate) struct Args {
     full: bool,
 
     /// What becomes of containers that write: `live` lets them go on, `pause` and `stop` hold them for a moment
-    #[arg(long, value_name = "MODE", default_value = "live", value_parser = mode)]
-    consistency: Mode,
+    /// [default: as the source's policy says, else `live`]
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    consistency: Option<Mode>,
 
-    /// They are held no longer than this; a backup that needs more fails
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = max_freeze)]
-    max_freeze: Duration,
+    /// They are held no longer than this; a backup that needs more fails [default: as the policy says, else 60s]
+    #[arg(long, value_name = "TIME", value_parser = max_freeze)]
+    max_freeze: Option<Duration>,
 }
 
 fn mode(text: &str) -> Result<Mode, String> {
@@ -70,8 +71,8 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     let cover = covered(&host, session).await?;
     let mut classes = Vec::new();
     for source in &args.sources {
-        let terms = cover.as_ref().map(|cover| RunTerms::for_source(cover, source)).unwrap_or_default();
-        match one(&host, source, terms, args, session).await {
+        let terms = cover.as_ref().and_then(|cover| terms_for(cover, source));
+        match one(&host, args.request(source, terms), session).await {
             Ok(Ending::Done) => {}
             Ok(Ending::With(class)) => classes.push(class),
             Err(failure) => {
@@ -86,7 +87,27 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     Ok(worst(&classes).map_or(Ending::Done, Ending::With))
 }
 
-/// What the policies cover, for their `[pack]` and `[limits]`. A backup by hand does not wait for a policy to be corrected.
+impl Args {
+    /// As the source's policy says, and the command line before it.
+    fn request(&self, source: &SourceName, terms: Option<&Terms>) -> BackupRequest {
+        let usual = terms.map(|terms| terms.consistency.clone()).unwrap_or_default();
+        BackupRequest {
+            source: source.clone(),
+            by_hand: true,
+            allow_empty: self.allow_empty,
+            full: self.full,
+            guard: terms.map(|terms| terms.guard.limits()).unwrap_or_default(),
+            consistency: Consistency {
+                mode: self.consistency.unwrap_or(usual.mode),
+                max_freeze: self.max_freeze.unwrap_or(usual.max_freeze),
+                ..usual
+            },
+            terms: terms.map(RunTerms::of).unwrap_or_default(),
+        }
+    }
+}
+
+/// The policies, for what they say of each source. A backup by hand does not wait for a policy to be corrected.
 async fn covered(host: &Host, session: &Session) -> Result<Option<Cover>, Failure> {
     let places = session.places()?;
     if !places.named && !places.policies.exists() {
@@ -101,28 +122,9 @@ async fn covered(host: &Host, session: &Session) -> Result<Option<Cover>, Failur
     })
 }
 
-async fn one(
-    host: &Host,
-    source: &SourceName,
-    terms: RunTerms,
-    args: &Args,
-    session: &Session,
-) -> Result<Ending, Failure> {
+async fn one(host: &Host, request: BackupRequest, session: &Session) -> Result<Ending, Failure> {
     session.still_wanted()?;
     let telling = session.attend()?;
-    let request = BackupRequest {
-        source: source.clone(),
-        by_hand: true,
-        allow_empty: args.allow_empty,
-        full: args.full,
-        guard: Limits::default(),
-        consistency: Consistency {
-            mode: args.consistency,
-            max_freeze: args.max_freeze,
-            ..Consistency::default()
-        },
-        terms,
-    };
     let result = backup(host, &request, &telling).await;
     let heard = telling.end();
     let report = result?;
@@ -200,6 +202,24 @@ mod tests {
             entries: 1300,
             run: "00112233445566aa".into(),
         }
+    }
+
+    #[test]
+    fn a_backup_by_hand_is_done_as_the_policy_says_and_the_command_line_before_it() {
+        let text = "schedule = \"0 2 * * *\"\n[consistency]\nmode = \"pause\"\nmax_freeze = \"9s\"\n[limits]\nnice = 7\n";
+        let folder = policies::policy::Folder::judge([("night.toml", text)]).unwrap();
+        let terms = folder.find("night").and_then(policies::policy::Policy::terms);
+        let request = |words: &[&str], terms| {
+            use clap::{Args as _, FromArgMatches as _};
+            let command = Args::augment_args(clap::Command::new("backup").no_binary_name(true));
+            let args = Args::from_arg_matches(&command.get_matches_from(words)).unwrap();
+            let BackupRequest { consistency, terms, .. } = args.request(&"db".parse().unwrap(), terms);
+            (consistency.mode, consistency.max_freeze.as_secs(), terms.nice)
+        };
+        assert_eq!(request(&["db"], None), (Mode::Live, 60, 0));
+        assert_eq!(request(&["db"], terms), (Mode::Pause, 9, 7));
+        assert_eq!(request(&["db", "--consistency", "live"], terms), (Mode::Live, 9, 7));
+        assert_eq!(request(&["db", "--max-freeze", "2s"], terms), (Mode::Pause, 2, 7));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use policies::retention::{Keep, Terms};
 
 use crate::failure::Failure;
 use crate::usecase::cover::Cover;
-use crate::usecase::health::backed_up;
+use crate::usecase::terms::terms_for;
 use crate::words::SourceName;
 
 /// What a policy's terms keep, in its zone; `None` keeps everything.
@@ -20,10 +20,7 @@ pub fn rule_of(terms: &policy::Terms) -> Result<Option<(Keep, TimeZone)>, Failur
 
 /// The same for a source of this host, by the policy that covers it.
 pub fn rule_for(cover: &Cover, source: &SourceName) -> Result<Option<(Keep, TimeZone)>, Failure> {
-    match backed_up(cover).into_iter().find(|(covered, ..)| covered == source) {
-        Some((_, _, terms)) => rule_of(terms),
-        None => Ok(None),
-    }
+    terms_for(cover, source).map_or(Ok(None), rule_of)
 }
 
 /// A rule in one line, as the ledger remembers it.

@@ -45,12 +45,11 @@ impl RunTerms {
             max_packs: terms.pack.max_packs,
         }
     }
+}
 
-    /// As the policy says that covers a source, if one does.
-    pub fn for_source(cover: &Cover, source: &SourceName) -> Self {
-        let covered = backed_up(cover).into_iter().find(|(covered, ..)| covered == source);
-        covered.map(|(_, _, terms)| Self::of(terms)).unwrap_or_default()
-    }
+/// What the policy says that covers a source, if one does.
+pub fn terms_for<'a>(cover: &'a Cover, source: &SourceName) -> Option<&'a Terms> {
+    backed_up(cover).into_iter().find(|(covered, ..)| covered == source).map(|(_, _, terms)| terms)
 }
 
 /// The kindest priority.
