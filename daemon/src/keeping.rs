@@ -23,7 +23,6 @@ use engine::usecase::health::{Health, backed_up, health};
 use engine::usecase::host::Host;
 use engine::usecase::ledger::{Entry, Ledger};
 use engine::usecase::rule::{rule_line, rule_of};
-use engine::usecase::terms::RunTerms;
 use engine::usecase::watch::Cancel;
 use engine::words::SourceName;
 use jiff::Timestamp;
@@ -200,8 +199,7 @@ impl Keeping {
                 let (host, source) = (Arc::clone(&self.host), source.clone());
                 let of = source.clone();
                 let terms = self.policies.folder.find(policy).and_then(Policy::terms);
-                let guard = terms.map(|terms| terms.guard.limits()).unwrap_or_default();
-                let run_terms = terms.map(RunTerms::of).unwrap_or_default();
+                let request = BackupRequest::scheduled(source, terms);
                 let rule = match terms.map(rule_of).transpose() {
                     Ok(rule) => rule.flatten(),
                     Err(failure) => {
@@ -212,15 +210,6 @@ impl Keeping {
                 let known = self.ledger.pruned.get(&of);
                 let same_rule =
                     rule.as_ref().is_some_and(|(keep, zone)| known == Some(&rule_line(keep, zone)));
-                let request = BackupRequest {
-                    source,
-                    by_hand: false,
-                    allow_empty: false,
-                    full: false,
-                    guard,
-                    consistency: terms.map(|terms| terms.consistency.clone()).unwrap_or_default(),
-                    terms: run_terms,
-                };
                 let cancel = Arc::clone(&self.cancel);
                 let task = self.runs.spawn(Errand { host, request, rule, same_rule, cancel }.run());
                 self.tasks.insert(task.id(), of);

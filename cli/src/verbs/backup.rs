@@ -6,7 +6,7 @@ use engine::failure::{Class, Failure};
 use engine::usecase::backup::{BackupReport, BackupRequest, backup};
 use engine::usecase::cover::{Cover, cover};
 use engine::usecase::host::Host;
-use engine::usecase::terms::{RunTerms, terms_for};
+use engine::usecase::terms::terms_for;
 use engine::words::SourceName;
 use policies::policy::{Consistency, Mode, Terms, parse_time};
 use serde_json::json;
@@ -90,19 +90,17 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
 impl Args {
     /// As the source's policy says, and the command line before it.
     fn request(&self, source: &SourceName, terms: Option<&Terms>) -> BackupRequest {
-        let usual = terms.map(|terms| terms.consistency.clone()).unwrap_or_default();
+        let usual = BackupRequest::scheduled(source.clone(), terms);
         BackupRequest {
-            source: source.clone(),
             by_hand: true,
             allow_empty: self.allow_empty,
             full: self.full,
-            guard: terms.map(|terms| terms.guard.limits()).unwrap_or_default(),
             consistency: Consistency {
-                mode: self.consistency.unwrap_or(usual.mode),
-                max_freeze: self.max_freeze.unwrap_or(usual.max_freeze),
-                ..usual
+                mode: self.consistency.unwrap_or(usual.consistency.mode),
+                max_freeze: self.max_freeze.unwrap_or(usual.consistency.max_freeze),
+                ..usual.consistency
             },
-            terms: terms.map(RunTerms::of).unwrap_or_default(),
+            ..usual
         }
     }
 }

@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use policies::policy::{self, Mode, OnUnfreezable};
+use policies::policy::{self, Mode, OnUnfreezable, Terms};
 use policies::retention::guard::Limits;
 use serde::Serialize;
 
@@ -56,6 +56,21 @@ pub struct BackupRequest {
     pub consistency: policy::Consistency,
     /// How it is packed, and how much of the host it takes.
     pub terms: RunTerms,
+}
+
+impl BackupRequest {
+    /// What a schedule asks for, as the terms of its policy say.
+    pub fn scheduled(source: SourceName, terms: Option<&Terms>) -> Self {
+        Self {
+            source,
+            by_hand: false,
+            allow_empty: false,
+            full: false,
+            guard: terms.map(|terms| terms.guard.limits()).unwrap_or_default(),
+            consistency: terms.map(|terms| terms.consistency.clone()).unwrap_or_default(),
+            terms: terms.map(RunTerms::of).unwrap_or_default(),
+        }
+    }
 }
 
 /// A committed snapshot.
