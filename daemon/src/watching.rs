@@ -89,6 +89,8 @@ mod tests {
         let to = written.clone();
         let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
         tracing::subscriber::with_default(log, || {
+            // Other tests log to nobody at the same time, and may have had these lines switched off for good.
+            tracing::callsite::rebuild_interest_cache();
             let span = deed("backup", &"db".parse().unwrap());
             let watch = Logged::of(Arc::default(), span.clone());
             watch.tell(Told::Step("before".into()));
