@@ -167,6 +167,7 @@ mod tests {
                 length: 1 << 30,
                 hash: [0; 32],
                 raw_bytes: 5 << 30,
+                content_bytes: 5 << 30,
                 used: 0,
                 footer: BlockRef { offset: 0, length: 1, hash: [0; 32] },
             }],

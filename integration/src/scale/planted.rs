@@ -78,6 +78,7 @@ fn manifest(
             hash: *blake3::hash(&of.get().to_le_bytes()).as_bytes(),
             raw_bytes: 4 << 20,
             used: 2 << 20,
+            content_bytes: 4 << 20,
             footer: block((1 << 20) - 4000),
         });
     }

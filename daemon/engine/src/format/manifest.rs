@@ -58,6 +58,9 @@ pub struct PackRef {
     /// How much of that this snapshot's files need.
     #[serde(default)]
     pub used: u64,
+    /// How much of it the files needed of the snapshot that added it: all but the tarball's headers and padding.
+    #[serde(default)]
+    pub content_bytes: u64,
     /// Where its footer lies.
     pub footer: BlockRef,
 }

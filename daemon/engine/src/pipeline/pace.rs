@@ -1,6 +1,6 @@
 //! How fast a run may send: a bucket of bytes that fills with time.
 //!
-//! Always true: over any span no more is let through than the rate gives in it, one [`BURST`] of it and one piece.
+//! Always true: over any span no more is let through than the rate gives in it, half a second of it and one piece.
 
 use std::time::Duration;
 

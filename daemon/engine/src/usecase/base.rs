@@ -2,7 +2,7 @@
 //!
 //! A function of values: the parent's manifest, the time, and what was asked for. Always true: a snapshot never
 //! leans on a parent that is older than the last full one may be, needs at most [`PACKS_MAX`] packs besides its
-//! own, and takes nothing from a pack of which less than a third is still wanted.
+//! own, and takes nothing from a pack of whose content less than a third is still wanted.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -78,7 +78,8 @@ pub(crate) fn base(
 
 /// The packs that the next snapshot does without.
 fn shun(packs: &[PackRef]) -> BTreeSet<u64> {
-    let waste = |pack: &&PackRef| pack.used.saturating_mul(3) < pack.raw_bytes;
+    // Not by `raw_bytes`: of many small files most is headers, which nobody ever wants again.
+    let waste = |pack: &&PackRef| pack.used.saturating_mul(3) < pack.content_bytes;
     let mut shunned: BTreeSet<u64> = packs.iter().filter(waste).map(|pack| pack.id).collect();
     let mut kept: Vec<&PackRef> = packs.iter().filter(|pack| !shunned.contains(&pack.id)).collect();
     if kept.len() > PACKS_MAX {

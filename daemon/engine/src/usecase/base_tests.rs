@@ -4,14 +4,15 @@ use archive::layout::BlockRef;
 
 use super::*;
 
-fn pack(id: u64, raw_bytes: u64, used: u64) -> PackRef {
+fn pack(id: u64, content_bytes: u64, used: u64) -> PackRef {
     PackRef {
         id,
         name: String::new(),
         length: 1,
         hash: [0; 32],
-        raw_bytes,
+        raw_bytes: content_bytes.saturating_mul(5),
         used,
+        content_bytes,
         footer: BlockRef { offset: 0, length: 1, hash: [0; 32] },
     }
 }

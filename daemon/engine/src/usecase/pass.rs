@@ -220,13 +220,15 @@ impl Deed<'_> {
                 let why = format!("the store has {length} bytes of {}", packed.length);
                 return Err(Failure::failed(pass.what()).because(why).hint("`backupctl doctor`"));
             }
+            let own_bytes = packed.used.get(&pass.id).copied().unwrap_or_default();
             Some(PackRef {
                 id: pass.id,
                 name: pass.name,
                 length,
                 hash: packed.hash,
                 raw_bytes: packed.raw_bytes,
-                used: packed.used.get(&pass.id).copied().unwrap_or_default(),
+                used: own_bytes,
+                content_bytes: own_bytes,
                 footer: packed.footer,
             })
         };

@@ -74,6 +74,26 @@ async fn purge(world: &World, number: u64) {
     delete(&host, plan, &Silent::default()).await.unwrap();
 }
 
+/// Most of the pack is headers then, and headers are no waste.
+#[tokio::test]
+async fn files_of_a_few_bytes_are_sent_once() {
+    let world = World::new();
+    world.volume("db", 1).await;
+    let folder = world.docker.volume_folder("db");
+    crate::support::tree::clear(&folder);
+    for n in 0..200_u8 {
+        fs::write(folder.join(n.to_string()), [n; 100]).unwrap();
+    }
+    grow_old().await;
+    let host = world.host().await;
+    for _ in 0..3 {
+        back_up(&host, "db").await.unwrap();
+    }
+    assert_eq!(packs(&world).len(), 1);
+    assert_eq!(manifest(&world, 3).packs, manifest(&world, 1).packs);
+    restores(&world, 3, &world.tree("db")).await;
+}
+
 #[tokio::test]
 async fn every_snapshot_of_a_chain_restores_also_when_others_are_gone() {
     let world = world().await;

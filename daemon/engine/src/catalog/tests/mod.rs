@@ -68,6 +68,7 @@ fn manifest(lineage: &Lineage, n: u64, taken: i64, needs: &[u64]) -> Manifest {
         hash: [u8::try_from(of % 256).unwrap(); 32],
         raw_bytes: 4000,
         used: 0,
+        content_bytes: 0,
         footer: BlockRef { offset: 100, length: 60, hash: [7; 32] },
     };
     Manifest {
