@@ -16,7 +16,7 @@ use policies::policy::Terms;
 use crate::failure::Failure;
 use crate::usecase::cover::Cover;
 use crate::usecase::health::{backed_up, jitter_of};
-use crate::usecase::host::Host;
+use crate::usecase::host::{Host, catalog_failure};
 use crate::usecase::retention::{Action, retention, sources};
 use crate::usecase::rule::rule_of;
 use crate::words::SourceName;
@@ -98,7 +98,13 @@ async fn expires(host: &Host, before: &Cover, after: &Cover) -> Result<Vec<Expir
     if new.is_empty() {
         return Ok(expiries);
     }
-    for source in sources(host).await? {
+    let stored = match sources(host).await {
+        Ok(stored) => stored,
+        // A store that is not there yet has nothing to lose, if nothing of these was ever backed up from here.
+        Err(_) if !was_backed_up(host, &new)? => return Ok(expiries),
+        Err(failure) => return Err(failure.within("look for what would expire")),
+    };
+    for source in stored {
         let Some(then) = new.get(&source) else { continue };
         let gone = going(host, &source, then.as_ref()).await?;
         let already = going(host, &source, old.get(&source).and_then(Option::as_ref)).await?;
@@ -109,6 +115,12 @@ async fn expires(host: &Host, before: &Cover, after: &Cover) -> Result<Vec<Expir
         }
     }
     Ok(expiries)
+}
+
+fn was_backed_up(host: &Host, rules: &Rules) -> Result<bool, Failure> {
+    let known = host.catalog().backed_up(&host.settings().host);
+    let known = known.map_err(|e| catalog_failure("look for what would expire", e))?;
+    Ok(known.iter().any(|source| rules.contains_key(source)))
 }
 
 /// What a rule deletes today; nothing without one.

@@ -395,4 +395,16 @@ async fn what_other_policies_would_run_and_delete_is_told_and_nothing_is_done() 
     let hour = |at: Option<jiff::Timestamp>| at.unwrap().to_zoned(TimeZone::UTC).hour();
     assert_eq!((hour(noon.runs[0].now), hour(noon.runs[0].then)), (2, 12));
     assert_eq!(world.store.snapshot(), objects);
+
+    // A store that is away is no reason to say that nothing would go; where nothing was ever backed up from here it may
+    // not be there yet.
+    let shorter = covered(&format!("{night}\n[keep]\nlast = 2"));
+    let away = async |world: &World| {
+        let store = FaultyStore::new(Arc::new(world.store.clone()), CallLog::recording(), Vec::new());
+        store.add(Fault::always(Verb::List, Effect::Fail(When::Before, StoreErrorKind::Unavailable)));
+        let host = world.host_with(Arc::new(store), Arc::<FakeDocker>::clone(&world.docker)).await;
+        foresee(&host, &before, &shorter).await
+    };
+    assert!(away(&world).await.unwrap_err().to_string().starts_with("look for what would expire: "));
+    assert_eq!(away(&World::new()).await.unwrap(), nothing);
 }
