@@ -401,7 +401,7 @@ async fn what_other_policies_would_run_and_delete_is_told_and_nothing_is_done() 
     let shorter = covered(&format!("{night}\n[keep]\nlast = 2"));
     let away = async |world: &World| {
         let store = FaultyStore::new(Arc::new(world.store.clone()), CallLog::recording(), Vec::new());
-        store.add(Fault::always(Verb::List, Effect::Fail(When::Before, StoreErrorKind::Unavailable)));
+        store.add(Fault::always(Verb::Folders, Effect::Fail(When::Before, StoreErrorKind::Unavailable)));
         let host = world.host_with(Arc::new(store), Arc::<FakeDocker>::clone(&world.docker)).await;
         foresee(&host, &before, &shorter).await
     };
