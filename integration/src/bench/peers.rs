@@ -108,6 +108,7 @@ impl<'a> Attempt<'a> {
                 self.measure(self.command("borg").current_dir(into).args(words))
             }
         }?;
+        let cost = target.on_disk(cost)?;
         target.holds(Contents::of(&self.subject.place)?)?;
         Ok(cost)
     }
@@ -141,6 +142,7 @@ impl<'a> Attempt<'a> {
                 self.measure(self.command("borg").current_dir(into).args(words))
             }
         }?;
+        let cost = target.on_disk(cost)?;
         let bytes = fs::metadata(self.subject.place.join(one))?.len();
         target.holds(Contents { files: 1, bytes })?;
         Ok(cost)
