@@ -110,7 +110,8 @@ impl Docker {
     /// One request of HTTP/1.0, so that the answer ends where the connection does.
     fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> io::Result<String> {
         let mut stream = UnixStream::connect(&self.socket)?;
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        // Removing a volume of a million files takes an engine minutes.
+        stream.set_read_timeout(Some(Duration::from_secs(600)))?;
         let length = body.len();
         let head = format!(
             "{method} {path} HTTP/1.0\r\nHost: docker\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
