@@ -104,6 +104,18 @@ pub struct Filter {
     pub deleted: bool,
 }
 
+impl Filter {
+    /// Of one lineage, soft-deleted ones too.
+    pub fn of(store: &str, lineage: &Lineage) -> Self {
+        Self {
+            store: Some(store.to_owned()),
+            host: Some(lineage.host.clone()),
+            source: Some(lineage.source.clone()),
+            deleted: true,
+        }
+    }
+}
+
 pub(super) fn kind_word(kind: SnapshotKind) -> &'static str {
     match kind {
         SnapshotKind::Full => "full",

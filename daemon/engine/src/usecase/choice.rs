@@ -24,12 +24,7 @@ pub(crate) async fn choose(host: &Host, request: &RestoreRequest) -> Result<(Sna
     let store = host.reading().await?;
     let lineage = Lineage { host: whose.clone(), source: request.source.clone() };
     refresh(host, &*store, &lineage).await?;
-    let filter = Filter {
-        store: Some(store.name()),
-        host: Some(whose.clone()),
-        source: Some(request.source.clone()),
-        deleted: false,
-    };
+    let filter = Filter { deleted: false, ..Filter::of(&store.name(), &lineage) };
     let rows = host.catalog().snapshots(&filter).map_err(|e| catalog_failure("list snapshots", e))?;
     if rows.is_empty() {
         return Err(nothing_of(&lineage, host));

@@ -43,12 +43,7 @@ fn undoubted(host: &Host, store: &str, lineage: &Lineage, parent: &Manifest) -> 
     if !parent.is_partial() && is_fine(parent.number) {
         return Ok(totals(parent.totals));
     }
-    let filter = Filter {
-        store: Some(store.to_owned()),
-        host: Some(lineage.host.clone()),
-        source: Some(lineage.source.clone()),
-        deleted: true,
-    };
+    let filter = Filter::of(store, lineage);
     let rows = host.catalog().snapshots(&filter)?;
     let fine = rows.iter().filter(|row| !row.partial && is_fine(row.key.number));
     let newest = fine.max_by_key(|row| row.key.number);
@@ -73,12 +68,7 @@ pub(crate) fn committed(host: &Host, store: &str, lineage: &Lineage) -> Result<V
     if flags.is_empty() {
         return Ok(flags);
     }
-    let filter = Filter {
-        store: Some(store.to_owned()),
-        host: Some(lineage.host.clone()),
-        source: Some(lineage.source.clone()),
-        deleted: true,
-    };
+    let filter = Filter::of(store, lineage);
     let rows = host.catalog().snapshots(&filter)?;
     flags.retain(|flagged| rows.iter().any(|row| row.key == flagged.key));
     Ok(flags)

@@ -172,12 +172,7 @@ pub(crate) async fn plan_known(
 
 fn gather(host: &Host, store: &str, lineage: &Lineage) -> Result<Known, CatalogError> {
     let catalog = host.catalog();
-    let filter = Filter {
-        store: Some(store.to_owned()),
-        host: Some(lineage.host.clone()),
-        source: Some(lineage.source.clone()),
-        deleted: true,
-    };
+    let filter = Filter::of(store, lineage);
     let pins: BTreeSet<_> = catalog.pins(store)?.into_iter().map(|pin| pin.key).collect();
     let rows = catalog.snapshots(&filter)?;
     let snapshots: Vec<_> =

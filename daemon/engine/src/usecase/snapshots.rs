@@ -156,12 +156,7 @@ fn pins(host: &Host, store: &str) -> Result<BTreeSet<SnapshotKey>, Failure> {
 pub(crate) async fn refresh(host: &Host, store: &dyn ReadStore, lineage: &Lineage) -> Result<(), Failure> {
     let what = || format!("index `{}`", lineage.prefix());
     let folder = index::folder(store, lineage).await?;
-    let filter = Filter {
-        store: Some(store.name()),
-        host: Some(lineage.host.clone()),
-        source: Some(lineage.source.clone()),
-        deleted: true,
-    };
+    let filter = Filter::of(&store.name(), lineage);
     let known = host.catalog().snapshots(&filter).map_err(|e| catalog_failure(what(), e))?;
     let rows: BTreeSet<_> = known.iter().map(|row| (row.key.number, row.deleted_at.is_some())).collect();
     let is_known = |number: Number, deleted: bool| rows.contains(&(number, deleted));
