@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod docker;
+pub mod noise;
 pub mod private_engine;
 pub mod programs;
 pub mod scale;

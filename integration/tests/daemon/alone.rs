@@ -6,7 +6,8 @@ use integration::docker::Docker;
 use integration::private_engine::PrivateEngine;
 use rustix::process::Signal;
 
-use crate::rig::{Rig, noise, put};
+use crate::rig::{Rig, put};
+use integration::noise::noise;
 
 const SECONDS: &str = "*/2 * * * * *";
 

@@ -6,7 +6,8 @@ use integration::docker::Docker;
 use integration::private_engine::PrivateEngine;
 use rustix::process::Signal;
 
-use crate::rig::{Rig, noise, put};
+use crate::rig::{Rig, put};
+use integration::noise::noise;
 
 #[test]
 fn a_docker_that_restarts_costs_runs_and_nothing_else() {

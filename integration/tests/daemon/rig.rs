@@ -224,10 +224,3 @@ impl Drop for Rig {
 pub(crate) fn put(path: &Path, bytes: &[u8]) {
     std::fs::File::create(path).and_then(|mut file| file.write_all(bytes)).unwrap();
 }
-
-/// Bytes that nothing compresses, the same for the same seed.
-pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
-    bytes
-}

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::bad_store::Small;
 use crate::recorded::assert_equal;
-use crate::world::{World, content, noise, put};
+use crate::world::{World, content, put};
+use integration::noise::noise;
 
 /// The plan refuses what cannot fit; what turns out not to fit leaves the old content.
 #[test]

@@ -7,7 +7,8 @@ use integration::servers::s3::S3Server;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 
 use crate::stores::{BUCKET, KEY_ID, on, scripted, wait};
-use crate::world::{World, noise, put};
+use crate::world::{World, put};
+use integration::noise::noise;
 
 /// A small file system in memory, mounted for as long as this lives.
 pub(crate) struct Small(pub(crate) PathBuf);

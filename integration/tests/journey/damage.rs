@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::reader;
 use crate::recorded::assert_equal;
-use crate::world::{HOST, VERIFY_FIELDS, World, content, noise, put};
+use crate::world::{HOST, VERIFY_FIELDS, World, content, put};
+use integration::noise::noise;
 
 fn only_pack(folder: &Path) -> PathBuf {
     let mut rows = fs::read_dir(folder).unwrap().map(|row| row.unwrap().path());

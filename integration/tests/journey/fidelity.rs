@@ -12,8 +12,9 @@ use crate::odd_tree::{DEEP, SPARSE_BYTES, grow};
 use crate::ran::has_fields;
 use crate::recorded::{Tree, assert_equal, record};
 use crate::stores::{on, wait};
-use crate::world::{RESTORE_FIELDS, VERIFY_FIELDS, World, noise, put, ran};
+use crate::world::{RESTORE_FIELDS, VERIFY_FIELDS, World, put, ran};
 use crate::{odd_tree, reader};
+use integration::noise::noise;
 
 const ENTRY_FIELDS: &str = "path kind mode uid gid size modified target";
 

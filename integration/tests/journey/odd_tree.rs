@@ -9,7 +9,8 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, XattrFlags};
 
-use crate::world::{noise, put};
+use crate::world::put;
+use integration::noise::noise;
 
 /// The top of the branch whose paths are longer than `PATH_MAX`, which most programs cannot walk.
 pub(crate) const DEEP: &str = "deep";

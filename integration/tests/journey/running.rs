@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::ran::{Ran, has_fields};
 use crate::stores::{BUCKET, scripted};
-use crate::world::{World, gave, noise, put};
+use crate::world::{World, gave, put};
+use integration::noise::noise;
 
 /// So long anything may take that should be at once; only a broken program needs it.
 const PATIENCE: Duration = Duration::from_secs(60);
