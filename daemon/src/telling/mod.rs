@@ -17,7 +17,7 @@ use std::time::Duration;
 use engine::failure::Failure;
 use engine::usecase::health::Health;
 use engine::usecase::host::Host;
-use engine::usecase::ledger;
+use engine::usecase::state_file;
 use engine::usecase::vanished::Vanished;
 use hyper::body::Bytes;
 use policies::policy::{Folder, Notify, Policy};
@@ -64,7 +64,7 @@ impl Teller {
 
     /// Remembers what an earlier process has told. Where that cannot be read, some of it is told again.
     pub(crate) fn remember(&mut self, host: &Host) -> Result<(), Failure> {
-        self.kept = ledger::read(host, FILE, "what is not as it should be is told once more")?;
+        self.kept = state_file::read(host, FILE, "what is not as it should be is told once more")?;
         self.told = self.kept.clone();
         Ok(())
     }
@@ -90,7 +90,7 @@ impl Teller {
             }
         }
         if self.outbox.is_idle() && self.told != self.kept {
-            ledger::write(host, FILE, &self.told)?;
+            state_file::write(host, FILE, &self.told)?;
             self.kept = self.told.clone();
         }
         Ok(())

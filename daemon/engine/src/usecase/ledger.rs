@@ -5,15 +5,13 @@
 //! nobody remembers, a plan that deletes more than it keeps is left for a person.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::durable;
 use crate::failure::Failure;
 use crate::usecase::host::Host;
+use crate::usecase::state_file::{read, write};
 use crate::words::SourceName;
 
 /// What is remembered of one source.
@@ -57,24 +55,4 @@ impl Ledger {
     pub fn write(&self, host: &Host) -> Result<(), Failure> {
         write(host, FILE, self)
     }
-}
-
-/// Reads a small file of the state folder; what is missing is empty. `loss` is what removing it costs.
-pub fn read<T: DeserializeOwned + Default>(host: &Host, file: &str, loss: &str) -> Result<T, Failure> {
-    let path = host.settings().state.join(file);
-    let what = || format!("read `{}`", path.display());
-    match std::fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map_err(|e| Failure::failed(what()).because(e).hint(format!("`rm {}`: {loss}", path.display()))),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(T::default()),
-        Err(e) => Err(Failure::failed(what()).because(e)),
-    }
-}
-
-/// Replaces such a file as a whole.
-pub fn write<T: Serialize>(host: &Host, file: &str, value: &T) -> Result<(), Failure> {
-    let path = host.settings().state.join(file);
-    let what = || format!("write `{}`", path.display());
-    let bytes = serde_json::to_vec_pretty(value).map_err(|e| Failure::failed(what()).because(e))?;
-    durable::replace(&path, &bytes, 0o600).map_err(|e| Failure::failed(what()).because(e))
 }

@@ -20,7 +20,8 @@ use crate::failure::Failure;
 use crate::usecase::cover::Cover;
 use crate::usecase::health::backed_up;
 use crate::usecase::host::{Host, catalog_failure};
-use crate::usecase::ledger::{self, Entry, Ledger};
+use crate::usecase::ledger::{Entry, Ledger};
+use crate::usecase::state_file::{read, write};
 use crate::words::SourceName;
 
 /// So long something may be away.
@@ -50,7 +51,7 @@ const FILE: &str = "meant.json";
 
 impl Meant {
     fn read(host: &Host) -> Result<Self, Failure> {
-        ledger::read(host, FILE, "what vanished is an alarm again until it is acknowledged")
+        read(host, FILE, "what vanished is an alarm again until it is acknowledged")
     }
 
     fn covers(&self, source: &SourceName, entry: &Entry) -> bool {
@@ -153,7 +154,7 @@ pub fn let_go(host: &Host, source: &SourceName) -> Result<bool, Failure> {
     // What the ledger has let go is dealt with.
     meant.sources.retain(|source, _| ledger.sources.contains_key(source));
     meant.sources.insert(source.clone(), host.clock().now());
-    ledger::write(host, FILE, &meant)?;
+    write(host, FILE, &meant)?;
     Ok(true)
 }
 
