@@ -81,10 +81,6 @@ fn settings_on(said: SettingsFile, system: &str) -> Result<Settings, Failure> {
 mod tests {
     use super::*;
 
-    fn file() -> SettingsFile {
-        parse("b.toml", "store = \"file:///f\"\nhost = \"f\"\nstate = \"/f\"\neffort.workers = 2\n").unwrap()
-    }
-
     #[test]
     fn flags_come_before_the_file_and_the_file_before_defaults() {
         let flags = SettingsFile {
@@ -93,7 +89,11 @@ mod tests {
             docker: Some("tcp://127.0.0.1:1".into()),
             ..SettingsFile::default()
         };
-        let both = settings_on(flags.or(file()), "system").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("b.toml");
+        let text = "store = \"file:///f\"\nhost = \"f\"\nstate = \"/f\"\neffort.workers = 2\n";
+        crate::durable::replace(&file, text.as_bytes(), 0o600).unwrap();
+        let both = settings_on(said(flags, Some(&file)).unwrap(), "system").unwrap();
         assert_eq!((both.store.as_str(), both.host.as_str()), ("s3://b/p", "f"));
         assert_eq!((both.state.to_str(), both.docker.as_deref()), (Some("/flag"), Some("tcp://127.0.0.1:1")));
         assert_eq!(both.effort, Effort { workers: 2, ..Effort::default() });
@@ -102,6 +102,18 @@ mod tests {
         assert_eq!((none.store.as_str(), none.host.as_str()), (DEFAULT_STORE, "system"));
         assert_eq!((none.state.to_str(), none.docker), (Some(DEFAULT_STATE), None));
         assert_eq!(none.effort, Effort::default());
+    }
+
+    #[test]
+    fn a_file_that_is_named_must_be_there_and_make_sense() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("b.toml");
+        let failure = |file: &Path| said(SettingsFile::default(), Some(file)).unwrap_err();
+        assert_eq!(failure(&file).class, Class::NotFound);
+        crate::durable::replace(&file, b"stor = 1\nhos = 2\n", 0o600).unwrap();
+        let failure = failure(&file);
+        assert_eq!(failure.class, Class::Usage);
+        assert!(failure.to_string().contains("; ") && failure.hint.is_some(), "{failure}");
     }
 
     #[test]
