@@ -149,6 +149,10 @@ impl Recipe for Mysql {
             let why = format!("the session that had locked them is gone: {id:?}, now {now:?}");
             return Err(Failure::failed(what).because(why).hint("nothing was committed; try again"));
         }
+        // It is unlocked; how the client ends changes nothing about that.
+        if let Err(e) = talk.end(PATIENCE).await {
+            tracing::debug!("end a session: {e}");
+        }
         Ok(())
     }
 

@@ -56,7 +56,7 @@ pub(super) fn find(source: &Source, name: &SourceName, mode: Mode) -> Result<Pla
         let hint = format!("label the one that is meant, and no other: `{COMMANDS_LABEL}=true`");
         return Err(refuse(why).hint(hint));
     };
-    let of_it = || source.users.iter().filter(|user| user.container.name == only);
+    let of_it = || source.users.iter().filter(move |user| user.container.name == only);
     let Some(container) = of_it().map(|user| user.container.clone()).next() else {
         return Err(refuse(format!("`{only}` is gone")));
     };
