@@ -28,10 +28,11 @@ use crate::base::Base;
 use crate::frame::Hash;
 use crate::layout::{BlockRef, RootRef, hex_hash};
 use crate::levels::Levels;
+use crate::scope::Scope;
 use crate::varint::Malformed;
 
-/// Both sides must agree on it before anything else happens.
-pub const PROTOCOL: u32 = 1;
+/// Both sides must agree on it before anything else happens. 2: a [`Scope`], which who does not know it would pass over.
+pub const PROTOCOL: u32 = 2;
 
 /// No record is larger; checked before memory is taken.
 pub const RECORD_BYTES_MAX: u32 = 32 << 20;
@@ -131,6 +132,9 @@ pub struct PackJob {
     /// What to compare with; without it the pack is a complete tarball.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Base>,
+    /// Which part of the folder it is about, if not all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
 }
 
 /// What a backup pass found, as counts.
