@@ -2,6 +2,7 @@
 
 use engine::port::docker::{Access, Docker as _};
 use engine::testing::docker_contract::{self as contract, spec};
+use engine::testing::exec_contract as programs;
 
 use crate::rig::{Rig, confined, docker_cli};
 
@@ -36,6 +37,10 @@ async fn containers_of_others_stop_and_start() {
     assert_eq!((seen.mounts.len(), seen.mounts[0].at.as_str(), seen.mounts[0].writable), (1, "/data", false));
     contract::containers_stop_and_start(&rig.docker, &id).await;
     contract::starts_and_ends_of_containers_are_told(&rig.docker, &id).await;
+    let words = ["/backupd-helper", "words"];
+    programs::programs_are_started_heard_and_ended(&rig.docker, &id, &words).await;
+    programs::a_program_that_was_dropped_hears_the_end_of_its_input(&rig.docker, &id, &words).await;
+    programs::programs_are_started_only_where_something_runs(&rig.docker, &id, &words).await;
     docker_cli(&["rm", "-f", &id]);
     rig.end(&volume).await;
 }

@@ -10,6 +10,7 @@ use engine::port::docker::{
     About, Container, Docker, DockerError, DockerErrorKind, Helper, HelperLife, HelperSpec, Leftover,
     NewVolume, Volume,
 };
+use engine::port::exec::{Exec, ExecEnd, ExecLife, ExecSpec};
 use engine::testing::calls::CallLog;
 
 /// The engine as a process sees it that dies at one of its calls.
@@ -94,6 +95,13 @@ impl Docker for MortalDocker {
             .await
     }
 
+    async fn exec(&self, spec: &ExecSpec) -> Result<Exec, DockerError> {
+        let deed = format!("exec {} {}", spec.container, spec.argv.first().map_or("", String::as_str));
+        let exec = self.call(deed, self.inner.exec(spec)).await?;
+        let life = MortalProgram { inner: exec.life, log: Arc::clone(&self.log) };
+        Ok(Exec { life: Box::new(life), ..exec })
+    }
+
     async fn open_helper(&self, spec: &HelperSpec) -> Result<Helper, DockerError> {
         if let Ok(about) = std::fs::metadata(&self.stirred) {
             std::fs::set_permissions(&self.stirred, about.permissions()).unwrap();
@@ -132,5 +140,19 @@ impl HelperLife for MortalLife {
     async fn kill(self: Box<Self>) -> Result<(), DockerError> {
         let Self { inner, log } = *self;
         log.call("docker.kill_helper", || gone("kill_helper"), inner.kill()).await
+    }
+}
+
+/// The end of a program, which a dead process does not hear of.
+struct MortalProgram {
+    inner: Box<dyn ExecLife>,
+    log: Arc<CallLog>,
+}
+
+#[async_trait]
+impl ExecLife for MortalProgram {
+    async fn ended(&mut self, patience: Duration) -> Result<Option<ExecEnd>, DockerError> {
+        let ended = self.inner.ended(patience);
+        self.log.call("docker.exec_ended", || gone("exec_ended"), ended).await
     }
 }

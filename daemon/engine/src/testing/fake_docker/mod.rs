@@ -6,6 +6,7 @@
 
 mod changes;
 mod helper;
+mod program;
 mod script;
 
 use std::collections::BTreeMap;
@@ -20,12 +21,15 @@ use jiff::Timestamp;
 use self::changes::Listeners;
 use self::helper::Running;
 pub use self::helper::{Cut, JobRunner, real_jobs};
+use self::program::Installed;
+pub use self::program::Program;
 pub use self::script::{Calls, Moment, Script, Verdict};
 use crate::port::changes::{Changes, Happened, Thing};
 use crate::port::docker::{
     About, Container, ContainerState, Docker, DockerError, DockerErrorKind, Helper, HelperMount, HelperSpec,
     Leftover, MountOf, NewVolume, Volume,
 };
+use crate::port::exec::{Exec, ExecSpec};
 
 /// What the engine knows.
 #[derive(Debug, Default)]
@@ -40,6 +44,7 @@ struct World {
     cuts: Vec<Cut>,
     made: u64,
     listeners: Listeners,
+    installed: Installed,
 }
 
 /// A helper that was not removed yet.
@@ -89,6 +94,11 @@ impl FakeDocker {
         let mut world = lock(&self.world);
         let before = world.containers.remove(id);
         world.listeners.tell_of(before.as_ref(), None);
+    }
+
+    /// Does the work of all programs in all containers from now on. Before, none is installed.
+    pub fn install(&self, program: Program) {
+        lock(&self.world).installed = Installed(Some(program));
     }
 
     /// Ends all subscriptions, as a restart of the engine does.
@@ -284,6 +294,14 @@ impl Docker for FakeDocker {
             }
             policy.clone_into(&mut container.restart_policy);
             Ok(())
+        })
+    }
+
+    async fn exec(&self, spec: &ExecSpec) -> Result<Exec, DockerError> {
+        let what = format!("{} {}", spec.container, spec.argv.first().map_or("", String::as_str));
+        self.call(format!("exec {what}"), |world| match world.container(&spec.container)?.state {
+            ContainerState::Running => program::start(spec, &world.installed, what, Arc::clone(&self.script)),
+            ContainerState::Paused | ContainerState::Restarting | ContainerState::Down => Err(not_running()),
         })
     }
 

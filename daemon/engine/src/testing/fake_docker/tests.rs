@@ -5,6 +5,7 @@ use tokio::io::AsyncReadExt as _;
 use super::*;
 use crate::port::docker::{Access, Health};
 use crate::testing::docker_contract::{self as contract, spec};
+use crate::testing::exec_contract as programs;
 
 fn fake(script: Script) -> (FakeDocker, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -38,6 +39,10 @@ async fn the_twin_keeps_the_contract() {
     contract::containers_stop_and_start(&docker, "c1").await;
     contract::volumes_that_come_and_go_are_told(&docker, "t").await;
     contract::starts_and_ends_of_containers_are_told(&docker, "c1").await;
+    docker.install(programs::words());
+    programs::programs_are_started_heard_and_ended(&docker, "c1", &["words"]).await;
+    programs::a_program_that_was_dropped_hears_the_end_of_its_input(&docker, "c1", &["words"]).await;
+    programs::programs_are_started_only_where_something_runs(&docker, "c1", &["words"]).await;
 }
 
 #[tokio::test]
