@@ -220,6 +220,20 @@ impl Notes {
         }
     }
 
+    /// These and those of a further pass, which looked at other things.
+    #[must_use]
+    pub fn and(mut self, more: Self) -> Self {
+        let Self { changed, vanished, unreadable, other_mounts, sockets, attributes, named } = more;
+        self.changed += changed;
+        self.vanished += vanished;
+        self.unreadable += unreadable;
+        self.other_mounts += other_mounts;
+        self.sockets += sockets;
+        self.attributes += attributes;
+        self.named.extend(named);
+        self
+    }
+
     /// Whether something that should be in the snapshot is not.
     pub fn is_partial(&self) -> bool {
         self.unreadable > 0

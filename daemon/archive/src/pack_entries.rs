@@ -169,7 +169,7 @@ impl<'a> Packer<'a> {
         let stat = match Stat::of_name(folder, name) {
             Ok(stat) => stat,
             Err(why) if is_gone(&why) => {
-                self.notes.add(path, NoteKind::Vanished, "");
+                self.moved(path, NoteKind::Vanished, "");
                 return Ok(PASSED);
             }
             Err(why) => {
@@ -253,7 +253,7 @@ impl<'a> Packer<'a> {
 
     fn not_opened(&mut self, path: &TreePath, seen: &Stat, why: OpenError) -> Result<Look, Halt> {
         match why {
-            OpenError::Vanished => self.notes.add(path, NoteKind::Vanished, ""),
+            OpenError::Vanished => self.moved(path, NoteKind::Vanished, ""),
             OpenError::Replaced => return Ok(Look::Again),
             OpenError::OtherMount => return self.other_mount(path, seen),
             OpenError::Refused(why) => self.unreadable(path, format!("cannot open: {why}")),

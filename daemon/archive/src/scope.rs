@@ -23,6 +23,9 @@ pub struct Scope {
     pub plant: Vec<Planted>,
     /// Files without which there is no snapshot.
     pub require: Vec<Required>,
+    /// What changes or vanishes in these folders while it is read is put right by a log that is in the snapshot, so
+    /// nobody is told of it.
+    pub logged: Vec<TreePath>,
 }
 
 /// Something that is passed over.
@@ -96,6 +99,10 @@ impl Scope {
     pub(crate) fn passes_over(&self, path: &TreePath) -> bool {
         let Some((parent, name)) = path.split_last() else { return false };
         self.is_planted(path) || self.leave_out.iter().any(|out| out.is(path, parent, name))
+    }
+
+    pub(crate) fn is_logged(&self, path: &TreePath) -> bool {
+        self.logged.iter().any(|folder| path.is_within(folder))
     }
 
     pub(crate) fn is_planted(&self, path: &TreePath) -> bool {
@@ -209,6 +216,7 @@ mod tests {
             only: Some(vec![path("w")]),
             plant: vec![Planted { path: path("l"), bytes: vec![0, 255], like: path("v") }],
             require: vec![Required { path: path("w/0"), size: 16 << 20 }],
+            logged: vec![path("")],
         };
         let text = serde_json::to_string(&scope).unwrap();
         assert_eq!(serde_json::from_str::<Scope>(&text).unwrap(), scope);

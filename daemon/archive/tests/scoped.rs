@@ -215,6 +215,39 @@ fn what_is_required_is_there_as_it_must_be_or_there_is_no_pack() {
 }
 
 #[test]
+fn what_a_log_puts_right_is_not_told() {
+    let root = tempfile::tempdir_in("/dev/shm").unwrap();
+    let root = root.path();
+    let mut noise = vec![0; 24 << 20];
+    blake3::Hasher::new().finalize_xof().fill(&mut noise);
+    for folder in ["data", "other"] {
+        fs::create_dir(root.join(folder)).unwrap();
+        write(&root.join(folder).join("file"), &noise);
+    }
+    let job = |logged: &[&str]| {
+        let logged = logged.iter().copied().map(path).collect();
+        PackJob { scope: Some(Scope { logged, ..Scope::default() }), ..packs::JOB }
+    };
+    let told = |logged: &[&str]| {
+        let mut changed = 0;
+        let hook = |_piece: &[u8]| {
+            // While one of them is read, the other changes too.
+            for folder in ["data", "other"] {
+                let file = File::options().append(true).open(root.join(folder).join("file")).unwrap();
+                file.set_len((24 << 20) + changed).unwrap();
+                changed += 1;
+            }
+            Ok(())
+        };
+        let (_, packed) = packs::try_pack(root, &job(logged), hook).unwrap();
+        packed.notes.named.into_iter().map(|note| note.path).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&[]), ["data/file", "other/file"]);
+    assert_eq!(told(&["data"]), ["other/file"]);
+    assert_eq!(told(&[""]), [""; 0]);
+}
+
+#[test]
 fn a_full_pass_is_a_tarball_with_what_was_planted() {
     let root = tempfile::tempdir_in("/dev/shm").unwrap();
     let root = root.path();

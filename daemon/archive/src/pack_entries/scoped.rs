@@ -109,6 +109,13 @@ impl Packer<'_> {
         Ok(())
     }
 
+    /// Notes that something is not as it was a moment ago, if that matters.
+    pub(super) fn moved(&mut self, path: &TreePath, what: NoteKind, why: impl Into<String>) {
+        if !self.scoped.as_ref().is_some_and(|scoped| scoped.scope.is_logged(path)) {
+            self.notes.add(path, what, why);
+        }
+    }
+
     /// Where to look, in path order; `None` if it is everywhere.
     pub(crate) fn places(&self) -> Option<Vec<TreePath>> {
         self.scoped.as_ref().and_then(|scoped| scoped.places.clone())
@@ -125,7 +132,7 @@ impl Packer<'_> {
         match descend::folder(root, &path, &self.opener) {
             Ok(opened) => Ok(Some(opened)),
             Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                self.notes.add(&path, NoteKind::Vanished, "");
+                self.moved(&path, NoteKind::Vanished, "");
                 Ok(None)
             }
             Err(source) => Err(Halt::Source { path, action: "open", source }),
