@@ -9,6 +9,7 @@ mod damaged;
 mod deleting;
 mod freezing;
 mod incremental;
+mod postgres;
 mod refused;
 mod restoring;
 mod retention;
