@@ -8,7 +8,7 @@ use engine::words::SnapshotName;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::snapshots::{consistency, kind};
+use super::snapshots::kind;
 use crate::screen::{fields, plain, units};
 use crate::session::{Ending, Session};
 
@@ -47,7 +47,7 @@ fn text(id: &str, manifest: &Manifest, signed_by: &str, zone: &TimeZone) -> Stri
     line("host", manifest.host.as_str());
     line("taken", &format!("{} to {}", moment(manifest.taken_at), moment(manifest.finished_at)));
     let by_hand = if manifest.by_hand { ", by hand" } else { "" };
-    line("kind", &format!("{}, {}{by_hand}", kind(manifest.kind), consistency(manifest.consistency)));
+    line("kind", &format!("{}, {}{by_hand}", kind(manifest.kind), manifest.consistency.word()));
     let totals = &manifest.totals;
     line(
         "content",

@@ -1,7 +1,7 @@
 //! `backupctl snapshots`.
 
 use engine::failure::Failure;
-use engine::format::manifest::{Consistency, SnapshotKind};
+use engine::format::manifest::SnapshotKind;
 use engine::usecase::snapshots::{SnapshotLine, snapshots};
 use engine::words::HostName;
 use jiff::Timestamp;
@@ -103,15 +103,6 @@ pub(crate) fn kind(kind: SnapshotKind) -> &'static str {
     }
 }
 
-pub(crate) fn consistency(consistency: Consistency) -> &'static str {
-    match consistency {
-        Consistency::Live => "live",
-        Consistency::Idle => "idle",
-        Consistency::Paused => "paused",
-        Consistency::Stopped => "stopped",
-    }
-}
-
 /// What matters first comes first: on a narrow terminal the end is cut.
 fn notes(line: &SnapshotLine, now: Timestamp) -> (String, Style) {
     let mut notes = Vec::new();
@@ -121,7 +112,7 @@ fn notes(line: &SnapshotLine, now: Timestamp) -> (String, Style) {
     if line.partial {
         notes.push("partial".to_owned());
     }
-    notes.push(consistency(line.consistency).to_owned());
+    notes.push(line.consistency.word().to_owned());
     if line.pinned {
         notes.push("pinned".to_owned());
     }
@@ -138,6 +129,7 @@ fn notes(line: &SnapshotLine, now: Timestamp) -> (String, Style) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use engine::format::manifest::Consistency;
 
     pub(crate) fn line() -> SnapshotLine {
         SnapshotLine {
