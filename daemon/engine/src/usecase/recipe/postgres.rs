@@ -35,7 +35,7 @@ use crate::usecase::guest::Guest;
 use crate::usecase::pass::Passed;
 use crate::usecase::recipe::client::PATIENCE;
 use crate::usecase::recipe::{Recipe, Second};
-use crate::usecase::source::{self, User};
+use crate::usecase::source::User;
 
 /// Backup mode begins with a checkpoint, which writes out all that a server holds in memory.
 const START_PATIENCE: Duration = Duration::from_secs(30 * 60);
@@ -252,15 +252,10 @@ impl Recipe for Postgres {
     }
 
     async fn end(&mut self, deed: &Deed<'_>) -> Result<(), Failure> {
-        let Some(Server { session, container, .. }) = self.server.take() else { return Ok(()) };
+        let Some(Server { session, .. }) = self.server.take() else { return Ok(()) };
         // All that was read was read before this; a server that is slow to let go of a session has done its part.
         if let Err(failure) = session.end().await {
             deed.warn(failure.to_string());
-        }
-        let now = source::resolve(deed.docker, &deed.request.source).await?;
-        if let Some(other) = somebody_else(&now.users, &container).filter(|_| !self.is_shared) {
-            deed.or_live(&format!("container `{other}`, which writes to it, was started meanwhile"))?;
-            self.is_shared = true;
         }
         Ok(())
     }
