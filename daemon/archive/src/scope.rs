@@ -185,7 +185,7 @@ mod tests {
             let only = only.iter().copied().map(path).collect();
             Scope { only: Some(only), ..Scope::default() }.places()
         };
-        let want = |want: &[&str]| Some(want.iter().copied().map(path).collect());
+        let want = |want: &[&str]| Some(want.iter().copied().map(path).collect::<Vec<_>>());
         assert_eq!(places(&["b", "a/x", "a", "b"]), want(&["a", "b"]));
         assert_eq!(places(&["a-", "a/x"]), want(&["a/x", "a-"]));
         assert_eq!(places(&["a", ""]), None);

@@ -132,11 +132,9 @@ fn the_second_pass_looks_at_the_log_alone_and_nothing_new_has_no_pack() {
     write(&root.join("new"), b"new");
     fs::set_permissions(root, Permissions::from_mode(0o711)).unwrap();
     let empty = Scope { leave_out: vec![LeftOut::Inside(path("log"))], ..only(&["log"]) };
-    let log = fs::metadata(root.join("log")).unwrap();
     let again = lineage.snapshot(root, &by(empty));
     assert_eq!((again.length, &again.used, again.totals), (0, &before.used, before.totals));
     assert_eq!((&again.entries, &again.pages), (&before.entries, &before.pages), "segment by segment");
-    assert_eq!(log.ino(), fs::metadata(root.join("log")).unwrap().ino());
     // The log, without what is too old or was made ahead, and the label.
     for name in ["0009", "000B", "000C", "000A.history"] {
         write(&root.join("log").join(name), name.as_bytes());
@@ -177,7 +175,7 @@ fn what_is_required_is_there_as_it_must_be_or_there_is_no_pack() {
     let root = root.path();
     let mut lineage = database(root, 9);
     let full = |scope: Scope| PackJob { scope: Some(scope), ..packs::JOB };
-    let mut check = |at: &str, size: u64, want: &str| {
+    let check = |at: &str, size: u64, want: &str| {
         let why = packs::try_pack(root, &full(require(at, size)), |_| Ok(()));
         match why {
             Err(PackError::Scope(why)) => assert!(why.contains(at) && why.contains(want), "{why}"),
@@ -291,6 +289,7 @@ fn hard_links_over_the_border_are_right_or_refused() {
     assert_eq!(packed.raw_bytes, 8 + 15, "the log's own files");
     lineage.last = Some(before);
     // A name outside of a file inside: which file it is now nobody knows.
+    fs::remove_file(root.join("log/000B")).unwrap();
     fs::hard_link(root.join("base/00005"), root.join("log-copy")).unwrap();
     let packed = lineage.snapshot(root, &How::default());
     assert!(matches!(lineage.entry(&packed, "log-copy").kind, Kind::Hardlink { .. }));
@@ -384,7 +383,7 @@ fn live(root: &Path, steps: Vec<(Vec<Deed>, Vec<Deed>, Choice)>) {
         let looked_at = |path: &[u8]| place(path).is_some_and(|from| !is_left_out(&out, path, from));
         let second_tree = model::record_where(root, &looked_at);
         let names: Vec<&str> = places.iter().map(String::as_str).collect();
-        let labels = ["00", "like"].map(|at| plant(at, &content(choice.3, 60 * usize::from(choice.0))));
+        let labels = ["00", "like"].map(|at| plant(at, &content(choice.3, 200 * usize::from(choice.0))));
         let second = Scope { leave_out: out.clone(), plant: labels.to_vec(), ..only(&names) };
         let crosses = first_tree.iter().any(|(path, line)| {
             let first = line.strip_prefix("h \"").and_then(|rest| rest.split_once('"'));
