@@ -50,7 +50,8 @@ pub(super) fn start(version: u32, run: &RunId) -> String {
 /// Ends backup mode. Answered by [`Stopped`].
 pub(super) fn stop(version: u32) -> String {
     let stop = if version < RENAMED { "pg_stop_backup(false, false)" } else { "pg_backup_stop(false)" };
-    let hex = |column| format!("encode(convert_to(coalesce({column}, ''), getdatabaseencoding()), 'hex')");
+    let hex =
+        |column: &str| format!("encode(convert_to(coalesce({column}, ''), getdatabaseencoding()), 'hex')");
     let (label, map) = (hex("labelfile"), hex("spcmapfile"));
     format!("SELECT lsn, pg_walfile_name(lsn), {label}, {map} FROM {stop};")
 }
