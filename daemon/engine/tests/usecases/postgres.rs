@@ -112,7 +112,7 @@ impl Twin {
 
     fn answer(&self, line: &str, main: &Path) -> Option<String> {
         let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let has = |sign| line.contains(sign);
+        let has = |sign: &str| line.contains(sign);
         Some(if has("backupd:heard") {
             "backupd:heard\n".to_owned()
         } else if has("data_directory") {
