@@ -13,6 +13,7 @@ use engine::usecase::watch::Silent;
 use engine::words::RunId;
 
 use crate::deeds::Deed;
+use crate::support::inside::{Inside, Shared};
 use crate::support::tree::Tree;
 use crate::support::world::{World, back_up, container, snapshot};
 
@@ -29,6 +30,8 @@ pub(crate) struct Template {
 pub(crate) struct Case {
     pub(crate) world: World,
     pub(crate) containers: Vec<Container>,
+    /// What runs in them.
+    pub(crate) inside: Shared,
     pub(crate) their_objects: BTreeMap<String, Bytes>,
     pub(crate) their_uploads: Vec<OpenUpload>,
     /// Somebody else's, at work.
@@ -80,8 +83,14 @@ impl Template {
             container("worker", "db", ContainerState::Running, "on-failure:3"),
         ];
         for container in &containers {
-            world.docker.put_container(container.clone());
+            let mut container = container.clone();
+            if container.name == "web" {
+                container.labels.insert("backupd.commands".to_owned(), "true".to_owned());
+            }
+            world.docker.put_container(container);
         }
+        let inside = Shared::new(Inside::default());
+        world.docker.install(inside.programs());
         let spec = HelperSpec {
             run: RunId::random().unwrap(),
             owner: SOMEBODY.to_owned(),
@@ -96,6 +105,7 @@ impl Template {
             their_uploads: world.store.open_uploads("").await.unwrap(),
             _their_helper: Arc::clone(&world.docker).open_helper(&spec).await.unwrap(),
             containers,
+            inside,
             world,
         }
     }
