@@ -128,7 +128,9 @@ fn explain(name: &str, deed: &str, failure: Failure) -> Failure {
     const RIGHTS: &str = "the user of the container must be a superuser of the server";
     const SLOTS: &str = "raise `max_replication_slots` and `max_wal_senders` in the server's settings";
     const LEVEL: &str = "set `wal_level = replica` in the server's settings, or choose mode `pause`";
-    const KNOWN: [(&str, Class, &str); 11] = [
+    const ENDED: &str = "nothing was committed; the server ends a session that keeps more of its log than `max_slot_wal_keep_size` \
+                         allows, and when it is stopped";
+    const KNOWN: [(&str, Class, &str); 12] = [
         ("password authentication failed", Class::WrongKey, LOCKED),
         ("no password supplied", Class::WrongKey, LOCKED),
         ("Peer authentication failed", Class::WrongKey, LOCKED),
@@ -140,6 +142,7 @@ fn explain(name: &str, deed: &str, failure: Failure) -> Failure {
         ("max_replication_slots", Class::Failed, SLOTS),
         ("wal_level", Class::Failed, LEVEL),
         ("WAL level not sufficient", Class::Failed, LEVEL),
+        ("terminating connection", Class::Failed, ENDED),
     ];
     let words = failure.to_string();
     match KNOWN.iter().find(|(sign, ..)| words.contains(sign)) {
@@ -150,7 +153,17 @@ fn explain(name: &str, deed: &str, failure: Failure) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, Write as _};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use async_trait::async_trait;
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::port::docker::{Container, ContainerState, Health};
+    use crate::port::exec::ExecEnd;
+    use crate::testing::fake_docker::{Calls, FakeDocker, real_jobs};
 
     #[test]
     fn what_a_server_says_is_explained() {
@@ -176,6 +189,88 @@ mod tests {
             "wal_level",
         );
         check(&format!("{socket}No such file or directory"), Class::Failed, "docker logs db");
+        check("FATAL:  terminating connection due to administrator command", Class::Failed, "max_slot_wal");
         check("FATAL:  the database system is starting up", Class::Failed, "docker logs db");
+    }
+
+    /// Waiting costs a test nothing.
+    struct Hasty;
+
+    #[async_trait]
+    impl Clock for Hasty {
+        fn now(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH
+        }
+
+        fn elapsed(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        async fn sleep(&self, _span: Duration) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// A client that counts how often it was asked whether the session is there, and dies of it in the end.
+    async fn session(docker: &FakeDocker, asked: &Arc<AtomicU32>, dies_at: u32) -> Session {
+        docker.put_container(container());
+        let asked = Arc::clone(asked);
+        docker.install(Arc::new(move |_spec, input, output| {
+            for line in input.lines().map_while(Result::ok) {
+                let said = match line.as_str() {
+                    ALIVE if asked.fetch_add(1, Ordering::SeqCst) + 1 == dies_at => {
+                        return ExecEnd { status: 2, last_words: "it is gone".to_owned() };
+                    }
+                    ALIVE | SETTLE => "1".to_owned(),
+                    other => other.trim_start_matches("SELECT '").trim_end_matches("';").to_owned(),
+                };
+                drop(writeln!(output, "{said}"));
+            }
+            ExecEnd { status: 0, last_words: String::new() }
+        }));
+        let guest = Guest::new(docker, &Hasty, &container());
+        Session::begin(&guest, None, "db").await.unwrap()
+    }
+
+    fn container() -> Container {
+        Container {
+            id: "c1".to_owned(),
+            name: "db".to_owned(),
+            image: String::new(),
+            image_id: String::new(),
+            state: ContainerState::Running,
+            health: Health::None,
+            started_at: None,
+            restart_policy: "no".to_owned(),
+            labels: std::collections::BTreeMap::new(),
+            mounts: Vec::new(),
+            auto_remove: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_is_looked_after_while_something_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let docker = FakeDocker::new(folder.path().to_owned(), real_jobs(), Calls::new().script());
+        let asked = Arc::new(AtomicU32::new(0));
+        let mut session = session(&docker, &asked, 40).await;
+        let enough = |many: u32| {
+            let asked = Arc::clone(&asked);
+            async move {
+                while asked.load(Ordering::SeqCst) < many {
+                    tokio::task::yield_now().await;
+                }
+                Ok(many)
+            }
+        };
+        // It ends while a question is under way; the next answer is its own all the same.
+        for many in [1, 9, 20] {
+            assert_eq!(session.beside(&Hasty, Box::pin(enough(many))).await.unwrap(), many);
+            assert_eq!(session.ask("speak", "SELECT 'here';", PATIENCE).await.unwrap(), ["here"]);
+        }
+        let never = std::future::pending::<Result<u32, Failure>>();
+        let lost = session.beside(&Hasty, Box::pin(never)).await.unwrap_err();
+        assert!(lost.to_string().ends_with("it is gone"), "{lost}");
+        assert_eq!(asked.load(Ordering::SeqCst), 40);
     }
 }
