@@ -117,6 +117,9 @@ impl Twin {
             "backupd:heard\n".to_owned()
         } else if has("data_directory") {
             format!("{}|{}\n", self.facts, hex(&self.data))
+        } else if has("pg_read_binary_file") {
+            let control = fs::read(main.join("global/pg_control")).unwrap();
+            format!("{}\n", control.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
         } else if has("pg_tablespace_location") {
             self.tablespaces.iter().map(|path| format!("{}\n", hex(path))).collect()
         } else if has("pg_stop_backup") || has("pg_backup_stop") {
@@ -153,6 +156,7 @@ fn write_log(main: &Path) {
     // What moves after the first pass is in the log, and nowhere else.
     fs::write(main.join("base/1/16384"), [9; 8192]).unwrap();
     fs::write(main.join("base/1/99999"), [9; 8192]).unwrap();
+    fs::write(main.join("global/pg_control"), [9; 8192]).unwrap();
 }
 
 /// A volume with the files of a server, and a container that runs it.
@@ -241,6 +245,11 @@ async fn a_copy_has_the_log_and_the_label_and_nobody_is_held_for_it() {
     }
     assert!(copy.join("pg_replslot").is_dir());
     assert_eq!(fs::read(copy.join("base/1/16384")).unwrap(), [2; 8192], "as the first pass saw it");
+    assert_eq!(
+        fs::read(copy.join("global/pg_control")).unwrap(),
+        [1; 8192],
+        "as the server saw it before the end"
+    );
     let mut log: Vec<_> =
         fs::read_dir(copy.join("pg_wal")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     log.sort();

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! session: slot that keeps the log → backup mode on → first pass, all but the log, while the server writes
-//!   → backup mode off: label, end of the log → second pass: the log, and the label in its place
+//!   → control file → backup mode off: label, end of the log → second pass: the log, and these in their places
 //!   → is every segment there, from the label's to the last? → session ends
 //! ```
 //!
@@ -24,7 +24,9 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use self::folders::{Folders, within};
-use self::questions::{FACTS, Facts, OLDEST, Stopped, TABLESPACES, keep_log, start, stop, texts};
+use self::questions::{
+    CONTROL, FACTS, Facts, OLDEST, Stopped, TABLESPACES, control, keep_log, start, stop, texts,
+};
 use self::session::{Session, speaker};
 use self::wal::Segments;
 use crate::failure::{Class, Failure};
@@ -39,6 +41,9 @@ use crate::usecase::source::User;
 
 /// Backup mode begins with a checkpoint, which writes out all that a server holds in memory.
 const START_PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+/// The control file is read until it is the same twice: a read may come in the middle of a write.
+const CONTROL_READS: usize = 20;
 
 /// How the helper says that a required file is missing.
 const INCOMPLETE: &str = "is needed with";
@@ -170,6 +175,21 @@ impl Postgres {
     }
 }
 
+/// The control file, as it was at one moment of backup mode.
+async fn control_file(session: &mut Session) -> Result<Vec<u8>, Failure> {
+    let what = "read the control file";
+    let mut before = Vec::new();
+    for _ in 0..CONTROL_READS {
+        let lines = session.ask(what, CONTROL, PATIENCE).await?;
+        let now = control(&lines).ok_or_else(|| session.strange(what, &lines))?;
+        if now == before {
+            return Ok(now);
+        }
+        before = now;
+    }
+    Err(session.strange(what, &["something else each time".to_owned()]))
+}
+
 /// What cannot be copied in this way.
 fn refusal(server: &Server) -> Option<Failure> {
     let (name, facts) = (&server.container.name, &server.facts);
@@ -238,6 +258,7 @@ impl Recipe for Postgres {
 
     async fn part(&mut self, deed: &Deed<'_>) -> Result<Scope, Failure> {
         let Server { session, facts, folders, container } = self.server(deed)?;
+        let control = control_file(session).await?;
         let what = "end backup mode";
         let lines = session.ask(what, &stop(facts.version), PATIENCE).await?;
         let stopped = Stopped::read(&lines).ok_or_else(|| session.strange(what, &lines))?;
@@ -248,7 +269,7 @@ impl Recipe for Postgres {
         if !needed.ends_in(&stopped.segment) {
             return Err(void(format!("it ended in `{}`, not in `{}`", stopped.segment, needed.last())));
         }
-        Ok(folders.second(&stopped, &needed))
+        Ok(folders.second(&control, &stopped, &needed))
     }
 
     async fn end(&mut self, deed: &Deed<'_>) -> Result<(), Failure> {

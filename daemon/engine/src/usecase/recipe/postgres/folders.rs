@@ -2,7 +2,7 @@
 //! backup mode has ended.
 //!
 //! Always true: folders stay when what is in them is left out, as a server does not make them again; and the control
-//! file is of one moment, for nothing repairs that one.
+//! file is as the server has read it, for nothing repairs one that was read while it was written.
 
 use archive::path::TreePath;
 use archive::scope::{LeftOut, Planted, Required, Scope};
@@ -28,7 +28,6 @@ const TABLESPACE_MAP: &str = "tablespace_map";
 const LIKE: &str = "PG_VERSION";
 
 const CONTROL: &str = "global/pg_control";
-const CONTROL_BYTES: u64 = 8192;
 
 /// A path of a container that is not in the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,21 +82,19 @@ impl Folders {
             let named = |prefix: &str| LeftOut::Named { below: folder.clone(), prefix: prefix.to_owned() };
             leave_out.extend(NAMED.map(named));
         }
-        let control = Required { path: below(&self.data, CONTROL), size: CONTROL_BYTES };
-        Scope {
-            leave_out,
-            require: vec![control],
-            logged: self.with_data().cloned().collect(),
-            ..Scope::default()
-        }
+        Scope { leave_out, logged: self.with_data().cloned().collect(), ..Scope::default() }
     }
 
     /// What is read after backup mode has ended: the log that the copy needs, without what is too old or was made ahead.
-    pub(super) fn second(&self, stopped: &Stopped, needed: &Segments) -> Scope {
-        let files = [(LABEL, &stopped.label), (TABLESPACE_MAP, &stopped.tablespace_map)];
+    pub(super) fn second(&self, control: &[u8], stopped: &Stopped, needed: &Segments) -> Scope {
+        let files = [
+            (LABEL, stopped.label.as_slice()),
+            (TABLESPACE_MAP, stopped.tablespace_map.as_slice()),
+            (CONTROL, control),
+        ];
         let plant = files.into_iter().filter(|(_, bytes)| !bytes.is_empty()).map(|(name, bytes)| Planted {
             path: below(&self.data, name),
-            bytes: bytes.clone(),
+            bytes: bytes.to_vec(),
             like: below(&self.data, LIKE),
         });
         let segment = |name: String| Required { path: below(&self.log, &name), size: needed.bytes };
@@ -157,7 +154,7 @@ mod tests {
         let folders = Folders { data: path("15/main"), log: path("wal"), tablespaces: vec![path("fast")] };
         let scope = folders.first();
         assert_eq!((&scope.only, scope.plant.len()), (&None, 0));
-        assert_eq!(scope.require, [Required { path: path("15/main/global/pg_control"), size: 8192 }]);
+        assert_eq!(scope.require, []);
         assert_eq!(scope.logged, [path("15/main"), path("fast")]);
         let inside = |at: &str| LeftOut::Inside(path(at));
         let named = |at: &str, prefix: &str| LeftOut::Named { below: path(at), prefix: prefix.to_owned() };
@@ -187,19 +184,20 @@ mod tests {
             |name: &str| Required { path: path("d/pg_wal").join(name.as_bytes()).unwrap(), size: 16 << 20 };
         let mut stopped =
             Stopped { at: 0x380_0000, segment: last.clone(), label, tablespace_map: Vec::new() };
-        let scope = folders.second(&stopped, &needed);
+        let scope = folders.second(b"control", &stopped, &needed);
         assert_eq!(scope.only, Some(vec![path("d/pg_wal")]));
         assert_eq!(scope.require, [segment(first), segment(&last)]);
         let outside = LeftOut::Outside { folder: path("d/pg_wal"), first: first.to_owned(), last };
         assert_eq!(scope.leave_out, [outside]);
         let planted = |name: &str, bytes: &[u8]| Planted {
-            path: path("d").join(name.as_bytes()).unwrap(),
+            path: path(&format!("d/{name}")),
             bytes: bytes.to_vec(),
             like: path("d/PG_VERSION"),
         };
-        assert_eq!(scope.plant, [planted("backup_label", &stopped.label)]);
+        let control = planted("global/pg_control", b"control");
+        assert_eq!(scope.plant, [planted("backup_label", &stopped.label), control]);
         stopped.tablespace_map = b"16400 /fast\n".to_vec();
-        let scope = folders.second(&stopped, &needed);
-        assert_eq!(scope.plant[1..], [planted("tablespace_map", b"16400 /fast\n")]);
+        let scope = folders.second(b"control", &stopped, &needed);
+        assert_eq!(scope.plant[1], planted("tablespace_map", b"16400 /fast\n"));
     }
 }

@@ -30,6 +30,12 @@ pub(super) const TABLESPACES: &str = "\
     SELECT encode(convert_to(pg_tablespace_location(oid), getdatabaseencoding()), 'hex') \
     FROM pg_tablespace WHERE pg_tablespace_location(oid) <> '';";
 
+/// Answered by [`control`]: the file that says where recovery begins, if there is no label, and which server this is.
+pub(super) const CONTROL: &str = "SELECT encode(pg_read_binary_file('global/pg_control'), 'hex');";
+
+/// Its length, in all versions.
+const CONTROL_BYTES: usize = 8192;
+
 /// Whether the session is there.
 pub(super) const ALIVE: &str = "SELECT 1;";
 
@@ -112,6 +118,12 @@ impl Stopped {
     }
 }
 
+/// The bytes of the control file.
+pub(super) fn control(lines: &[String]) -> Option<Vec<u8>> {
+    let [hex] = fields(lines)?;
+    bytes(hex).filter(|control| control.len() == CONTROL_BYTES)
+}
+
 /// An answer of one text a line.
 pub(super) fn texts(lines: &[String]) -> Option<Vec<String>> {
     lines.iter().map(|line| text(line)).collect()
@@ -183,6 +195,13 @@ mod tests {
     }
 
     #[test]
+    fn the_control_file_has_its_length() {
+        assert_eq!(control(&lines(&"0f".repeat(8192))), Some(vec![15; 8192]));
+        assert_eq!(control(&lines(&"0f".repeat(8191))), None);
+        assert_eq!(control(&[]), None);
+    }
+
+    #[test]
     fn texts_are_one_a_line() {
         assert_eq!(texts(&[]), Some(vec![]));
         assert_eq!(texts(&lines("2f61\n2f62")), Some(vec!["/a".to_owned(), "/b".to_owned()]));
@@ -199,7 +218,7 @@ mod tests {
         assert!(stop(170_000).contains("FROM pg_backup_stop(false);"));
         assert!(keep_log(&run).contains("'backupd_00112233445566ff', true, true"));
         // An end of a line within a question would be none to the client, but every question is one statement.
-        for question in [SETTLE, FACTS, TABLESPACES, ALIVE, &stop(150_000), &start(150_000, &run)] {
+        for question in [SETTLE, FACTS, TABLESPACES, CONTROL, ALIVE, &stop(150_000), &start(150_000, &run)] {
             assert!(question.ends_with(';') && question.matches(';').count() == 1, "{question}");
         }
     }
