@@ -42,8 +42,9 @@ pub(crate) struct Args {
     #[arg(long)]
     full: bool,
 
-    /// What becomes of containers that write: `live` lets them go on, `pause` and `stop` hold them for a moment
-    /// [default: as the source's policy says, else `live`]
+    /// What becomes of containers that write: `live` lets them go on, `pause` and `stop` hold them for a moment,
+    /// `postgres`, `mysql`, `redis` and `rrd` do what such a server needs [default: as the source's policy says, else
+    /// `live`]
     #[arg(long, value_name = "MODE", value_parser = mode)]
     consistency: Option<Mode>,
 
@@ -53,11 +54,11 @@ pub(crate) struct Args {
 }
 
 fn mode(text: &str) -> Result<Mode, String> {
-    let known = [Mode::Live, Mode::Pause, Mode::Stop];
+    // Hooks are programs, which only a policy names.
+    let mut known = Mode::ALL.iter().copied().filter(|mode| *mode != Mode::Hooks);
     known
-        .into_iter()
         .find(|mode| mode.word() == text)
-        .ok_or("it is one of `live`, `pause` and `stop`".to_owned())
+        .ok_or("it is one of `live`, `pause`, `stop`, `postgres`, `mysql`, `redis` and `rrd`".to_owned())
 }
 
 fn max_freeze(text: &str) -> Result<Duration, String> {

@@ -28,10 +28,11 @@ use crate::base::Base;
 use crate::frame::Hash;
 use crate::layout::{BlockRef, RootRef, hex_hash};
 use crate::levels::Levels;
+use crate::scope::Scope;
 use crate::varint::Malformed;
 
-/// Both sides must agree on it before anything else happens.
-pub const PROTOCOL: u32 = 1;
+/// Both sides must agree on it before anything else happens. 2: a [`Scope`], which who does not know it would pass over.
+pub const PROTOCOL: u32 = 2;
 
 /// No record is larger; checked before memory is taken.
 pub const RECORD_BYTES_MAX: u32 = 32 << 20;
@@ -131,6 +132,9 @@ pub struct PackJob {
     /// What to compare with; without it the pack is a complete tarball.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Base>,
+    /// Which part of the folder it is about, if not all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
 }
 
 /// What a backup pass found, as counts.
@@ -214,6 +218,20 @@ impl Notes {
             let path = printable_path(path);
             self.named.push(Note { path, what, why: why.into() });
         }
+    }
+
+    /// These and those of a further pass, which looked at other things.
+    #[must_use]
+    pub fn and(mut self, more: Self) -> Self {
+        let Self { changed, vanished, unreadable, other_mounts, sockets, attributes, named } = more;
+        self.changed += changed;
+        self.vanished += vanished;
+        self.unreadable += unreadable;
+        self.other_mounts += other_mounts;
+        self.sockets += sockets;
+        self.attributes += attributes;
+        self.named.extend(named);
+        self
     }
 
     /// Whether something that should be in the snapshot is not.

@@ -40,6 +40,11 @@ impl Names {
         Ok(names)
     }
 
+    /// One name, whether it is there or not.
+    pub(crate) fn one(name: &[u8]) -> Self {
+        Self { arena: [name, b"\0"].concat(), starts: vec![0] }
+    }
+
     fn push(&mut self, name: &[u8]) -> io::Result<()> {
         let start = u32::try_from(self.arena.len())
             .map_err(|_over| io::Error::other("folder has more than 4 GiB of names"))?;

@@ -56,6 +56,9 @@ pub enum PackError {
     /// The compressor could not be started or failed.
     #[error("cannot compress: {0}")]
     Compress(#[source] io::Error),
+    /// What the job's scope asks for cannot be had.
+    #[error("{0}")]
+    Scope(String),
 }
 
 /// Why the reading side ended early.
@@ -69,6 +72,8 @@ pub(crate) enum Halt {
     Base { table: &'static str, why: String },
     /// The base cannot be asked for.
     Unanswered(io::Error),
+    /// What the scope asks for is not so.
+    Scope(String),
 }
 
 impl Halt {
@@ -94,7 +99,7 @@ impl From<Stopped> for Halt {
 /// second. Without an error the pack is complete, though it may lack entries that [`Packed::notes`] names.
 ///
 /// With a base only what is new is in the pack. The base's tables are asked for on the calling thread, too. `now` is
-/// the clock that gives files their times.
+/// the clock that gives files their times. With a scope there is a pack only if all that it requires is in it.
 pub fn pack(
     root: BorrowedFd<'_>,
     job: &PackJob,
@@ -103,6 +108,9 @@ pub fn pack(
     progress: &mut dyn FnMut(&Progress),
     now: &dyn Fn() -> SystemTime,
 ) -> Result<Packed, PackError> {
+    if let Some(scope) = &job.scope {
+        scope.check(job.base.as_ref()).map_err(PackError::Scope)?;
+    }
     let (read, written) = pipeline::run(job, sink, |stream| {
         let mut packer = Packer::new(job, stream, ask, Pulse::new(progress), now());
         read_tree(root, &mut packer)?;
@@ -115,6 +123,7 @@ pub fn pack(
         }
         Some(Err(Halt::Base { table, why })) => return Err(PackError::Base { table, why }),
         Some(Err(Halt::Unanswered(why))) => return Err(PackError::Unanswered(why)),
+        Some(Err(Halt::Scope(why))) => return Err(PackError::Scope(why)),
         Some(Err(Halt::Stopped)) | None => return Err(write_error(written.err())),
     };
     let Written { length, hash, raw_bytes, footer, entries, pages, packs } = match written {
@@ -150,11 +159,30 @@ fn read_tree(root: BorrowedFd<'_>, packer: &mut Packer<'_>) -> Result<(), Halt> 
         Ok(()) | Err(_) => {}
     }
     let stat = Stat::of_open(folder.as_fd()).map_err(at_root("look at"))?;
-    packer.root(folder.as_fd(), &stat)?;
-    let mut walk = Walk::new(folder, &stat).map_err(at_root("list"))?;
+    packer.begin(folder.as_fd(), &stat)?;
+    match packer.places() {
+        Some(places) => places.iter().try_for_each(|place| read_place(folder.as_fd(), place, packer)),
+        None => {
+            packer.root(folder.as_fd(), &stat)?;
+            let mut walk = Walk::new(folder, &stat).map_err(at_root("list"))?;
+            go(&mut walk, packer)
+        }
+    }
+}
+
+/// Reads what is at one path, and below it. All above it is as the base has it.
+fn read_place(root: BorrowedFd<'_>, place: &TreePath, packer: &mut Packer<'_>) -> Result<(), Halt> {
+    let Some((parent, name)) = place.split_last() else { return Ok(()) };
+    match packer.descend(root, parent)? {
+        Some((folder, stat)) => go(&mut Walk::of_one(folder, &stat, parent, name), packer),
+        None => Ok(()),
+    }
+}
+
+fn go(walk: &mut Walk, packer: &mut Packer<'_>) -> Result<(), Halt> {
     while let Some(step) = walk.next() {
         match step {
-            Step::Name(path) => visit(&mut walk, packer, path)?,
+            Step::Name(path) => visit(walk, packer, path)?,
             Step::TooLong(path, why) => {
                 packer.unreadable(&path, format!("the path of an entry in it {why}"));
                 walk.pass();
@@ -178,6 +206,10 @@ fn open_root(root: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 }
 
 fn visit(walk: &mut Walk, packer: &mut Packer<'_>, path: TreePath) -> Result<(), Halt> {
+    if packer.passes_over(&path)? {
+        walk.pass();
+        return Ok(());
+    }
     let Some((folder, name)) = walk.here() else {
         packer.unreadable(&path, "its folder was lost");
         walk.pass();

@@ -6,6 +6,7 @@
 mod compare;
 mod file;
 mod put;
+mod scoped;
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
@@ -16,6 +17,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::FileType;
 
 use self::compare::Comparison;
+use self::scoped::Scoped;
 use crate::base::Asking;
 use crate::channel::{NoteKind, Notes, PackJob, Totals};
 use crate::entry::Kind;
@@ -68,6 +70,7 @@ pub(crate) struct Packer<'a> {
     cutter: SegmentCutter,
     pages: PageTable,
     base: Option<Comparison<'a>>,
+    scoped: Option<Scoped<'a>>,
     /// When the walk began. What changed since may change again, through a mapping, without a new time.
     began: SystemTime,
     opener: Opener,
@@ -96,6 +99,7 @@ impl<'a> Packer<'a> {
             cutter: SegmentCutter::default(),
             pages: PageTable::new(job.base.as_ref()),
             base: job.base.as_ref().map(|base| Comparison::new(base, ask)),
+            scoped: job.scope.as_ref().map(Scoped::new),
             began,
             opener: Opener::new(),
             xattrs: XattrReader::new(),
@@ -109,9 +113,14 @@ impl<'a> Packer<'a> {
         }
     }
 
+    /// Looks at the root before all else.
+    pub(crate) fn begin(&mut self, folder: BorrowedFd<'_>, stat: &Stat) -> Result<(), Halt> {
+        self.mount = Some(stat.mount);
+        self.ready(folder)
+    }
+
     /// The root entry, which comes first.
     pub(crate) fn root(&mut self, folder: BorrowedFd<'_>, stat: &Stat) -> Result<(), Halt> {
-        self.mount = Some(stat.mount);
         let path = TreePath::root();
         let xattrs = self.read_xattrs(Subject::Open(folder), &path);
         self.put(path, stat, Kind::Folder, xattrs)
@@ -119,6 +128,7 @@ impl<'a> Packer<'a> {
 
     /// Ends the tarball, if it is one, and the tables.
     pub(crate) fn finish(mut self) -> Result<Found, Halt> {
+        self.complete()?;
         if self.base.is_none() {
             self.stream.write(&pax::END)?;
         }
@@ -159,7 +169,7 @@ impl<'a> Packer<'a> {
         let stat = match Stat::of_name(folder, name) {
             Ok(stat) => stat,
             Err(why) if is_gone(&why) => {
-                self.notes.add(path, NoteKind::Vanished, "");
+                self.moved(path, NoteKind::Vanished, "");
                 return Ok(PASSED);
             }
             Err(why) => {
@@ -243,7 +253,7 @@ impl<'a> Packer<'a> {
 
     fn not_opened(&mut self, path: &TreePath, seen: &Stat, why: OpenError) -> Result<Look, Halt> {
         match why {
-            OpenError::Vanished => self.notes.add(path, NoteKind::Vanished, ""),
+            OpenError::Vanished => self.moved(path, NoteKind::Vanished, ""),
             OpenError::Replaced => return Ok(Look::Again),
             OpenError::OtherMount => return self.other_mount(path, seen),
             OpenError::Refused(why) => self.unreadable(path, format!("cannot open: {why}")),

@@ -7,6 +7,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The longest name that a Linux file system stores.
 pub const NAME_MAX: usize = 255;
 
@@ -14,7 +16,8 @@ pub const NAME_MAX: usize = 255;
 pub const PATH_BYTES_MAX: usize = 1 << 20;
 
 /// A checked path relative to the root of a source; the empty path is the root itself.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(try_from = "Vec<u8>", into = "Vec<u8>")]
 pub struct TreePath(Vec<u8>);
 
 /// Why a byte string is not a path inside a source.
@@ -146,6 +149,20 @@ impl Ord for TreePath {
 impl PartialOrd for TreePath {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+impl TryFrom<Vec<u8>> for TreePath {
+    type Error = PathError;
+
+    fn try_from(bytes: Vec<u8>) -> Result<Self, PathError> {
+        Self::parse(bytes)
+    }
+}
+
+impl From<TreePath> for Vec<u8> {
+    fn from(path: TreePath) -> Self {
+        path.0
     }
 }
 

@@ -53,6 +53,13 @@ impl Walk {
         Ok(Self { levels: vec![level], path: Vec::new() })
     }
 
+    /// Begins with one name in an open folder, and goes on with all below it.
+    pub(crate) fn of_one(folder: OwnedFd, stat: &Stat, path: &[u8], name: &[u8]) -> Self {
+        let (names, path_bytes) = (Names::one(name), path.len());
+        let level = Level { folder: Some(folder), identity: stat.identity, names, path_bytes };
+        Self { levels: vec![level], path: path.to_vec() }
+    }
+
     /// The next name, in path order. It stays the next until [`Self::pass`] or [`Self::enter`].
     pub(crate) fn next(&mut self) -> Option<Step> {
         loop {

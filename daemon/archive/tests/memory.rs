@@ -28,7 +28,7 @@ fn a_folder_of_200_000_files_is_packed_in_little_memory() {
     }
     let folder = File::open(root.path()).unwrap();
     let mut length = 0;
-    let job = PackJob { pack: 4, levels: Levels::Fixed(1), workers: 2, base: None };
+    let job = PackJob { pack: 4, levels: Levels::Fixed(1), workers: 2, base: None, scope: None };
     let (_, before) = resident();
     let mut sink = |piece: &[u8]| {
         length += piece.len() as u64;

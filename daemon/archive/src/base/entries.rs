@@ -75,6 +75,11 @@ impl EntriesBase {
         self.here.as_mut().filter(|old| old.entry.path == *path)
     }
 
+    /// The last row that was met.
+    pub(crate) fn last(&mut self) -> Option<&mut Old> {
+        self.here.as_mut()
+    }
+
     /// Meets the next row if its path is at most `path` (or any, without one), and gives the row met before.
     pub(crate) fn meet(&mut self, path: Option<&TreePath>, tables: &mut Tables<'_>) -> Result<Met, Halt> {
         let is_due = |at: &TreePath| path.is_none_or(|path| at <= path);

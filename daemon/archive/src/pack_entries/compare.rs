@@ -1,9 +1,11 @@
 //! The base beside the walk: what it has of each path, and what became of what it has.
 
+use std::rc::Rc;
+
 use super::Packer;
 use crate::base::{Asking, Base, ChunkMap, EntriesBase, Met, Tables};
 use crate::content::{Changes, Laid, Source};
-use crate::entry::{Chunks, Entry};
+use crate::entry::{Chunks, Entry, Kind};
 use crate::pack::Halt;
 use crate::path::TreePath;
 use crate::read_file::Content;
@@ -33,15 +35,34 @@ impl<'a> Comparison<'a> {
 }
 
 impl Packer<'_> {
-    /// Passes over what the base has up to a path (or to its end). What is gone, or no file any more, loses its pages.
+    /// Passes over what the base has up to a path (or to its end). What is gone, or no file any more, loses its pages;
+    /// what is not looked at goes on.
     pub(super) fn meet(&mut self, path: Option<&TreePath>) -> Result<(), Halt> {
-        let Self { base: Some(base), pages, stream, .. } = self else { return Ok(()) };
-        while let Met::Next(passed) = base.entries.meet(path, &mut base.tables)? {
+        loop {
+            let Self { base: Some(base), pages, stream, .. } = self else { return Ok(()) };
+            let Met::Next(passed) = base.entries.meet(path, &mut base.tables)? else { return Ok(()) };
             if let Some(old) = passed.filter(|old| !old.settled && old.has_pages()) {
                 pages.drop_old(&old.entry.path, stream, &mut base.tables)?;
             }
+            self.carry()?;
         }
-        Ok(())
+    }
+
+    /// Puts the row that was met last, if it is one that is not looked at. At once, as long as its segment is known.
+    fn carry(&mut self) -> Result<(), Halt> {
+        let Self { base: Some(base), scoped: Some(scoped), .. } = self else { return Ok(()) };
+        let Some(old) = base.entries.last().filter(|old| scoped.carries(&old.entry.path)) else {
+            return Ok(());
+        };
+        old.settled = true;
+        let entry = Rc::clone(&old.entry);
+        scoped.may_carry(&entry)?;
+        if matches!(entry.kind, Kind::File { .. }) {
+            self.totals.files += 1;
+            self.totals.bytes += entry.size();
+        }
+        self.pulse.beat(self.totals.entries, self.totals.bytes, &entry.path);
+        self.put_row(&entry)
     }
 
     /// The row of a file that need not be read.

@@ -124,7 +124,7 @@ impl Packer<'_> {
             (Outcome::Whole, Ok(_)) => String::new(),
             (Outcome::Whole, Err(why)) => format!("cannot be looked at again: {why}"),
         };
-        self.notes.add(path, NoteKind::Changed, why);
+        self.moved(path, NoteKind::Changed, why);
         Some(true)
     }
 }

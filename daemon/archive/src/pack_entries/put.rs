@@ -87,6 +87,9 @@ impl Packer<'_> {
 
     pub(super) fn put_row(&mut self, entry: &Entry) -> Result<(), Halt> {
         self.meet(Some(&entry.path))?;
+        if let Some(scoped) = &mut self.scoped {
+            scoped.saw(entry);
+        }
         self.totals.entries += 1;
         if let Kind::File { content, .. } = &entry.kind {
             for extent in content {

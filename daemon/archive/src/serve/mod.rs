@@ -62,9 +62,10 @@ fn run(job: Job, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result
             let mut ask = |ask: &Ask| question(ask, &mut *input, output);
             let packed = pack(root.as_fd(), &job, &mut sink, &mut ask, &mut progress, &clock::now);
             answer(packed.map_err(|e| match e {
-                PackError::Source { .. } | PackError::Base { .. } | PackError::Compress(_) => {
-                    failed(e.to_string(), FailedCause::Tree)
-                }
+                PackError::Source { .. }
+                | PackError::Base { .. }
+                | PackError::Compress(_)
+                | PackError::Scope(_) => failed(e.to_string(), FailedCause::Tree),
                 PackError::Sink(_) | PackError::Unanswered(_) => failed(e.to_string(), FailedCause::Channel),
             }))
         }

@@ -21,6 +21,7 @@ use archive::layout::{
 };
 use archive::levels::Levels;
 use archive::pack::{PackError, pack};
+use archive::scope::Scope;
 use archive::segment;
 use rustix::fd::AsFd as _;
 
@@ -71,6 +72,7 @@ pub struct How {
     pub at_once: bool,
     /// An hour passes before each look at the clock but the first.
     pub slow: bool,
+    pub scope: Option<Scope>,
 }
 
 /// All packs that were made, and the last snapshot.
@@ -143,7 +145,7 @@ impl Lineage {
             shun: how.shun.clone(),
             reread: how.reread,
         });
-        PackJob { pack: self.next, levels: Levels::Fixed(1), workers: 2, base }
+        PackJob { pack: self.next, levels: Levels::Fixed(1), workers: 2, base, scope: how.scope.clone() }
     }
 
     /// What the engine would answer.

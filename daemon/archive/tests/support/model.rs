@@ -21,14 +21,37 @@ pub type Tree = BTreeMap<Vec<u8>, String>;
 
 /// Records everything at and under `root`, which must lie on a file system that tells holes.
 pub fn record(root: &Path) -> Tree {
-    let (mut tree, mut firsts) = (Tree::new(), HashMap::new());
-    visit(root, root, &mut tree, &mut firsts);
+    record_where(root, &|_path| true)
+}
+
+/// Records only what is wanted, as if nothing else were there.
+pub fn record_where(root: &Path, is_wanted: &dyn Fn(&[u8]) -> bool) -> Tree {
+    let mut tree = Tree::new();
+    visit(root, root, is_wanted, &mut tree, &mut HashMap::new());
     tree
 }
 
-fn visit(root: &Path, at: &Path, tree: &mut Tree, firsts: &mut HashMap<u64, String>) {
+fn visit(
+    root: &Path,
+    at: &Path,
+    is_wanted: &dyn Fn(&[u8]) -> bool,
+    tree: &mut Tree,
+    firsts: &mut HashMap<u64, String>,
+) {
     let meta = fs::symlink_metadata(at).unwrap();
     let path = at.strip_prefix(root).unwrap().as_os_str().as_bytes().to_vec();
+    if is_wanted(&path) {
+        let line = line_of(at, &path, &meta, firsts);
+        tree.insert(path, line);
+    }
+    if meta.is_dir() {
+        let mut names: Vec<_> = fs::read_dir(at).unwrap().map(|entry| entry.unwrap().path()).collect();
+        names.sort_by(|a, b| archive::path::compare(a.as_os_str().as_bytes(), b.as_os_str().as_bytes()));
+        names.iter().for_each(|name| visit(root, name, is_wanted, tree, firsts));
+    }
+}
+
+fn line_of(at: &Path, path: &[u8], meta: &fs::Metadata, firsts: &mut HashMap<u64, String>) -> String {
     let what = if meta.is_dir() {
         "d".to_owned()
     } else if meta.is_symlink() {
@@ -38,19 +61,12 @@ fn visit(root: &Path, at: &Path, tree: &mut Tree, firsts: &mut HashMap<u64, Stri
     } else if let Some(first) = firsts.get(&meta.ino()) {
         format!("h {first}")
     } else {
-        firsts.insert(meta.ino(), format!("{:?}", archive::path::printable(&path)));
+        firsts.insert(meta.ino(), format!("{:?}", archive::path::printable(path)));
         describe(&fs::read(at).unwrap(), &holes(at, meta.len()))
     };
     let xattrs = if what.starts_with('h') { Vec::new() } else { xattrs(at) };
     let times = (meta.mtime(), meta.mtime_nsec());
-    let line =
-        format!("{what} {:o} {}:{} {times:?} {xattrs:?}", meta.mode() & 0o7777, meta.uid(), meta.gid());
-    tree.insert(path, line);
-    if meta.is_dir() {
-        let mut names: Vec<_> = fs::read_dir(at).unwrap().map(|entry| entry.unwrap().path()).collect();
-        names.sort_by(|a, b| archive::path::compare(a.as_os_str().as_bytes(), b.as_os_str().as_bytes()));
-        names.iter().for_each(|name| visit(root, name, tree, firsts));
-    }
+    format!("{what} {:o} {}:{} {times:?} {xattrs:?}", meta.mode() & 0o7777, meta.uid(), meta.gid())
 }
 
 fn describe(content: &[u8], holes: &[(u64, u64)]) -> String {

@@ -21,7 +21,7 @@ use archive::segment;
 use rustix::fd::AsFd;
 use rustix::fs::{Mode, OFlags};
 
-pub const JOB: PackJob = PackJob { pack: 42, levels: Levels::Fixed(1), workers: 2, base: None };
+pub const JOB: PackJob = PackJob { pack: 42, levels: Levels::Fixed(1), workers: 2, base: None, scope: None };
 
 /// Packs a folder; `hook` sees each piece before it is taken.
 pub fn try_pack(

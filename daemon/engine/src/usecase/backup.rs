@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! lock the lineage → run row → upload row → helper → pack on its way → trailer → pack complete
-//!   → the same of a second pass while writers are held, whose pack waits in a file of ours until they go on
+//!   → the same of a second pass, as the recipe says: while writers are held, whose pack waits in a file of ours until
+//!     they go on, or over what the first pass has left
 //!   → what the guard says → commit row → manifest (If-None-Match: *)  = the commit → catalog row → run ended
 //! ```
 //!
@@ -206,7 +207,7 @@ impl Deed<'_> {
         let taken_at = self.host.clock().now();
         self.watch.tell(Told::Step(format!("reading {}", self.request.source)));
         let mut recipe = self.recipe().await?;
-        let (first, lost) = self.read(number, taken_at, parent.as_ref()).await?;
+        let (first, lost) = self.read_first(number, taken_at, parent.as_ref(), recipe.as_deref_mut()).await?;
         let passed = match &mut recipe {
             None => first,
             Some(recipe) => self.read_again(number, taken_at, first, parent.as_ref(), &mut **recipe).await?,

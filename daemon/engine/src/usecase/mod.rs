@@ -24,6 +24,7 @@ pub mod ledger;
 mod notes;
 mod opened;
 mod orphans;
+mod part;
 mod pass;
 pub mod pins;
 pub mod plant;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use archive::base::Base;
 use archive::channel::{Job, PackJob, Packed};
+use archive::scope::Scope;
 use jiff::Timestamp;
 use policies::policy::Reread;
 
@@ -57,6 +58,11 @@ pub(super) struct Pass {
 }
 
 impl Pass {
+    /// As fast as can be.
+    pub(super) fn at_once(self) -> Self {
+        Self { paced: false, ..self }
+    }
+
     fn what(&self) -> String {
         format!("write pack `{}`", self.key)
     }
@@ -90,6 +96,7 @@ impl Deed<'_> {
         number: Number,
         taken_at: Timestamp,
         parent: Option<&Signed>,
+        scope: Option<&Scope>,
     ) -> Result<(Passed, Option<WhyFull>), Failure> {
         let manifest = parent.map(|parent| &parent.manifest);
         let why = match (base(manifest, self.request.full, &self.request.terms, taken_at), manifest) {
@@ -97,7 +104,8 @@ impl Deed<'_> {
                 let base = Base { reread: self.request.consistency.reread == Reread::Always, ..base };
                 let reading = self.host.reading().await?;
                 let reading = Reading::new(reading, self.lineage.clone(), manifest.clone());
-                match self.pass(number, taken_at, Some((base, Arc::new(reading)))).await {
+                let base = Some((base, Arc::new(reading)));
+                match self.pass(number, taken_at, base, scope).await {
                     Ok(passed) => return Ok((passed, None)),
                     Err(Ended::BaseLost(e)) if e.is_damage() => WhyFull::Lost(e.to_string()),
                     Err(Ended::BaseLost(e)) => {
@@ -114,7 +122,7 @@ impl Deed<'_> {
         };
         self.watch.tell(Told::Step(format!("full backup of {}: {why}", self.request.source)));
         let lost = matches!(why, WhyFull::Lost(_)).then_some(why);
-        match self.pass(number, taken_at, None).await {
+        match self.pass(number, taken_at, None, scope).await {
             Ok(passed) => Ok((passed, lost)),
             Err(Ended::Failed(failure)) => Err(failure),
             Err(Ended::BaseLost(e)) => Err(blame::read("read the source".to_owned(), e)),
@@ -126,8 +134,14 @@ impl Deed<'_> {
         number: Number,
         taken_at: Timestamp,
         base: Option<(Base, Arc<Reading>)>,
+        scope: Option<&Scope>,
     ) -> Result<Passed, Ended> {
-        let pass = self.prepare(number, taken_at, 0, base)?;
+        let pass = self.prepare(number, taken_at, 0, base, scope.cloned())?;
+        self.make(pass).await
+    }
+
+    /// Makes a pass for which nobody is held.
+    pub(super) async fn make(&self, pass: Pass) -> Result<Passed, Ended> {
         let session = self.helper(self.request.terms.nice).await?;
         let upload = match self.store.begin(&pass.key).await {
             Ok(upload) => upload,
@@ -147,6 +161,7 @@ impl Deed<'_> {
         taken_at: Timestamp,
         pass: u8,
         base: Option<(Base, Arc<Reading>)>,
+        scope: Option<Scope>,
     ) -> Result<Pass, Failure> {
         let id = number.pack_id(pass);
         let name = Lineage::pack_name(number, taken_at, self.run.id(), pass);
@@ -155,9 +170,9 @@ impl Deed<'_> {
         let levels = self.request.terms.levels.unwrap_or(effort.levels);
         let earlier = base.as_ref().map(|(_, reading)| reading.manifest().packs.clone());
         let (base, answers) = base.map(|(base, reading)| (base, Answers::new(reading))).unzip();
-        let job = Job::Pack(PackJob { pack: id, levels, workers: effort.workers(), base });
+        let job = Job::Pack(PackJob { pack: id, levels, workers: effort.workers(), base, scope });
         self.run.uploading(&key, None)?;
-        Ok(Pass { id, name, key, job, answers, earlier, paced: pass == 0 })
+        Ok(Pass { id, name, key, job, answers, earlier, paced: true })
     }
 
     /// A helper that waits for its job.

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use archive::base::Base;
+use archive::scope::Scope;
 use jiff::Timestamp;
 use policies::policy::Reread;
 
@@ -45,12 +46,13 @@ impl Deed<'_> {
                     ..first
                 });
             }
+            Second::Part => return self.read_part(number, taken_at, first, parent, recipe).await,
         };
         if !self.is_written().await? {
             return Ok(first);
         }
         let incremental = first.incremental;
-        let pass = self.prepare_second(number, taken_at, first.clone(), parent).await?;
+        let pass = self.prepare_second(number, taken_at, first.clone(), parent, None).await?.at_once();
         let place = self.host.spool(self.run.id());
         let spool_bytes = self.host.settings().effort.spool_bytes;
         let spool = Spool::begin(self.host.store().await?, &pass.key, &place, spool_bytes);
@@ -73,12 +75,13 @@ impl Deed<'_> {
     }
 
     /// All that can be had before anybody is held for it.
-    async fn prepare_second(
+    pub(super) async fn prepare_second(
         &self,
         number: Number,
         taken_at: Timestamp,
         first: Passed,
         parent: Option<&Signed>,
+        scope: Option<Scope>,
     ) -> Result<Pass, Failure> {
         let base = Base {
             entries: first.packed.entries.clone(),
@@ -89,10 +92,10 @@ impl Deed<'_> {
         let draft = self.draft(number, taken_at, first, parent);
         let reading = Reading::new(self.host.reading().await?, self.lineage.clone(), draft);
         reading.keep_tables().await.map_err(|e| blame::read(self.comparing(), e))?;
-        self.prepare(number, taken_at, 1, Some((base, Arc::new(reading))))
+        self.prepare(number, taken_at, 1, Some((base, Arc::new(reading))), scope)
     }
 
-    fn comparing(&self) -> String {
+    pub(super) fn comparing(&self) -> String {
         format!("compare `{}` with its first pass", self.request.source)
     }
 }

@@ -158,18 +158,6 @@ async fn what_nobody_writes_is_read_once_in_every_mode() {
 #[tokio::test]
 async fn a_mode_that_cannot_be_had_is_refused_before_anything_is_done() {
     let world = world().await;
-    for mode in [Mode::Postgres] {
-        let calls = Calls::new();
-        let refused = run(&world, calls.script(), by(mode)).await.unwrap_err();
-        assert_eq!(refused.class, Class::Unsafe);
-        let why = format!("`db` cannot be frozen: this version has no mode `{}`", mode.word());
-        assert_eq!(refused.to_string(), why);
-        assert_eq!(deeds(&calls), [""; 0]);
-        let allowed = Consistency { on_unfreezable: OnUnfreezable::Live, ..by(mode) };
-        let report = run(&world, Calls::new().script(), allowed).await.unwrap();
-        assert_eq!((report.consistency, report.freeze_seconds), (Kind::Live, 0.0));
-        assert!(report.warnings[0].ends_with(&format!("no mode `{}`", mode.word())), "{:?}", report.warnings);
-    }
     // B20, and a container that a stop would remove; to pause them is fine.
     for what in ["com.docker.swarm.task.id", ""] {
         let mut web = container("web", "db", State::Running, "no");

@@ -10,6 +10,7 @@ mod deleting;
 mod freezing;
 mod hooking;
 mod incremental;
+mod postgres;
 mod recipes;
 mod refused;
 mod restoring;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! choose → begin → first pass ─┬─ second pass while containers are held: claim → quiesce → hold → pass → let go → release
+//!                              ├─ second pass over the part that the first one left, while everybody goes on
 //!                              └─ no second pass: what began before the first one held all the time
 //!        → end → commit
 //! ```
@@ -16,10 +17,13 @@ mod held;
 pub(in crate::usecase) mod hooks;
 mod mysql;
 mod place;
+mod postgres;
 pub(in crate::usecase) mod redis;
 mod rrd;
 
+use archive::scope::Scope;
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use policies::policy::Mode;
 
 use crate::catalog::How;
@@ -29,6 +33,7 @@ use crate::port::docker::Container;
 use crate::usecase::backup::Deed;
 use crate::usecase::freeze::writers;
 use crate::usecase::guest::Guest;
+use crate::usecase::pass::Passed;
 use crate::usecase::source::User;
 
 /// How the second pass is made.
@@ -38,6 +43,8 @@ pub(in crate::usecase) enum Second {
     Not,
     /// While containers are held in this way.
     Held(How),
+    /// Over a part of the source, while everybody goes on: [`Recipe::part`] says which.
+    Part,
 }
 
 /// What a mode does around the passes of one backup. It lives as long as the backup reads.
@@ -46,8 +53,27 @@ pub(in crate::usecase) trait Recipe: Send {
     /// Before anything is read: whether it can be done at all, and what must last through all passes.
     async fn begin(&mut self, deed: &Deed<'_>) -> Result<(), Failure>;
 
+    /// Which part of the source the first pass is about; all of it if `None`.
+    fn first(&self) -> Option<Scope> {
+        None
+    }
+
     /// How the second pass is made; asked after the first.
     fn second(&self) -> Second;
+
+    /// The part of the source that a second pass is about for which nobody is held.
+    async fn part(&mut self, _deed: &Deed<'_>) -> Result<Scope, Failure> {
+        Ok(Scope::default())
+    }
+
+    /// Has a pass read for which nobody is held, and looks after what must last meanwhile.
+    async fn beside(
+        &mut self,
+        _deed: &Deed<'_>,
+        read: BoxFuture<'_, Result<Passed, Failure>>,
+    ) -> Result<Passed, Failure> {
+        read.await
+    }
 
     /// Whether a container that is up is among those that are held. All who may write, if nothing else is said.
     fn holds(&self, user: &User) -> bool {
@@ -99,10 +125,7 @@ impl Deed<'_> {
             Mode::Mysql => Box::new(mysql::Mysql::new(self.place()?)),
             Mode::Redis => Box::new(redis::Redis::new(self.place()?)),
             Mode::Rrd => Box::new(rrd::Rrd),
-            Mode::Postgres => {
-                let why = format!("this version has no mode `{}`", mode.word());
-                return self.or_live(&why).map(|()| None);
-            }
+            Mode::Postgres => Box::<postgres::Postgres>::default(),
         };
         match recipe.begin(self).await {
             Ok(()) => Ok(Some(recipe)),
