@@ -13,6 +13,7 @@ mod postgres;
 mod refused;
 mod restoring;
 mod retention;
+mod sets;
 #[path = "../support/mod.rs"]
 mod support;
 mod twice;
