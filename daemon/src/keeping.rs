@@ -23,6 +23,7 @@ use engine::usecase::health::{Health, backed_up, health};
 use engine::usecase::host::Host;
 use engine::usecase::ledger::{Entry, Ledger};
 use engine::usecase::rule::{rule_line, rule_of};
+use engine::usecase::together::grouped;
 use engine::usecase::watch::Cancel;
 use engine::words::SourceName;
 use jiff::Timestamp;
@@ -30,7 +31,7 @@ use policies::policy::{Folder, Policy};
 use tokio::task::{Id, JoinSet};
 use tracing::{error, info, warn};
 
-use self::errand::{Ended, Errand};
+use self::errand::{Ended, Errand, Wanted};
 pub(crate) use self::missing::Sight;
 use self::unsettled::unsettled;
 use crate::rounds::{Bounds, Deed, Step, round};
@@ -52,8 +53,8 @@ pub(crate) struct Keeping {
     ledger: Ledger,
     busy: BTreeMap<SourceName, String>,
     /// Which task works on what.
-    tasks: BTreeMap<Id, SourceName>,
-    runs: JoinSet<Ended>,
+    tasks: BTreeMap<Id, Vec<SourceName>>,
+    runs: JoinSet<Vec<Ended>>,
     /// Runs that failed since this process began, by source.
     failures: BTreeMap<SourceName, u64>,
     /// Whose newest plan of pruning was left for a person.
@@ -174,13 +175,21 @@ impl Keeping {
             tell_failure(&failure);
         }
         let noticed = round_of.steps.iter().any(|step| step.deed == Deed::Notice);
-        for step in std::mem::take(&mut round_of.steps) {
-            self.carry_out(&step);
+        let steps = std::mem::take(&mut round_of.steps);
+        let is_run = |step: &Step| matches!(step.deed, Deed::Run { .. });
+        let (runs, told): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(is_run);
+        told.iter().for_each(|step| self.tell_step(step));
+        let bonds = jobs.into_iter().filter_map(|job| Some((job.source, job.bond?))).collect();
+        let sources = runs.iter().map(|step| step.source.clone()).collect();
+        for group in grouped(sources, &bonds) {
+            let of_group = |step: &&Step| group.contains(&step.source);
+            self.begin_run(&runs.iter().filter(of_group).collect::<Vec<_>>());
         }
         Ok(if noticed { Some(now) } else { round_of.until })
     }
 
-    fn carry_out(&mut self, step: &Step) {
+    /// What is no run is said, and that is all.
+    fn tell_step(&self, step: &Step) {
         let (source, policy) = (&step.source, &step.policy);
         match &step.deed {
             Deed::Notice => info!(%source, policy, "its schedule counts from now on"),
@@ -190,31 +199,38 @@ impl Keeping {
             Deed::ClockWasAhead => {
                 self.alarm(&format!("`{source}`: the clock was far ahead; its schedule counts from now on"));
             }
-            Deed::Run { missed } => {
-                if *missed > 0 {
-                    warn!(%source, policy, missed, "makes up for slots that were missed");
-                }
-                info!(%source, policy, slot = %step.dealt_with, "backup begins");
-                self.busy.insert(source.clone(), policy.clone());
-                let (host, source) = (Arc::clone(&self.host), source.clone());
-                let of = source.clone();
-                let terms = self.policies.folder.find(policy).and_then(Policy::terms);
-                let request = BackupRequest::scheduled(source, terms);
-                let rule = match terms.map(rule_of).transpose() {
-                    Ok(rule) => rule.flatten(),
-                    Err(failure) => {
-                        self.alarm(&format!("nothing of `{of}` is pruned: {failure}"));
-                        None
-                    }
-                };
-                let known = self.ledger.pruned.get(&of);
-                let same_rule =
-                    rule.as_ref().is_some_and(|(keep, zone)| known == Some(&rule_line(keep, zone)));
-                let cancel = Arc::clone(&self.cancel);
-                let task = self.runs.spawn(Errand { host, request, rule, same_rule, cancel }.run());
-                self.tasks.insert(task.id(), of);
-            }
+            Deed::Run { .. } => {}
         }
+    }
+
+    /// Begins a run of one source, or of a set, whose members have one policy.
+    fn begin_run(&mut self, steps: &[&Step]) {
+        let Some(policy) = steps.first().map(|step| step.policy.clone()) else { return };
+        let terms = self.policies.folder.find(&policy).and_then(Policy::terms);
+        let rule = match terms.map(rule_of).transpose() {
+            Ok(rule) => rule.flatten(),
+            Err(failure) => {
+                self.alarm(&format!("nothing of policy `{policy}` is pruned: {failure}"));
+                None
+            }
+        };
+        let line = rule.as_ref().map(|(keep, zone)| rule_line(keep, zone));
+        let mut wanted = Vec::with_capacity(steps.len());
+        for step in steps {
+            let source = &step.source;
+            if let Deed::Run { missed } = step.deed
+                && missed > 0
+            {
+                warn!(%source, policy, missed, "makes up for slots that were missed");
+            }
+            info!(%source, policy, slot = %step.dealt_with, "backup begins");
+            self.busy.insert(source.clone(), policy.clone());
+            let same_rule = line.is_some() && self.ledger.pruned.get(source) == line.as_ref();
+            wanted.push(Wanted { request: BackupRequest::scheduled(source.clone(), terms), same_rule });
+        }
+        let (host, cancel) = (Arc::clone(&self.host), Arc::clone(&self.cancel));
+        let task = self.runs.spawn(Errand { host, wanted, rule, cancel }.run());
+        self.tasks.insert(task.id(), steps.iter().map(|step| step.source.clone()).collect());
     }
 
     /// Into the log, and into the catalog for whoever looks later.

@@ -4,8 +4,9 @@
 //! come waits for a place without losing the slot; whoever is due for longest goes first, so that nobody is
 //! passed over for ever. Whatever a step says is dealt with must be written down before it is done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use engine::usecase::together::Bond;
 use engine::words::SourceName;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -25,6 +26,8 @@ pub(crate) struct Job {
     pub(crate) labelled: bool,
     /// How many sources of its policy at once.
     pub(crate) places: usize,
+    /// The set that it belongs to.
+    pub(crate) bond: Option<Bond>,
 }
 
 /// What is known of a job; nothing of one that is new or has a new schedule.
@@ -112,9 +115,16 @@ pub(crate) fn round(
     let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
     busy.values().for_each(|policy| *taken.entry(policy).or_default() += 1);
     let mut free = bounds.places.saturating_sub(busy.len());
+    let mut sets: BTreeSet<&Bond> = BTreeSet::new();
     for (_, _, job, slot, missed) in due {
+        // A set is one run: where one of it has a place, all of it has.
+        if job.bond.as_ref().is_some_and(|bond| sets.contains(bond)) {
+            round.steps.push(job.step(slot, Deed::Run { missed }));
+            continue;
+        }
         let of_policy = taken.entry(&job.policy).or_default();
         if free > 0 && *of_policy < job.places {
+            sets.extend(&job.bond);
             *of_policy += 1;
             free -= 1;
             round.steps.push(job.step(slot, Deed::Run { missed }));
@@ -147,6 +157,7 @@ mod tests {
             jitter: Jitter::NONE,
             labelled: false,
             places,
+            bond: None,
         }
     }
 
@@ -213,6 +224,25 @@ mod tests {
         ];
         let known = [("day", "05T12:00"), ("hour", "06T04:00"), ("hour2", "06T04:00")];
         check(&mixed, &known, &[("x", "x")], "06T05:00", &["run+0 day 06T02:00"]);
+    }
+
+    #[test]
+    fn a_set_has_one_place_and_runs_as_a_whole_or_waits() {
+        let of_set = |source| {
+            let bond = Some(Bond { policy: "p".into(), project: "shop".into() });
+            Job { bond, ..job(source, "p", "0 2 * * *", 1) }
+        };
+        let jobs = [
+            of_set("a"),
+            of_set("b"),
+            of_set("c"),
+            job("x", "q", "0 2 * * *", 1),
+            job("y", "p", "0 2 * * *", 1),
+        ];
+        let known = ["a", "b", "c", "x", "y"].map(|source| (source, "05T12:00"));
+        let set = ["run+0 a 06T02:00", "run+0 b 06T02:00", "run+0 c 06T02:00"];
+        check(&jobs, &known, &[], "06T02:00", &[set[0], set[1], set[2], "run+0 x 06T02:00"]);
+        check(&jobs, &known, &[("v", "v"), ("w", "w")], "06T02:00", &[]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use engine::failure::{Class, Failure};
 use engine::usecase::backup::{BackupReport, BackupRequest, backup};
 use engine::usecase::cover::{Cover, cover};
 use engine::usecase::host::Host;
+use engine::usecase::set::backup_set;
 use engine::usecase::terms::terms_for;
 use engine::words::SourceName;
 use policies::policy::{Consistency, Mode, Terms, parse_time};
@@ -13,6 +14,8 @@ use serde_json::json;
 
 use crate::screen::{fields, plain, units};
 use crate::session::{Ending, Session};
+
+mod chosen;
 
 /// Back sources up now, one after another
 ///
@@ -28,11 +31,25 @@ use crate::session::{Ending, Session};
 #[command(after_help = "Examples:
   backupctl backup db-data
   backupctl backup db-data web:/var/lib/app
-  backupctl backup db-data --consistency pause --max-freeze 30s")]
+  backupctl backup db-data --consistency pause --max-freeze 30s
+  backupctl backup db-data queue-data --set --consistency pause
+  backupctl backup --project shop")]
 pub(crate) struct Args {
     /// A volume, or `CONTAINER:/MOUNT/POINT`
-    #[arg(required = true, value_name = "SOURCE")]
+    #[arg(required_unless_present_any = ["policy", "project"], value_name = "SOURCE")]
     sources: Vec<SourceName>,
+
+    /// All sources that this policy backs up
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["sources", "project"])]
+    policy: Option<String>,
+
+    /// All sources of this compose project that a policy backs up
+    #[arg(long, value_name = "NAME", conflicts_with = "sources")]
+    project: Option<String>,
+
+    /// As one set: those who write to any of them are held at one moment; a policy with `set = true` says so itself
+    #[arg(long)]
+    set: bool,
 
     /// Take a snapshot of an empty source too; without this it is refused, as a sign of a wrong mount
     #[arg(long)]
@@ -71,13 +88,16 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     let host = session.open_to_write().await?;
     let cover = covered(&host, session).await?;
     let mut classes = Vec::new();
-    for source in &args.sources {
-        let terms = cover.as_ref().and_then(|cover| terms_for(cover, source));
-        match one(&host, args.request(source, terms), session).await {
+    for group in chosen::groups(args, cover.as_ref())? {
+        let request =
+            |source| args.request(source, cover.as_ref().and_then(|cover| terms_for(cover, source)));
+        let requests: Vec<BackupRequest> = group.sources.iter().map(request).collect();
+        match one(&host, &requests, group.is_set, session).await {
             Ok(Ending::Done) => {}
             Ok(Ending::With(class)) => classes.push(class),
             Err(failure) => {
-                session.screen.failure(&failure, json!({ "source": source }));
+                let names: Vec<String> = group.sources.iter().map(ToString::to_string).collect();
+                session.screen.failure(&failure, json!({ "source": names.join(", ") }));
                 classes.push(failure.class);
                 if failure.class == Class::Interrupted {
                     break;
@@ -121,12 +141,29 @@ async fn covered(host: &Host, session: &Session) -> Result<Option<Cover>, Failur
     })
 }
 
-async fn one(host: &Host, request: BackupRequest, session: &Session) -> Result<Ending, Failure> {
+/// Backs one source up, or a set.
+async fn one(
+    host: &Host,
+    requests: &[BackupRequest],
+    is_set: bool,
+    session: &Session,
+) -> Result<Ending, Failure> {
     session.still_wanted()?;
     let telling = session.attend()?;
-    let result = backup(host, &request, &telling).await;
+    let result = match requests {
+        [request] if !is_set => backup(host, request, &telling).await.map(|report| vec![report]),
+        _ => backup_set(host, requests, &telling).await,
+    };
     let heard = telling.end();
-    let report = result?;
+    let mut partial = false;
+    for report in result? {
+        partial |= report.partial;
+        tell(&report, &heard, session)?;
+    }
+    Ok(if partial { Ending::With(Class::Partial) } else { Ending::Done })
+}
+
+fn tell(report: &BackupReport, heard: &[String], session: &Session) -> Result<(), Failure> {
     for warning in report.warnings.iter().filter(|warning| !heard.contains(warning)) {
         session.screen.warn(warning);
     }
@@ -137,11 +174,11 @@ async fn one(host: &Host, request: BackupRequest, session: &Session) -> Result<E
         ));
     }
     if session.screen.is_json() {
-        session.screen.event("done", fields(&report)?);
+        session.screen.event("done", fields(report)?);
     } else {
-        session.screen.result(&text(&report))?;
+        session.screen.result(&text(report))?;
     }
-    Ok(if report.partial { Ending::With(Class::Partial) } else { Ending::Done })
+    Ok(())
 }
 
 /// An interruption ends everything; different failures together are a failure; partial is the least.
@@ -193,6 +230,7 @@ mod tests {
             files: 1234,
             bytes: 5 << 30,
             sent_bytes: 3 << 20,
+            set: None,
             consistency: Consistency::Live,
             freeze_seconds: 0.0,
             seconds: 8.25,

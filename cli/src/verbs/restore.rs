@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use engine::archive::path::TreePath;
 use engine::failure::{Class, Failure};
 use engine::usecase::restore::{RestorePlan, RestoreReport, RestoreRequest, plan_restore, restore};
-use engine::words::{HostName, Number, SourceName};
+use engine::words::{HostName, Number, RunId, SourceName};
 use jiff::tz::TimeZone;
 
 use super::values::tree_path;
@@ -14,6 +14,7 @@ use crate::session::{Ending, Session};
 use crate::when;
 
 mod plan;
+mod set;
 
 use plan::PlanText;
 
@@ -31,10 +32,16 @@ use plan::PlanText;
   backupctl restore db-data --at yesterday
   backupctl restore db-data --at \"2026-11-20 14:00\" --into db-data-look
   backupctl restore db-data --snapshot 42 --path etc/app.conf --to ./rescued --yes
-  backupctl restore db-data --from-host old-vm")]
+  backupctl restore db-data --from-host old-vm
+  backupctl restore --set 5f2a9c01d4e87b36 --dry-run")]
 pub(crate) struct Args {
     /// A volume, or `CONTAINER:/MOUNT/POINT`
-    source: SourceName,
+    #[arg(required_unless_present = "set")]
+    source: Option<SourceName>,
+
+    /// All sources of a set, each in place; its id is in `backupctl show SNAPSHOT`
+    #[arg(long, value_name = "ID", conflicts_with_all = ["source", "at", "snapshot", "into", "to", "paths", "from_host"])]
+    set: Option<RunId>,
 
     /// The newest snapshot taken at or before T: `2026-11-20T14:00`, `2026-11-20`, `yesterday`, `2h ago`, `3d`
     #[arg(long, value_name = "T", conflicts_with = "snapshot")]
@@ -81,7 +88,8 @@ impl Args {
     /// All of `source` into the new volume `new`, leaving it alone.
     pub(super) fn into_new(source: SourceName, new: String, at: Option<String>) -> Self {
         Self {
-            source,
+            source: Some(source),
+            set: None,
             at,
             snapshot: None,
             into: Some(new),
@@ -103,7 +111,14 @@ impl Args {
 
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let screen = &session.screen;
-    let request = request(args, session)?;
+    let source = match (&args.source, &args.set) {
+        (_, Some(id)) => return set::run(id, args, session).await,
+        (Some(source), None) => source,
+        (None, None) => {
+            return Err(Failure::new(Class::Usage, "restore what?").hint("name a source, or a set"));
+        }
+    };
+    let request = request(source, args, session)?;
     let host = if args.dry_run { session.open().await? } else { session.open_to_write().await? };
     let plan = plan_restore(&host, &request).await?;
     let text = plan_text(&plan, args.from_host.as_ref(), screen.zone());
@@ -137,7 +152,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     Ok(Ending::Done)
 }
 
-fn request(args: &Args, session: &Session) -> Result<RestoreRequest, Failure> {
+fn request(source: &SourceName, args: &Args, session: &Session) -> Result<RestoreRequest, Failure> {
     let usage = |e: &dyn std::fmt::Display| Failure::new(Class::Usage, e.to_string());
     let at = match &args.at {
         None => None,
@@ -148,10 +163,10 @@ fn request(args: &Args, session: &Session) -> Result<RestoreRequest, Failure> {
     };
     let number = match &args.snapshot {
         None => None,
-        Some(text) => number(&args.source, text).map_err(|why| usage(&format!("--snapshot: {why}")))?,
+        Some(text) => number(source, text).map_err(|why| usage(&format!("--snapshot: {why}")))?,
     };
     Ok(RestoreRequest {
-        source: args.source.clone(),
+        source: source.clone(),
         host: args.from_host.clone(),
         number,
         at,

@@ -61,6 +61,10 @@ fn text(id: &str, manifest: &Manifest, signed_by: &str, zone: &TimeZone) -> Stri
     );
     line("sent", &units::bytes(manifest.sent_bytes()));
     line("run", manifest.run.as_str());
+    if let Some(set) = &manifest.set {
+        let sources: Vec<String> = set.sources.iter().map(ToString::to_string).collect();
+        line("set", &format!("{} of {}", set.id, sources.join(", ")));
+    }
     line("signed by", signed_by);
     match &manifest.parent {
         Some(parent) => line("parent", &format!("@{}", parent.number)),
@@ -159,6 +163,7 @@ mod tests {
             kind: SnapshotKind::Full,
             consistency: Consistency::Idle,
             freeze_ms: 0,
+            set: None,
             by_hand: true,
             totals: Totals { entries: 1300, files: 1234, bytes: 5 << 30, data_bytes: 4 << 30 },
             packs: vec![PackRef {

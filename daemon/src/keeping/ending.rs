@@ -14,23 +14,27 @@ use crate::watching::{line, tell_failure};
 impl Keeping {
     /// Waits for the next run to end; for ever where none is on.
     pub(crate) async fn one_ended(&mut self) {
-        let (id, ended) = match self.runs.join_next_with_id().await {
+        let (id, ended, broken) = match self.runs.join_next_with_id().await {
             None => std::future::pending().await,
-            Some(Ok((id, ended))) => (id, ended),
+            Some(Ok((id, ended))) => (id, ended, String::new()),
             // A panic is a bug of ours; recovery puts right what it left.
-            Some(Err(broken)) => {
-                let id = broken.id();
-                let backup = Err(Failure::failed("it broke down").because(broken));
-                (id, Ended { rule: None, backup: (Span::none(), backup), pruning: None })
-            }
+            Some(Err(broken)) => (broken.id(), Vec::new(), broken.to_string()),
         };
-        if let Some(source) = self.tasks.remove(&id) {
-            let policy = self.busy.remove(&source).unwrap_or_default();
-            self.tell_end(&source, &policy, ended);
+        let sources = self.tasks.remove(&id).unwrap_or_default();
+        let broke = |source: &SourceName| {
+            let backup = Err(Failure::failed("it broke down").because(broken.clone()));
+            Ended { source: source.clone(), rule: None, backup: (Span::none(), backup), pruning: None }
+        };
+        let ended = if ended.is_empty() { sources.iter().map(broke).collect() } else { ended };
+        let policies: Vec<String> =
+            ended.iter().map(|one| self.busy.remove(&one.source).unwrap_or_default()).collect();
+        for (one, policy) in ended.into_iter().zip(policies) {
+            self.tell_end(&policy, one);
         }
     }
 
-    fn tell_end(&mut self, source: &SourceName, policy: &str, ended: Ended) {
+    fn tell_end(&mut self, policy: &str, ended: Ended) {
+        let source = &ended.source;
         if let Some((span, pruning)) = ended.pruning {
             let _lines = span.entered();
             self.tell_pruning(source, pruning, ended.rule);

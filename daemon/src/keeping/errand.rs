@@ -1,4 +1,4 @@
-//! One slot of one source: the backup, and after a good one what its policy no longer keeps.
+//! One slot of one source, or of a set: the backup, and after a good one what its policy no longer keeps.
 //!
 //! Always true: pruning comes only after a snapshot that is whole, its failure takes nothing from that snapshot, and
 //! a plan that would delete more than it keeps is left for a person, unless it is a backlog: by a rule that was
@@ -13,7 +13,9 @@ use engine::usecase::host::Host;
 use engine::usecase::prune::{Pruned, prune};
 use engine::usecase::retention::retention;
 use engine::usecase::rule::rule_line;
+use engine::usecase::set::backup_set;
 use engine::usecase::watch::Cancel;
+use engine::words::SourceName;
 use jiff::tz::TimeZone;
 use policies::retention::Keep;
 use tracing::{Instrument as _, Span};
@@ -23,16 +25,23 @@ use crate::watching::{Logged, deed};
 /// What is to be done.
 pub(super) struct Errand {
     pub(super) host: Arc<Host>,
-    pub(super) request: BackupRequest,
+    /// Several are a set.
+    pub(super) wanted: Vec<Wanted>,
     /// What is kept, in whose days and weeks; everything if `None`.
     pub(super) rule: Option<(Keep, TimeZone)>,
-    /// It is the rule by which the source was pruned last.
-    pub(super) same_rule: bool,
     pub(super) cancel: Arc<Cancel>,
 }
 
-/// How it ended, each with the span that its lines are in.
+/// One source.
+pub(super) struct Wanted {
+    pub(super) request: BackupRequest,
+    /// The rule is the one by which it was pruned last.
+    pub(super) same_rule: bool,
+}
+
+/// How it ended for one source, each with the span that its lines are in.
 pub(crate) struct Ended {
+    pub(super) source: SourceName,
     pub(super) rule: Option<String>,
     pub(super) backup: (Span, Result<BackupReport, Failure>),
     pub(super) pruning: Option<(Span, Result<Pruning, Failure>)>,
@@ -46,34 +55,66 @@ pub(super) enum Pruning {
 }
 
 impl Errand {
-    pub(super) async fn run(self) -> Ended {
-        let source = self.request.source.clone();
-        let span = deed("backup", &source);
-        let watch = Logged::of(Arc::clone(&self.cancel), span.clone());
-        let backup = backup(&self.host, &self.request, &watch).instrument(span.clone()).await;
-        let whole = backup.as_ref().is_ok_and(|report| !report.partial);
-        let pruning = match &self.rule {
-            Some((keep, zone)) if whole => {
-                let span = deed("prune", &source);
-                let watch = Logged::of(Arc::clone(&self.cancel), span.clone());
-                let pruned = self.prune(&source, keep, zone, &watch).instrument(span.clone()).await;
-                Some((span, pruned))
-            }
-            Some(_) | None => None,
-        };
+    pub(super) async fn run(self) -> Vec<Ended> {
         let rule = self.rule.as_ref().map(|(keep, zone)| rule_line(keep, zone));
-        Ended { rule, backup: (span, backup), pruning }
+        let mut all = Vec::with_capacity(self.wanted.len());
+        for (wanted, (span, backup)) in self.wanted.iter().zip(self.backups().await) {
+            let whole = backup.as_ref().is_ok_and(|report| !report.partial);
+            let source = wanted.request.source.clone();
+            let pruning = match &self.rule {
+                Some((keep, zone)) if whole => {
+                    let span = deed("prune", &source);
+                    let watch = Logged::of(Arc::clone(&self.cancel), span.clone());
+                    let pruned = self.prune(wanted, keep, zone, &watch).instrument(span.clone()).await;
+                    Some((span, pruned))
+                }
+                Some(_) | None => None,
+            };
+            all.push(Ended { source, rule: rule.clone(), backup: (span, backup), pruning });
+        }
+        all
+    }
+
+    /// One for each that is wanted, in that order.
+    async fn backups(&self) -> Vec<(Span, Result<BackupReport, Failure>)> {
+        let spans: Vec<Span> = self.wanted.iter().map(|one| deed("backup", &one.request.source)).collect();
+        let (Some(first), Some(span)) = (self.wanted.first(), spans.first()) else { return Vec::new() };
+        let watch = Logged::of(Arc::clone(&self.cancel), span.clone());
+        if self.wanted.len() == 1 {
+            let backup = backup(&self.host, &first.request, &watch).instrument(span.clone()).await;
+            return vec![(span.clone(), backup)];
+        }
+        let requests: Vec<BackupRequest> = self.wanted.iter().map(|one| one.request.clone()).collect();
+        let done = backup_set(&self.host, &requests, &watch).instrument(span.clone()).await;
+        let each = self.wanted.iter().map(|one| one.request.source.to_string());
+        match done {
+            Ok(mut reports) => {
+                let mut of = |source: String| {
+                    let at = reports.iter().position(|report| report.source == source);
+                    at.map(|at| reports.swap_remove(at))
+                        .ok_or_else(|| Failure::failed(format!("`{source}` is missing from its set")))
+                };
+                spans.iter().cloned().zip(each.map(&mut of).collect::<Vec<_>>()).collect()
+            }
+            Err(failure) => {
+                let (class, words) = (failure.class, failure.to_string());
+                // The first one tells why; the others, that it was not they.
+                let mut first = Some(failure);
+                let also = || Failure::new(class, format!("its set failed: {words}"));
+                spans.into_iter().map(|span| (span, Err(first.take().unwrap_or_else(also)))).collect()
+            }
+        }
     }
 
     async fn prune(
         &self,
-        source: &engine::words::SourceName,
+        wanted: &Wanted,
         keep: &Keep,
         zone: &TimeZone,
         watch: &Logged,
     ) -> Result<Pruning, Failure> {
-        let plan = retention(&self.host, source, keep, zone).await?;
-        if plan.is_sweeping() && !(self.same_rule && plan.is_by_count()) {
+        let plan = retention(&self.host, &wanted.request.source, keep, zone).await?;
+        if plan.is_sweeping() && !(wanted.same_rule && plan.is_by_count()) {
             return Ok(Pruning::Sweeping);
         }
         prune(&self.host, &plan, watch).await.map(Pruning::Done)

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::failure::Failure;
 use engine::usecase::health::{backed_up, jitter_of, line_of};
+use engine::usecase::together::bonds;
 use engine::words::SourceName;
 use policies::policy::{Policy, Terms};
 
@@ -17,6 +18,7 @@ impl Keeping {
         let own = self.host.settings().host.as_str();
         let labelled = self.cover.sources.iter().filter(|source| source.is_labelled());
         let labelled: BTreeSet<&String> = labelled.map(|source| &source.name).collect();
+        let bonds = bonds(&self.cover);
         let job = |(source, policy, terms): (SourceName, &Policy, &Terms)| Job {
             policy: policy.name.clone(),
             line: line_of(terms),
@@ -24,6 +26,7 @@ impl Keeping {
             zone: terms.time_zone.clone(),
             jitter: jitter_of(own, policy, terms),
             labelled: labelled.contains(&source.to_string()),
+            bond: bonds.get(&source).cloned(),
             source,
             places: usize::try_from(terms.limits.concurrency).unwrap_or(1).max(1),
         };

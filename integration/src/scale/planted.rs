@@ -95,6 +95,7 @@ fn manifest(
         kind,
         consistency: Consistency::Idle,
         freeze_ms: 0,
+        set: None,
         by_hand: false,
         totals: Totals { entries: 9000, files: 8000, bytes: 4 << 30, data_bytes: 4 << 30 },
         packs,

@@ -88,6 +88,7 @@ pub fn index_row(
         kind: manifest.kind,
         consistency: manifest.consistency,
         by_hand: manifest.by_hand,
+        set: manifest.set.map(|set| set.id),
         totals: manifest.totals,
         manifest_hash: opened.hash,
         deleted_at: deleted.then_some(now),

@@ -27,6 +27,7 @@ CREATE TABLE snapshots (
   data_bytes INTEGER NOT NULL,
   sent_bytes INTEGER NOT NULL,
   partial INTEGER NOT NULL,
+  set_id TEXT,                    -- the set that it belongs to
   manifest_hash BLOB NOT NULL,
   deleted_at INTEGER,             -- that it is deleted comes from the store; when, is local
   seen_at INTEGER NOT NULL,       -- local

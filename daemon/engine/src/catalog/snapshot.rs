@@ -79,6 +79,8 @@ pub struct SnapshotRow {
     pub sent_bytes: u64,
     /// Entries that should be there are missing.
     pub partial: bool,
+    /// The set that it belongs to.
+    pub set: Option<RunId>,
     /// BLAKE3 of the whole manifest object.
     #[serde(with = "hex_hash")]
     pub manifest_hash: Hash,

@@ -11,11 +11,11 @@ use crate::catalog::snapshot::{Filter, SnapshotKey, SnapshotRow, Verified};
 use crate::catalog::snapshot::{consistency_parse, kind_parse, kind_word, verified_parse, verified_word};
 use crate::catalog::{Catalog, CatalogError, flags, packs, pins};
 use crate::format::names::Lineage;
-use crate::words::{HostName, Number, SourceName};
+use crate::words::{HostName, Number, RunId, SourceName};
 
 const SELECT: &str = "SELECT stores.name, s.host, s.source, n.number, n.run, n.taken_at, n.kind, n.consistency, \
      n.by_hand, n.entries, n.files, n.bytes, n.data_bytes, n.sent_bytes, n.partial, n.manifest_hash, \
-     n.deleted_at, n.verified_at, n.verified, n.seen_at, n.digest \
+     n.deleted_at, n.verified_at, n.verified, n.set_id, n.seen_at, n.digest \
      FROM snapshots n JOIN sources s ON s.id = n.source JOIN stores ON stores.id = s.store";
 
 impl Catalog {
@@ -197,11 +197,11 @@ pub(super) fn put(t: &Transaction<'_>, new: &IndexRow) -> Result<(), CatalogErro
         .execute(params![source, key.number.get()])?;
     t.prepare_cached(
         "INSERT INTO snapshots VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
-         ?17, ?18, ?19, ?20) ON CONFLICT (source, number) DO UPDATE SET run = excluded.run, \
+         ?17, ?18, ?19, ?20, ?21) ON CONFLICT (source, number) DO UPDATE SET run = excluded.run, \
          taken_at = excluded.taken_at, kind = excluded.kind, consistency = excluded.consistency, \
          by_hand = excluded.by_hand, entries = excluded.entries, files = excluded.files, \
          bytes = excluded.bytes, data_bytes = excluded.data_bytes, sent_bytes = excluded.sent_bytes, \
-         partial = excluded.partial, manifest_hash = excluded.manifest_hash, \
+         partial = excluded.partial, set_id = excluded.set_id, manifest_hash = excluded.manifest_hash, \
          deleted_at = excluded.deleted_at, seen_at = excluded.seen_at, verified_at = excluded.verified_at, \
          verified = excluded.verified, digest = excluded.digest, manifest = excluded.manifest",
     )?
@@ -219,6 +219,7 @@ pub(super) fn put(t: &Transaction<'_>, new: &IndexRow) -> Result<(), CatalogErro
         row.totals.data_bytes,
         row.sent_bytes,
         row.partial,
+        row.set.as_ref().map(RunId::as_str),
         row.manifest_hash,
         row.deleted_at.map(nanos).transpose()?,
         nanos(row.seen_at)?,
@@ -232,7 +233,7 @@ pub(super) fn put(t: &Transaction<'_>, new: &IndexRow) -> Result<(), CatalogErro
     if freed > 0 { packs::forget_unneeded(t, source) } else { Ok(()) }
 }
 
-/// Over the first 19 values of [`SELECT`]; not over `seen_at`, which decides nothing.
+/// Over the first 20 values of [`SELECT`]; not over `seen_at`, which decides nothing.
 fn row_digest(row: &SnapshotRow) -> Result<[u8; 16], CatalogError> {
     digest(&[
         &row.key.store,
@@ -254,6 +255,7 @@ fn row_digest(row: &SnapshotRow) -> Result<[u8; 16], CatalogError> {
         &row.deleted_at.map(nanos).transpose()?,
         &row.verified.map(|v| nanos(v.at)).transpose()?,
         &row.verified.map(|v| verified_word(v.result)),
+        &row.set.as_ref().map(RunId::as_str),
     ])
 }
 
@@ -287,7 +289,7 @@ fn source_id(t: &Transaction<'_>, key: &SnapshotKey) -> Result<i64, CatalogError
 /// A row as [`SELECT`] gives it.
 fn from_row(row: &Row<'_>) -> Result<SnapshotRow, CatalogError> {
     const WHAT: &str = "snapshot";
-    check_digest(row, 19, 20)?;
+    check_digest(row, 20, 21)?;
     let text = |i: usize| row.get::<_, String>(i);
     let time = |i: usize| row.get::<_, Option<i64>>(i)?.map(from_nanos).transpose();
     let word = |parsed: Option<_>| parsed.ok_or("unknown word");
@@ -322,6 +324,7 @@ fn from_row(row: &Row<'_>) -> Result<SnapshotRow, CatalogError> {
         manifest_hash: row.get(15)?,
         deleted_at: time(16)?,
         verified,
-        seen_at: from_nanos(row.get(19)?)?,
+        set: row.get::<_, Option<String>>(19)?.map(|id| decode(WHAT, id.parse())).transpose()?,
+        seen_at: from_nanos(row.get(20)?)?,
     })
 }

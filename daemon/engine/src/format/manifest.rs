@@ -144,6 +144,15 @@ pub struct UserOfSource {
     pub running: bool,
 }
 
+/// Snapshots of several sources whose writers were held at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetOf {
+    /// Its id: the run that held them.
+    pub id: RunId,
+    /// All sources that belong to it, in the order of names. It is whole if each has a snapshot of this set.
+    pub sources: Vec<SourceName>,
+}
+
 /// The manifest before this one, deleted ones among them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {
@@ -178,6 +187,9 @@ pub struct Manifest {
     /// How long writers were held, in milliseconds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub freeze_ms: u64,
+    /// The set that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<SetOf>,
     /// Made by hand, so outside the count of retention.
     pub by_hand: bool,
     /// What it holds.
@@ -256,6 +268,9 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<(), &'static str> {
+        if self.set.as_ref().is_some_and(|set| !set.sources.contains(&self.source)) {
+            return Err("belongs to a set that does not name it");
+        }
         for (i, pack) in self.packs.iter().enumerate() {
             if crate::format::names::parse_pack_name(&pack.name).is_none_or(|(n, _)| n.get() != pack.id / 4) {
                 return Err("pack name and pack id do not belong together");

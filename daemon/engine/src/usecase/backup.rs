@@ -16,13 +16,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use jiff::Timestamp;
 use policies::policy::{self, Mode, OnUnfreezable, Terms};
 use policies::retention::guard::Limits;
 use serde::Serialize;
 
 use crate::catalog::Verb;
 use crate::failure::{Class, Failure};
-use crate::format::manifest::{Consistency, Manifest, SnapshotKind};
+use crate::format::manifest::{Consistency, Manifest, SetOf, SnapshotKind};
 use crate::format::names::{Lineage, owner_key};
 use crate::format::owner::Owner;
 use crate::port::docker::Docker;
@@ -33,6 +34,7 @@ use crate::usecase::host::Host;
 use crate::usecase::index::{self, Folder, Signed};
 use crate::usecase::notes::warnings;
 use crate::usecase::opened;
+use crate::usecase::pass::Passed;
 use crate::usecase::recover;
 use crate::usecase::run::Run;
 use crate::usecase::source::{self, Source};
@@ -89,6 +91,8 @@ pub struct BackupReport {
     pub bytes: u64,
     /// Bytes that went to the store.
     pub sent_bytes: u64,
+    /// The set that it belongs to.
+    pub set: Option<String>,
     /// Whether files are of one moment.
     pub consistency: Consistency,
     /// How long writers were held.
@@ -118,7 +122,10 @@ pub async fn backup(
     let store = host.store_to_fill().await?;
     let lineage = Lineage { host: host.settings().host.clone(), source: request.source.clone() };
     let run = Run::begin(host, Verb::Backup, &lineage)?;
+    let together = [request.source.clone()];
     let deed = Deed {
+        together: &together,
+        set: None,
         host,
         docker: &*docker,
         store: &*store,
@@ -154,7 +161,7 @@ pub async fn backup(
 }
 
 /// What became of a backup that failed.
-enum Settled {
+pub(super) enum Settled {
     Over(Result<BackupReport, Failure>),
     Left(Failure),
 }
@@ -173,7 +180,7 @@ fn nothing_was_committed(failure: Failure) -> Failure {
 }
 
 /// Returns when somebody asks for an end, here or with `backupctl cancel`.
-async fn cancelled(run: &Run<'_>, watch: &dyn Watch) {
+pub(super) async fn cancelled(run: &Run<'_>, watch: &dyn Watch) {
     tokio::select! {
         () = watch.cancel().asked() => {}
         () = run.cancel_requested() => {}
@@ -191,11 +198,38 @@ pub(super) struct Deed<'a> {
     pub(super) run: &'a Run<'a>,
     pub(super) watch: &'a dyn Watch,
     pub(super) warned: Mutex<Vec<String>>,
+    /// The sources whose writers are held at one moment; its own, unless it belongs to a set.
+    pub(super) together: &'a [SourceName],
+    pub(super) set: Option<SetOf>,
+}
+
+/// What a backup goes by, once it is known what was before it.
+pub(super) struct Begun {
+    folder: Folder,
+    pub(super) parent: Option<Signed>,
+    pub(super) number: Number,
+    pub(super) taken_at: Timestamp,
 }
 
 impl Deed<'_> {
     async fn run(&self) -> Result<BackupReport, Failure> {
         self.own().await?;
+        let begun = self.begin().await?;
+        let (number, taken_at, parent) = (begun.number, begun.taken_at, begun.parent.as_ref());
+        let mut recipe = self.recipe().await?;
+        let (first, lost) = self.read_first(number, taken_at, parent, recipe.as_deref_mut()).await?;
+        let passed = match &mut recipe {
+            None => first,
+            Some(recipe) => self.read_again(number, taken_at, first, parent, &mut **recipe).await?,
+        };
+        let manifest = self.judge(&begun, passed).await?;
+        let mut report = self.settle(&begun, manifest).await?;
+        report.warnings.extend(lost.map(|why| format!("took a full backup: {why}")));
+        Ok(report)
+    }
+
+    /// Looks what was before.
+    pub(super) async fn begin(&self) -> Result<Begun, Failure> {
         let folder = index::folder(self.store, self.lineage).await?;
         let parent = self.parent(&folder).await?;
         let number = match &parent {
@@ -206,23 +240,25 @@ impl Deed<'_> {
         };
         let taken_at = self.host.clock().now();
         self.watch.tell(Told::Step(format!("reading {}", self.request.source)));
-        let mut recipe = self.recipe().await?;
-        let (first, lost) = self.read_first(number, taken_at, parent.as_ref(), recipe.as_deref_mut()).await?;
-        let passed = match &mut recipe {
-            None => first,
-            Some(recipe) => self.read_again(number, taken_at, first, parent.as_ref(), &mut **recipe).await?,
-        };
-        let manifest = self.manifest(number, taken_at, passed, parent.as_ref()).await?;
+        Ok(Begun { folder, parent, number, taken_at })
+    }
+
+    /// The manifest of what was read, if that is what was promised. What the guard says of it is noted.
+    pub(super) async fn judge(&self, begun: &Begun, passed: Passed) -> Result<Manifest, Failure> {
+        let manifest = self.manifest(begun.number, begun.taken_at, passed, begun.parent.as_ref()).await?;
         self.as_promised(manifest.consistency)?;
-        let before = parent.as_ref().map(|parent| &parent.manifest);
+        let before = begun.parent.as_ref().map(|parent| &parent.manifest);
         guarding::guard(self.host, self.lineage, &manifest, before, &self.request.guard).await?;
+        Ok(manifest)
+    }
+
+    /// Commits, and writes the rows that follow from it.
+    pub(super) async fn settle(&self, begun: &Begun, manifest: Manifest) -> Result<BackupReport, Failure> {
         let signed = self.commit(manifest).await?;
-        self.host.note_snapshot(&self.lineage.manifest(number), &signed, &signed.signed_by).await?;
-        self.sweep_orphans(&folder, &signed.manifest).await;
+        self.host.note_snapshot(&self.lineage.manifest(begun.number), &signed, &signed.signed_by).await?;
+        self.sweep_orphans(&begun.folder, &signed.manifest).await;
         self.run.done(signed.manifest.totals.entries, signed.manifest.totals.bytes);
-        let mut report = self.report(&signed.manifest);
-        report.warnings.extend(lost.map(|why| format!("took a full backup: {why}")));
-        Ok(report)
+        Ok(self.report(&signed.manifest))
     }
 
     /// A snapshot that is less than its policy promises is none, unless the policy allows it.
@@ -238,7 +274,7 @@ impl Deed<'_> {
     }
 
     /// Makes sure that no other machine writes under this name.
-    async fn own(&self) -> Result<(), Failure> {
+    pub(super) async fn own(&self) -> Result<(), Failure> {
         let host = &self.lineage.host;
         if index::owner(self.store, host).await?.is_none() {
             let key = owner_key(host);
@@ -279,6 +315,7 @@ impl Deed<'_> {
             files: manifest.totals.files,
             bytes: manifest.totals.bytes,
             sent_bytes: manifest.sent_bytes(),
+            set: manifest.set.as_ref().map(|set| set.id.to_string()),
             consistency: manifest.consistency,
             freeze_seconds: Duration::from_millis(manifest.freeze_ms).as_secs_f64(),
             seconds: 0.0,
@@ -303,7 +340,7 @@ impl Deed<'_> {
     }
 
     /// Service first: what is held goes on. Then what was put into the store is taken back.
-    async fn clean_up(&self, failure: Failure) -> Settled {
+    pub(super) async fn clean_up(&self, failure: Failure) -> Settled {
         let failure = match self.let_go(true).await {
             Ok(()) => failure,
             Err(held) => held.within(&failure.to_string()),

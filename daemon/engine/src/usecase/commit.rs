@@ -60,6 +60,7 @@ impl Deed<'_> {
             kind: if before.is_some() { SnapshotKind::Incremental } else { SnapshotKind::Full },
             consistency: Consistency::Live,
             freeze_ms: 0,
+            set: self.set.clone(),
             by_hand: self.request.by_hand,
             totals: packed.totals,
             packs,

@@ -46,8 +46,8 @@ pub(super) struct Held {
 /// Containers that are held.
 pub(super) struct Freeze {
     how: How,
-    /// The source right before.
-    before: Source,
+    /// The sources right before.
+    before: Vec<Source>,
     held: Vec<Container>,
     /// By the clock that never goes back.
     began: Duration,
@@ -55,13 +55,14 @@ pub(super) struct Freeze {
 
 /// Those who may write, dependents first.
 pub(super) fn writers(source: &Source) -> Vec<Container> {
-    chosen(source, |user| user.writable)
+    chosen(std::slice::from_ref(source), |user| user.writable)
 }
 
 /// Those who are up, and chosen.
-fn chosen(source: &Source, is_chosen: impl Fn(&User) -> bool) -> Vec<Container> {
+fn chosen(sources: &[Source], is_chosen: impl Fn(&User) -> bool) -> Vec<Container> {
     let mut chosen: Vec<&Container> = Vec::new();
-    for user in source.users.iter().filter(|user| is_chosen(user) && user.is_up()) {
+    let users = sources.iter().flat_map(|source| &source.users);
+    for user in users.filter(|user| is_chosen(user) && user.is_up()) {
         if !chosen.iter().any(|known| known.id == user.container.id) {
             chosen.push(&user.container);
         }
@@ -211,11 +212,11 @@ impl Deed<'_> {
     }
 
     /// Claims all whom the recipe wants held; waits for another run that holds one of them, because it has two sources, say.
-    pub(super) async fn claim(&self, how: &How, recipe: &mut dyn Recipe) -> Result<Source, Failure> {
+    pub(super) async fn claim(&self, how: &How, recipe: &mut dyn Recipe) -> Result<Vec<Source>, Failure> {
         let what = || format!("hold those who write to `{}`", self.request.source);
         let mut by = None;
         for _ in 0..CLAIMS_MAX {
-            let seen = source::resolve(self.docker, &self.request.source).await?;
+            let seen = self.sources().await?;
             let claimed = chosen(&seen, |user| recipe.holds(user));
             let claimed: Vec<StoppedContainer> = claimed.iter().map(service::stopped).collect();
             let claim = self.host.catalog().claim(self.run.id(), how, &claimed);
@@ -223,13 +224,17 @@ impl Deed<'_> {
             match &by {
                 // What another run held when we looked first may run by now.
                 None => {
-                    let now = source::resolve(self.docker, &self.request.source).await?;
-                    if started(&seen.users) == started(&now.users) {
+                    let now = self.sources().await?;
+                    if seen
+                        .iter()
+                        .map(|one| started(&one.users))
+                        .eq(now.iter().map(|one| started(&one.users)))
+                    {
                         return Ok(now);
                     }
                     self.let_go(false).await?;
                 }
-                // We have the lock of its lineage, so it is dead.
+                // We have the lock of its lineage, and it is not this run, so it is dead.
                 Some(run) if self.is_of_ours(run)? => {
                     let_go(self.host, self.docker, run, true).await?;
                 }
@@ -245,7 +250,16 @@ impl Deed<'_> {
         let row = self.host.catalog().run(run);
         let row =
             row.map_err(|e| catalog_failure(format!("look up run {run}, which holds containers"), e))?;
-        Ok(row.host == self.lineage.host && row.source.as_ref() == Some(&self.lineage.source))
+        Ok(row.host == self.lineage.host && row.source.is_some_and(|source| self.together.contains(&source)))
+    }
+
+    /// All that are held at one moment, as they are now.
+    async fn sources(&self) -> Result<Vec<Source>, Failure> {
+        let mut sources = Vec::with_capacity(self.together.len());
+        for name in self.together {
+            sources.push(source::resolve(self.docker, name).await?);
+        }
+        Ok(sources)
     }
 
     /// Holds them, each noted before. One that somebody else has paused does not write.
@@ -294,11 +308,11 @@ impl Deed<'_> {
     }
 
     /// Nobody came up meanwhile who was not held.
-    pub(super) async fn nobody_else(&self, before: &Source, held: &[Container]) -> Result<(), Failure> {
-        let now = source::resolve(self.docker, &self.request.source).await?;
-        for user in now.users.iter().filter(|user| user.writable) {
+    pub(super) async fn nobody_else(&self, before: &[Source], held: &[Container]) -> Result<(), Failure> {
+        let now = self.sources().await?;
+        for user in now.iter().flat_map(|source| &source.users).filter(|user| user.writable) {
             let id = &user.container.id;
-            let was = before.users.iter().find(|was| was.container.id == *id);
+            let was = before.iter().flat_map(|source| &source.users).find(|was| was.container.id == *id);
             let is_new = was.is_none_or(|was| was.container.started_at != user.container.started_at);
             if is_new && user.container.started_at.is_some() && !held.iter().any(|held| held.id == *id) {
                 return Err(self.voided(&user.container.name));

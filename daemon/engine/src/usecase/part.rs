@@ -62,7 +62,7 @@ impl Deed<'_> {
         recipe.end(self).await?;
         let consistency = recipe.consistency();
         if consistency != Consistency::Live {
-            self.nobody_else(self.source, &[]).await?;
+            self.nobody_else(std::slice::from_ref(self.source), &[]).await?;
         }
         let packed = Packed { notes: notes.and(packed.notes.clone()), ..packed };
         Ok(Passed { packs, packed, incremental, held: Some(Held { consistency, millis: 0 }) })

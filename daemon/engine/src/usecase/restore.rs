@@ -63,8 +63,23 @@ pub struct RestoreReport {
 pub async fn restore(host: &Host, plan: RestorePlan, watch: &dyn Watch) -> Result<RestoreReport, Failure> {
     let began = host.clock().elapsed();
     let docker = host.docker().await?;
+    let found = find(host, &*docker, &plan).await?;
+    let run = begin(host, &found)?;
+    let deed = Deed { host, docker: &*docker, found: &found, plan: &plan, run: &run, watch };
+    let mut report = end(run, deed.run().await)?;
+    report.seconds = host.clock().elapsed().saturating_sub(began).as_secs_f64();
+    Ok(report)
+}
+
+/// A snapshot and the place where it goes, which is still as it was planned.
+pub(super) struct Found {
+    opened: Opened,
+    place: Place,
+}
+
+pub(super) async fn find(host: &Host, docker: &dyn Docker, plan: &RestorePlan) -> Result<Found, Failure> {
     let opened = open(host, &plan.name).await?;
-    let place = place(host, &*docker, &plan.request).await?;
+    let place = place(host, docker, &plan.request).await?;
     if stops(&place.users) != plan.stops || place.exists != plan.target_exists {
         return Err(Failure::new(
             Class::Busy,
@@ -72,56 +87,88 @@ pub async fn restore(host: &Host, plan: RestorePlan, watch: &dyn Watch) -> Resul
         )
         .hint("plan it again: repeat the command"));
     }
-    let run = Run::begin_on(
-        host,
-        Verb::Restore,
-        &opened.lineage,
-        Some(LockOn::Lineage(opened.lineage.clone())),
-        Some(place.lock()),
-    )?;
-    let deed = Deed { host, docker: &*docker, opened: &opened, place: &place, plan: &plan, run: &run, watch };
-    let done = deed.run().await;
-    let mut report = match done {
-        Ok(report) => run.end(Ok(report))?,
-        Err((failure, settled)) if settled => run.end(Err(failure))?,
-        // The row stays unfinished: recovery tries again what could not be settled now.
-        Err((failure, _)) => return Err(failure),
-    };
-    report.seconds = host.clock().elapsed().saturating_sub(began).as_secs_f64();
-    Ok(report)
+    Ok(Found { opened, place })
 }
 
-struct Deed<'a> {
-    host: &'a Host,
-    docker: &'a dyn Docker,
-    opened: &'a Opened,
-    place: &'a Place,
-    plan: &'a RestorePlan,
-    run: &'a Run<'a>,
-    watch: &'a dyn Watch,
+/// Takes the locks, and writes the row.
+pub(super) fn begin<'a>(host: &'a Host, found: &Found) -> Result<Run<'a>, Failure> {
+    let lineage = &found.opened.lineage;
+    let (first, second) = (LockOn::Lineage(lineage.clone()), found.place.lock());
+    Run::begin_on(host, Verb::Restore, lineage, Some(first), Some(second))
+}
+
+/// What failed, and whether all is as it was before, or as it should be.
+pub(super) type Broken = (Failure, bool);
+
+/// Writes how it ended. The row of what could not be settled stays unfinished: recovery tries again.
+pub(super) fn end<T>(run: Run<'_>, done: Result<T, Broken>) -> Result<T, Failure> {
+    match done {
+        Ok(done) => run.end(Ok(done)),
+        Err((failure, true)) => run.end(Err(failure)),
+        Err((failure, false)) => Err(failure),
+    }
+}
+
+/// One restore, with everything that it needs.
+pub(super) struct Deed<'a> {
+    pub(super) host: &'a Host,
+    pub(super) docker: &'a dyn Docker,
+    pub(super) found: &'a Found,
+    pub(super) plan: &'a RestorePlan,
+    pub(super) run: &'a Run<'a>,
+    pub(super) watch: &'a dyn Watch,
+}
+
+/// Restored content that waits beside what is there.
+pub(super) struct Staged {
+    journal: RestoreJournal,
+    fed: Fed,
+    unpacked: Unpacked,
+    /// Where the previous content is kept, once the two are swapped.
+    previous: Option<String>,
 }
 
 impl Deed<'_> {
-    /// Gives the report, or what failed and whether everything is as it was before.
-    async fn run(&self) -> Result<RestoreReport, (Failure, bool)> {
-        let journal = match self.prepare() {
-            Ok(journal) => journal,
-            Err(failure) => return Err((failure, true)),
-        };
+    async fn run(&self) -> Result<RestoreReport, Broken> {
+        let mut staged = self.stage().await?;
+        self.put_in_place(&mut staged).await?;
+        self.bring_back(staged).await
+    }
+
+    /// Restores beside what is there, which nobody notices.
+    pub(super) async fn stage(&self) -> Result<Staged, Broken> {
+        let journal = self.prepare().map_err(|failure| (failure, true))?;
         let unpacked = tokio::select! {
             unpacked = self.unpack() => unpacked,
             () = self.watch.cancel().asked() => Err(self.interrupted()),
             () = self.run.cancel_requested() => Err(self.interrupted()),
         };
-        let (fed, unpacked) = match unpacked {
-            Ok(done) => done,
-            Err(failure) => return Err(self.undo(&journal, failure).await),
-        };
-        // From here on nobody interrupts: it is a moment, and half of it is worse than all.
-        let previous = match self.put_in_place(&journal).await {
-            Ok(previous) => previous,
-            Err(failure) => return Err(self.undo(&journal, failure).await),
-        };
+        match unpacked {
+            Ok((fed, unpacked)) => Ok(Staged { journal, fed, unpacked, previous: None }),
+            Err(failure) => Err(self.undo(&journal, failure).await),
+        }
+    }
+
+    /// Puts it in the place of what is there. From here on nobody interrupts: it is a moment, and half of it is worse than
+    /// all.
+    pub(super) async fn put_in_place(&self, staged: &mut Staged) -> Result<(), Broken> {
+        match self.swap(&staged.journal).await {
+            Ok(previous) => {
+                staged.previous = previous;
+                Ok(())
+            }
+            Err(failure) => Err(self.undo(&staged.journal, failure).await),
+        }
+    }
+
+    /// Gives up what was staged.
+    pub(super) async fn take_back(&self, staged: &Staged, failure: Failure) -> Broken {
+        self.undo(&staged.journal, failure).await
+    }
+
+    /// Starts again who was stopped, and tells what was done.
+    pub(super) async fn bring_back(&self, staged: Staged) -> Result<RestoreReport, Broken> {
+        let Staged { journal, fed, unpacked, previous } = staged;
         let resumed = self.resume(&journal.containers).await;
         let (started, unhealthy) = resumed.map_err(|failure| (failure, false))?;
         self.run.done(unpacked.totals.entries, unpacked.totals.bytes);
@@ -151,23 +198,23 @@ impl Deed<'_> {
     /// Writes down what will be touched, before it is.
     fn prepare(&self) -> Result<RestoreJournal, Failure> {
         let journal = RestoreJournal {
-            target: self.place.journal_target(),
-            created_volume: !self.place.exists,
+            target: self.found.place.journal_target(),
+            created_volume: !self.found.place.exists,
             keep_previous: self.plan.request.keep_previous,
-            containers: service::journal(&self.place.users)?,
+            containers: service::journal(&self.found.place.users)?,
             stopping: false,
         };
-        self.run.preparing(self.opened.signed.manifest.number, &journal)?;
+        self.run.preparing(self.found.opened.signed.manifest.number, &journal)?;
         Ok(journal)
     }
 
     async fn unpack(&self) -> Result<(Fed, Unpacked), Failure> {
         let what = format!("restore `{}` into `{}`", self.plan.snapshot, self.plan.target);
-        if self.place.exists {
+        if self.found.place.exists {
             self.clear_old_staging().await?;
         }
         self.run.unpacking()?;
-        if !self.place.exists {
+        if !self.found.place.exists {
             let new = self.new_volume();
             self.docker
                 .create_volume(&new)
@@ -175,10 +222,10 @@ impl Deed<'_> {
                 .map_err(|e| blame::docker(format!("make volume `{}`", new.name), e))?;
         }
         self.watch.tell(Told::Step(format!("restoring {} into {}", self.plan.snapshot, self.plan.target)));
-        let into = if self.place.exists { Target::Staging } else { Target::Empty };
+        let into = if self.found.place.exists { Target::Staging } else { Target::Empty };
         let workers = self.host.settings().effort.workers();
         let job = Job::Unpack(UnpackJob { run: self.run.id().to_string(), workers, into });
-        let spec = spec(self.host, self.run.id(), &self.place.mount, Access::Write);
+        let spec = spec(self.host, self.run.id(), &self.found.place.mount, Access::Write);
         let mut session = Session::open(self.docker, &spec, &job, what.clone()).await?;
         let of_bytes = Some(self.plan.bytes).filter(|_| self.plan.request.paths.is_empty());
         let progress = |progress: archive::channel::Progress| {
@@ -186,7 +233,7 @@ impl Deed<'_> {
             let archive::channel::Progress { entries, bytes, path } = progress;
             self.watch.tell(Told::Progress(Progress { entries, bytes, of_bytes, path }));
         };
-        let reading = Arc::clone(&self.opened.reading);
+        let reading = Arc::clone(&self.found.opened.reading);
         let paths = self.plan.request.paths.clone();
         match feed(reading, paths, &mut *session.helper.from, &mut *session.helper.to, progress).await {
             Ok(done) => {
@@ -204,12 +251,13 @@ impl Deed<'_> {
     /// What an earlier restore of another installation left in the target: finished if its swap began, else
     /// removed. Our own dead runs were recovered before.
     async fn clear_old_staging(&self) -> Result<(), Failure> {
-        for staged in look(self.host, self.docker, self.place).await?.staged {
+        for staged in look(self.host, self.docker, &self.found.place).await?.staged {
             if staged.swapping {
                 return Err(Failure::new(Class::Unsafe, format!("a restore by run `{}` was cut off while it swapped `{}`", staged.run, self.plan.target))
                     .hint("`backupctl runs` on the installation that began it finishes it; or restore into a new volume with `--into NEW`"));
             }
-            resume::discard(self.host, self.docker, self.run.id(), &self.place.mount, &staged.run).await?;
+            resume::discard(self.host, self.docker, self.run.id(), &self.found.place.mount, &staged.run)
+                .await?;
         }
         Ok(())
     }
@@ -221,19 +269,19 @@ impl Deed<'_> {
         if self.plan.request.into.is_some() {
             return NewVolume { name, ..NewVolume::default() };
         }
-        let shape = self.opened.signed.manifest.volume.clone();
+        let shape = self.found.opened.signed.manifest.volume.clone();
         NewVolume { name, driver: shape.driver, options: shape.options, labels: shape.labels }
     }
 
     /// Stops who uses the target, and swaps. A volume that was made for it is in place already.
-    async fn put_in_place(&self, journal: &RestoreJournal) -> Result<Option<String>, Failure> {
-        if !self.place.exists {
+    async fn swap(&self, journal: &RestoreJournal) -> Result<Option<String>, Failure> {
+        if !self.found.place.exists {
             return Ok(None);
         }
         self.watch.tell(Told::Step(format!("putting the restored content of {} in place", self.plan.target)));
         if !journal.containers.is_empty() {
             let stopping = RestoreJournal { stopping: true, ..journal.clone() };
-            self.run.preparing(self.opened.signed.manifest.number, &stopping)?;
+            self.run.preparing(self.found.opened.signed.manifest.number, &stopping)?;
             service::stop(self.docker, &journal.containers).await?;
         }
         // Someone may have started a container since the plan; with a writer inside, a swap would mix.
@@ -251,7 +299,8 @@ impl Deed<'_> {
         self.run.swapping()?;
         let keep_previous = self.plan.request.keep_previous;
         let swapped: Swapped =
-            resume::swap(self.host, self.docker, self.run.id(), &self.place.mount, keep_previous).await?;
+            resume::swap(self.host, self.docker, self.run.id(), &self.found.place.mount, keep_previous)
+                .await?;
         if !swapped.swapped {
             return Err(Failure::failed(format!("swap the restored content of `{}` in", self.plan.target))
                 .because("what was staged is not there any more")

@@ -22,9 +22,24 @@ use crate::usecase::backup::Deed;
 use crate::usecase::blame;
 use crate::usecase::freeze::Held;
 use crate::usecase::index::Signed;
-use crate::usecase::pass::{Ended, Pass, Passed};
+use crate::usecase::job::Session;
+use crate::usecase::pass::{Ended, Pass, Passed, Received};
 use crate::usecase::recipe::{Recipe, Second};
 use crate::words::Number;
+
+/// A second pass whose helper waits for its job.
+pub(super) struct Waiting {
+    pass: Pass,
+    session: Session,
+    spool: Spool,
+}
+
+impl Waiting {
+    /// It is not wanted.
+    pub(super) async fn give_up(self) {
+        self.session.kill().await;
+    }
+}
 
 impl Deed<'_> {
     /// Reads once more what changed since the first pass, as the recipe says, and ends the recipe.
@@ -40,7 +55,7 @@ impl Deed<'_> {
             Second::Held(how) => how,
             Second::Not => {
                 recipe.end(self).await?;
-                self.nobody_else(self.source, &[]).await?;
+                self.nobody_else(std::slice::from_ref(self.source), &[]).await?;
                 return Ok(Passed {
                     held: Some(Held { consistency: recipe.consistency(), millis: 0 }),
                     ..first
@@ -52,26 +67,41 @@ impl Deed<'_> {
             return Ok(first);
         }
         let incremental = first.incremental;
-        let pass = self.prepare_second(number, taken_at, first.clone(), parent, None).await?.at_once();
-        let place = self.host.spool(self.run.id());
-        let spool_bytes = self.host.settings().effort.spool_bytes;
-        let spool = Spool::begin(self.host.store().await?, &pass.key, &place, spool_bytes);
-        let session = self.helper(0).await?;
+        let waiting = self.wait_to_read_again(number, taken_at, first.clone(), parent).await?;
         let Some(freeze) = self.freeze(how, recipe).await? else {
             // Nobody could be held, so a second look is worth no more than the first.
-            session.kill().await;
+            waiting.give_up().await;
             return Ok(first);
         };
-        let read = async {
-            self.receive(pass, session, Box::new(spool)).await.map_err(|ended| match ended {
-                Ended::Failed(failure) => failure,
-                Ended::BaseLost(e) => blame::read(self.comparing(), e),
-            })
-        };
+        let read = self.read_waiting(waiting);
         let (received, held) = self.frozen(freeze, recipe, Box::pin(read)).await?;
         let passed = Passed { incremental, held: Some(held), ..self.complete(received).await? };
         recipe.end(self).await?;
         Ok(passed)
+    }
+
+    /// Makes everything ready for a second pass that reads while somebody is held.
+    pub(super) async fn wait_to_read_again(
+        &self,
+        number: Number,
+        taken_at: Timestamp,
+        first: Passed,
+        parent: Option<&Signed>,
+    ) -> Result<Waiting, Failure> {
+        let pass = self.prepare_second(number, taken_at, first, parent, None).await?.at_once();
+        let place = self.host.spool(self.run.id());
+        let spool_bytes = self.host.settings().effort.spool_bytes;
+        let spool = Spool::begin(self.host.store().await?, &pass.key, &place, spool_bytes);
+        Ok(Waiting { pass, session: self.helper(0).await?, spool })
+    }
+
+    /// Has it read. Its pack is not in the store yet.
+    pub(super) async fn read_waiting(&self, waiting: Waiting) -> Result<Received, Failure> {
+        let Waiting { pass, session, spool } = waiting;
+        self.receive(pass, session, Box::new(spool)).await.map_err(|ended| match ended {
+            Ended::Failed(failure) => failure,
+            Ended::BaseLost(e) => blame::read(self.comparing(), e),
+        })
     }
 
     /// All that can be had before anybody is held for it.

@@ -100,7 +100,7 @@ impl SnapshotLine {
             bytes: row.totals.bytes,
             sent_bytes: row.sent_bytes,
             proven_at: row.verified.filter(|v| good(v.result)).map(|v| v.at),
-            set: None,
+            set: row.set.as_ref().map(ToString::to_string),
             partial: row.partial,
             deleted_at: row.deleted_at,
             by_hand: row.by_hand,

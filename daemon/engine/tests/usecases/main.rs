@@ -15,6 +15,7 @@ mod recipes;
 mod refused;
 mod restoring;
 mod retention;
+mod sets;
 #[path = "../support/mod.rs"]
 mod support;
 mod twice;

@@ -98,6 +98,7 @@ fn what_this_host_found_out_is_kept() {
     let want = SnapshotRow {
         verified: Some(verified),
         deleted_at: Some(at(60)),
+        set: None,
         seen_at: at(80),
         ..put.snapshot.clone()
     };

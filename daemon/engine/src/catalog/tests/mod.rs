@@ -82,6 +82,7 @@ fn manifest(lineage: &Lineage, n: u64, taken: i64, needs: &[u64]) -> Manifest {
         kind: if needs == [n] { SnapshotKind::Full } else { SnapshotKind::Incremental },
         consistency: Consistency::Idle,
         freeze_ms: 0,
+        set: None,
         by_hand: n.is_multiple_of(2),
         totals: Totals { entries: n + 2, files: n + 1, bytes: 4096 * n, data_bytes: 1024 * n },
         packs: needs.iter().map(pack).collect(),

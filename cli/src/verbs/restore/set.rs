@@ -1,0 +1,83 @@
+//! `backupctl restore --set`: one plan for all members, one question, all or as much as can be.
+
+use engine::failure::{Class, Failure};
+use engine::usecase::restore_set::{SetPlan, SetReport, SetTerms, plan_restore_set, restore_set};
+use engine::words::RunId;
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+use super::{Args, done, plan_text};
+use crate::screen::{fields, units};
+use crate::session::{Ending, Session};
+
+pub(super) async fn run(id: &RunId, args: &Args, session: &Session) -> Result<Ending, Failure> {
+    let screen = &session.screen;
+    let terms = SetTerms { keep_previous: args.keep_previous, accept_partial: args.accept_partial };
+    let host = if args.dry_run { session.open().await? } else { session.open_to_write().await? };
+    let plan = plan_restore_set(&host, id, terms).await?;
+    let text = text(&plan, screen.zone());
+    if screen.is_json() {
+        screen.event("plan", fields(&plan)?);
+    } else if args.dry_run {
+        screen.result(&text)?;
+    }
+    if args.dry_run {
+        return Ok(Ending::Done);
+    }
+    // Nobody agrees to what they have not seen.
+    if args.yes {
+        screen.say(&text);
+    } else {
+        screen.show(&text);
+    }
+    screen.confirm(&question(&plan), &format!("restore set `{id}`"), args.yes)?;
+    let telling = session.attend()?;
+    let result = restore_set(&host, &plan, &telling).await;
+    let heard = telling.end();
+    tell(&result?, &heard, session)
+}
+
+fn tell(report: &SetReport, heard: &[String], session: &Session) -> Result<Ending, Failure> {
+    let screen = &session.screen;
+    for one in &report.restored {
+        one.warnings
+            .iter()
+            .filter(|warning| !heard.contains(warning))
+            .for_each(|warning| screen.warn(warning));
+        if screen.is_json() {
+            screen.event("done", fields(one)?);
+        } else {
+            screen.result(&done(one))?;
+        }
+    }
+    for (snapshot, failure) in &report.failed {
+        screen.failure(failure, json!({ "snapshot": snapshot }));
+    }
+    Ok(match report.failed.first() {
+        None => Ending::Done,
+        // Some of it is in place and some is not, whatever the reason was.
+        Some(_) => Ending::With(Class::Partial),
+    })
+}
+
+fn question(plan: &SetPlan) -> String {
+    let members = units::counted(plan.members.len() as u64, "source", "sources");
+    format!("Replace what is in {members} by set `{}`?", plan.set)
+}
+
+/// The plan as people read it.
+fn text(plan: &SetPlan, zone: &TimeZone) -> String {
+    let mut out = format!(
+        "Set {}: {}\n",
+        plan.set,
+        units::counted(plan.members.len() as u64, "source, all or none", "sources, all or none")
+    );
+    for source in &plan.missing {
+        out += &format!("missing: `{source}` has no snapshot of this set any more, and stays as it is\n");
+    }
+    for member in &plan.members {
+        out += "\n";
+        out += &plan_text(member, None, zone);
+    }
+    out
+}
