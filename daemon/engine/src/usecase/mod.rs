@@ -16,6 +16,7 @@ mod freeze;
 mod glob;
 pub mod guarding;
 pub mod health;
+pub mod history;
 pub mod host;
 mod index;
 mod job;
