@@ -26,6 +26,7 @@ use clap::Parser;
 use engine::adapter::clock::SystemClock;
 use engine::failure::Failure;
 use engine::port::clock::Clock;
+use engine::usecase::history::history;
 use engine::usecase::host::Host;
 use engine::usecase::recover::recover;
 use engine::usecase::watch::Cancel;
@@ -68,7 +69,7 @@ struct Args {
     #[arg(long, value_name = "DIR", env = "BACKUPD_POLICIES", hide_env_values = true)]
     policies: Option<PathBuf>,
 
-    /// Tell `/metrics` and `/healthz` at this loopback address, as `127.0.0.1:9620`
+    /// Show a status page at this loopback address, as `127.0.0.1:9620`; `/metrics` and `/healthz` beside it
     #[arg(long, value_name = "ADDRESS", env = "BACKUPD_LISTEN", hide_env_values = true, value_parser = loopback)]
     listen: Option<SocketAddr>,
 
@@ -135,7 +136,8 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
     keeping.tell_by(Teller::new(settled.notify, credentials));
     let wanted = Arc::new(Notify::new());
     tokio::spawn(listening::listen(Arc::clone(&host), Arc::clone(&wanted), Paces::default()));
-    let page = Arc::new(Page::default());
+    let past = Arc::clone(&host);
+    let page = Arc::new(Page::new(host.settings().host.as_str(), Arc::new(move || history(&past))));
     if let Some(at) = settled.listen {
         let refused = |e| Failure::failed(format!("listen at {at}")).because(e);
         page::serve(at, Arc::clone(&page)).await.map_err(refused)?;
@@ -189,12 +191,12 @@ fn turn(
         Err(failure) => {
             // A catalog that is busy now is asked again after a nap.
             tell_failure(&failure);
-            page.set(&Sight::default(), keeping.counts(), Some(&watching::line(&failure.to_string())));
+            page.set(Sight::default(), keeping.counts(), Some(&watching::line(&failure.to_string())));
             return None;
         }
     };
     let trouble = failed.map(ToString::to_string).or_else(|| keeping.trouble());
-    page.set(&sight, keeping.counts(), trouble.as_deref().map(watching::line).as_deref());
+    page.set(sight, keeping.counts(), trouble.as_deref().map(watching::line).as_deref());
     let status = if failed.is_some() { String::new() } else { format!("\nSTATUS={}", keeping.status()) };
     supervisor.tell(&format!("WATCHDOG=1{status}"));
     until

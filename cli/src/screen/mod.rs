@@ -12,7 +12,6 @@ pub(crate) mod progress;
 pub(crate) mod rate;
 pub(crate) mod table;
 pub(crate) mod telling;
-pub(crate) mod units;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use engine::failure::Failure;
 use engine::port::clock::Clock;
+pub(crate) use engine::units;
 use engine::usecase::watch::Cancel;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

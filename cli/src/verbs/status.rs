@@ -75,8 +75,8 @@ async fn look(host: &Host, session: &Session) -> Result<Status, Failure> {
 }
 
 fn status(cover: &Cover, ledger: &Ledger, vanished: Vec<Vanished>, sources: Vec<Health>) -> Status {
-    let mut alarms: Vec<String> = sources.iter().filter(|health| health.is_alarming()).map(alarm).collect();
-    alarms.extend(vanished.iter().map(missed));
+    let mut alarms: Vec<String> = sources.iter().filter_map(Health::alarm).collect();
+    alarms.extend(vanished.iter().map(Vanished::alarm));
     let mut unprotected = 0;
     for outcome in cover.outcomes() {
         match outcome.verdict {
@@ -92,31 +92,6 @@ fn status(cover: &Cover, ledger: &Ledger, vanished: Vec<Vanished>, sources: Vec<
     let names = ledger.sources.keys().map(ToString::to_string);
     let gone = names.filter(|name| !there(name) && !told(name)).collect();
     Status { alarms, vanished, gone, unprotected, sources }
-}
-
-fn missed(gone: &Vanished) -> String {
-    let Vanished { source, policy, .. } = gone;
-    format!(
-        "`{source}` is not there any more, and policy `{policy}` backs it up; if that is meant, \
-         `backupctl acknowledge {source}`"
-    )
-}
-
-fn alarm(health: &Health) -> String {
-    let source = &health.source;
-    let failed = match (&health.message, health.failures) {
-        (Some(why), n) if n > 0 => {
-            format!("; {} failed, the last one: {why}", units::counted(n.into(), "run", "runs"))
-        }
-        (Some(_) | None, _) => String::new(),
-    };
-    match (health.overdue, health.last_good) {
-        (true, None) => {
-            format!("`{source}` was never backed up, and should have been: is backupd running?{failed}")
-        }
-        (true, Some(_)) => format!("`{source}` is overdue{failed}"),
-        (false, _) => format!("`{source}`{}", failed.replacen("; ", " has trouble: ", 1)),
-    }
 }
 
 fn text(status: &Status, now: Timestamp, zone: &TimeZone, width: Option<usize>, paint: Paint) -> String {
@@ -165,11 +140,7 @@ fn text(status: &Status, now: Timestamp, zone: &TimeZone, width: Option<usize>, 
 /// What happens to it right now.
 fn at_now(health: &Health, now: Timestamp) -> Cell {
     match &health.running {
-        Some(run) => {
-            let took = units::span(now.duration_since(run.began_at).unsigned_abs());
-            let rate = units::bytes(run.bytes_per_second);
-            Cell::styled(&format!("reading, {} in {took}, {rate}/s", units::bytes(run.bytes)), Style::Good)
-        }
+        Some(run) => Cell::styled(&run.progress(now), Style::Good),
         None if health.overdue => Cell::styled("overdue", Style::Bad),
         None if health.failures > 0 => Cell::styled("failed", Style::Bad),
         None => Cell::styled("-", Style::Faint),

@@ -20,5 +20,6 @@ pub mod port;
 pub mod state;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod units;
 pub mod usecase;
 pub mod words;

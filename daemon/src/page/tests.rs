@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use engine::usecase::health::Health;
 use engine::usecase::vanished::Vanished;
 
+use super::metrics::escaped;
 use super::*;
 
-fn health(source: &str, overdue: bool) -> Health {
+pub(super) fn health(source: &str, overdue: bool) -> Health {
     Health {
         source: source.into(),
         policy: "p".into(),
@@ -30,23 +32,61 @@ fn sight(health: Vec<Health>, vanished: &[&str]) -> Sight {
     Sight { health, vanished: vanished.iter().map(gone).collect() }
 }
 
+fn page() -> Page {
+    Page::new("vm-1", Arc::new(|| Ok(History::default())))
+}
+
 const NONE: Counts<'_> =
     Counts { failures: &BTreeMap::new(), sweeping: &BTreeSet::new(), told: 0, untold: 0 };
 
 #[test]
 fn health_is_red_until_all_is_known_to_be_well() {
-    let page = Page::default();
-    let status = |page: &Page| page.answer("GET /healthz HTTP/1.1");
+    let page = page();
+    let status = |page: &Page| {
+        let Answer { status, body, .. } = page.answer("GET /healthz HTTP/1.1");
+        (status, body)
+    };
     assert_eq!(status(&page).0, "503 Service Unavailable");
-    page.set(&sight(vec![health("a", false)], &[]), NONE, None);
+    page.set(sight(vec![health("a", false)], &[]), NONE, None);
     assert_eq!(status(&page), ("200 OK", "ok\n".to_owned()));
-    page.set(&sight(vec![health("a", false), health("b", true)], &["c"]), NONE, None);
+    page.set(sight(vec![health("a", false), health("b", true)], &["c"]), NONE, None);
     assert_eq!(status(&page), ("503 Service Unavailable", "overdue: b\nvanished: c\n".to_owned()));
-    page.set(&sight(vec![health("a", false)], &[]), NONE, Some("Docker is away"));
+    page.set(sight(vec![health("a", false)], &[]), NONE, Some("Docker is away"));
     assert_eq!(status(&page).1, "Docker is away\n");
-    assert_eq!(page.answer("POST /metrics HTTP/1.1").0, "405 Method Not Allowed");
-    assert_eq!(page.answer("").0, "405 Method Not Allowed");
-    assert_eq!(page.answer("GET /../etc HTTP/1.0").0, "404 Not Found");
+    assert_eq!(page.answer("POST /metrics HTTP/1.1").status, "405 Method Not Allowed");
+    assert_eq!(page.answer("").status, "405 Method Not Allowed");
+    assert_eq!(page.answer("GET /../etc HTTP/1.0").status, "404 Not Found");
+}
+
+/// A web site may make its own name lead to this host; the browser still says that name.
+#[test]
+fn the_page_is_told_only_to_who_asks_for_a_loopback_name() {
+    let page = page();
+    for (host, status) in [
+        ("", "200 OK"),
+        ("Host: 127.0.0.1:9620", "200 OK"),
+        ("host: localhost", "200 OK"),
+        ("Host: [::1]:9620", "200 OK"),
+        ("Host: evil.example:9620", "403 Forbidden"),
+        ("Host: 127.0.0.1.evil.example", "403 Forbidden"),
+        ("Host: 10.0.0.1", "403 Forbidden"),
+    ] {
+        let answer = page.answer(&format!("GET / HTTP/1.1\r\n{host}\r\n\r\n"));
+        assert_eq!(answer.status, status, "{host}");
+        assert_eq!(answer.media == HTML, status == "200 OK");
+    }
+}
+
+#[test]
+fn a_catalog_that_cannot_be_asked_is_an_alarm_and_no_page_that_looks_well() {
+    let page = Page::new("vm", Arc::new(|| Err(Failure::failed("open the catalog"))));
+    assert!(page.answer("GET / HTTP/1.0").body.contains("nobody has looked at this host yet"));
+    page.set(sight(vec![health("a", false)], &[]), NONE, None);
+    let body = page.answer("GET / HTTP/1.0").body;
+    assert!(
+        body.contains("the catalog cannot be asked: open the catalog") && !body.contains("all is well"),
+        "{body}"
+    );
 }
 
 #[test]
@@ -123,7 +163,7 @@ fn the_dashboard_is_one_that_grafana_takes() {
 async fn it_answers_over_a_socket_and_closes() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
-    tokio::spawn(accept(listener, Arc::default()));
+    tokio::spawn(accept(listener, Arc::new(page())));
     let mut stream = TcpStream::connect(at).await.unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let mut answer = String::new();

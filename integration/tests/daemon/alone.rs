@@ -28,7 +28,10 @@ fn a_service_lives_through_all_that_happens_to_it() {
     });
     service.until("health", |service| service.page("/healthz") == (200, "ok\n".to_owned()));
     let (_, metrics) = service.page("/metrics");
+    let (status, screen) = service.page("/");
+    assert!(status == 200 && screen.contains("3 sources under a policy, all is well"), "{screen}");
     for (name, place) in &names {
+        assert!(screen.contains(&format!("<title>{name}@")), "its chart: {screen}");
         let numbers = &rig.snapshots()[name];
         // One more while a run has committed and not yet pruned.
         assert!((2..=3).contains(&numbers.len()), "{name}: {numbers:?}");

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use crate::catalog::row::{decode, from_nanos};
 use crate::catalog::run::{RunRow, Verb};
 use crate::catalog::runs::rows_of;
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::snapshots::rows_where;
+use crate::catalog::{Catalog, CatalogError, SnapshotRow};
 use crate::words::{HostName, SourceName};
 
 impl Catalog {
@@ -36,6 +37,16 @@ impl Catalog {
             }
             Ok(latest)
         })
+    }
+
+    /// The newest snapshots of each source of a host in the order in which they were taken, at most `each` for one;
+    /// deleted ones do not count.
+    pub fn newest_snapshots(&self, host: &HostName, each: u32) -> Result<Vec<SnapshotRow>, CatalogError> {
+        const NEWEST: &str = "WHERE n.rowid IN (SELECT id FROM (SELECT m.rowid AS id, row_number() OVER \
+             (PARTITION BY o.source ORDER BY m.taken_at DESC, m.number DESC) AS nth FROM snapshots m \
+             JOIN sources o ON o.id = m.source WHERE o.host = ?1 AND m.deleted_at IS NULL) WHERE nth <= ?2) \
+             ORDER BY n.taken_at, n.number";
+        self.read(|t| rows_where(t, NEWEST, rusqlite::params![host.as_str(), each]))
     }
 
     /// The sources of a host that have snapshots, in any store.

@@ -3,7 +3,7 @@
 use archive::channel::Totals;
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+use rusqlite::{OptionalExtension as _, Params, Row, Transaction, params};
 
 use crate::catalog::rebuild::IndexRow;
 use crate::catalog::row::{check_digest, decode, digest, from_nanos, nanos};
@@ -162,14 +162,23 @@ pub(super) fn selecting() -> String {
 }
 
 pub(super) fn select(t: &Transaction<'_>, filter: &Filter) -> Result<Vec<SnapshotRow>, CatalogError> {
-    let sql = selecting();
-    let mut query = t.prepare_cached(&sql)?;
-    let mut rows = query.query(params![
-        filter.store,
-        filter.host.as_ref().map(HostName::as_str),
-        filter.source.as_ref().map(SourceName::to_string),
-        filter.deleted
-    ])?;
+    let host = filter.host.as_ref().map(HostName::as_str);
+    let source = filter.source.as_ref().map(SourceName::to_string);
+    rows_of(t, &selecting(), params![filter.store, host, source, filter.deleted])
+}
+
+/// What [`SELECT`], followed by `clause`, gives.
+pub(super) fn rows_where(
+    t: &Transaction<'_>,
+    clause: &str,
+    params: impl Params,
+) -> Result<Vec<SnapshotRow>, CatalogError> {
+    rows_of(t, &format!("{SELECT} {clause}"), params)
+}
+
+fn rows_of(t: &Transaction<'_>, sql: &str, params: impl Params) -> Result<Vec<SnapshotRow>, CatalogError> {
+    let mut query = t.prepare_cached(sql)?;
+    let mut rows = query.query(params)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push(from_row(row)?);

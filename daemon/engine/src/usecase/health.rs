@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::catalog::{CatalogError, Outcome, RunRow};
 use crate::failure::{Class, Failure};
 use crate::format::names::Lineage;
+use crate::units;
 use crate::usecase::cover::Cover;
 use crate::usecase::guarding;
 use crate::usecase::host::{Host, catalog_failure};
@@ -75,10 +76,40 @@ pub struct Running {
     pub bytes_per_second: u64,
 }
 
+impl Running {
+    /// How far it is, in words.
+    pub fn progress(&self, now: Timestamp) -> String {
+        let took = units::span(now.duration_since(self.began_at).unsigned_abs());
+        let rate = units::bytes(self.bytes_per_second);
+        format!("reading, {} in {took}, {rate}/s", units::bytes(self.bytes))
+    }
+}
+
 impl Health {
     /// Somebody must look.
     pub fn is_alarming(&self) -> bool {
         self.overdue || self.failures > 0
+    }
+
+    /// What somebody must know of it, in words.
+    pub fn alarm(&self) -> Option<String> {
+        let source = &self.source;
+        let failed = match (self.failures, &self.message) {
+            (0, _) => String::new(),
+            (n, None) => format!("{} failed", units::counted(n.into(), "run", "runs")),
+            (n, Some(why)) => {
+                format!("{} failed, the last one: {why}", units::counted(n.into(), "run", "runs"))
+            }
+        };
+        let also = if failed.is_empty() { String::new() } else { format!("; {failed}") };
+        match (self.overdue, self.last_good) {
+            (true, None) => Some(format!(
+                "`{source}` was never backed up, and should have been: is backupd running?{also}"
+            )),
+            (true, Some(_)) => Some(format!("`{source}` is overdue{also}")),
+            (false, _) if self.failures > 0 => Some(format!("`{source}` has trouble: {failed}")),
+            (false, _) => None,
+        }
     }
 }
 

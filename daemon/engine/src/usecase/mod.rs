@@ -17,6 +17,7 @@ mod glob;
 pub mod guarding;
 pub(crate) mod guest;
 pub mod health;
+pub mod history;
 pub mod host;
 mod index;
 mod job;

@@ -41,6 +41,17 @@ pub struct Vanished {
     pub since: Timestamp,
 }
 
+impl Vanished {
+    /// What somebody must know of it, in words.
+    pub fn alarm(&self) -> String {
+        let Self { source, policy, .. } = self;
+        format!(
+            "`{source}` is not there any more, and policy `{policy}` backs it up; if that is meant, \
+             `backupctl acknowledge {source}`"
+        )
+    }
+}
+
 /// What people have acknowledged, and when. A file of its own: the ledger is the daemon's.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Meant {

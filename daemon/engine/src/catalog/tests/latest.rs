@@ -30,4 +30,16 @@ fn the_newest_of_each_source_is_found_and_no_other_hosts() {
     let latest = catalog.latest_snapshots(&host).unwrap();
     assert_eq!(latest.into_iter().collect::<Vec<_>>(), [("db".parse().unwrap(), at(200))]);
     assert_eq!(catalog.backed_up(&host).unwrap(), ["db".parse().unwrap()]);
+
+    for row in [row(&db, 3, 300, &[3]), row(&lineage("vm-1", "web"), 1, 250, &[1])] {
+        catalog.put_snapshot(&row).unwrap();
+    }
+    let newest = |each| {
+        let rows = catalog.newest_snapshots(&host, each).unwrap();
+        rows.iter().map(|row| format!("{}@{}", row.key.source, row.key.number)).collect::<Vec<_>>()
+    };
+    assert_eq!(newest(9), ["db@1", "db@2", "web@1", "db@3"]);
+    assert_eq!(newest(1), ["web@1", "db@3"]);
+    catalog.mark_deleted(&row(&db, 3, 300, &[3]).snapshot.key, at(400)).unwrap();
+    assert_eq!(newest(1), ["db@2", "web@1"]);
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 /// `0 B`, `999 B`, `1.5 KiB`, `312 MiB`: at most three digits that mean something.
-pub(crate) fn bytes(n: u64) -> String {
+pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if n < 1024 {
         return format!("{n} B");
@@ -32,7 +32,7 @@ fn tenths(n: u64) -> u128 {
 }
 
 /// `12,345`.
-pub(crate) fn count(n: u64) -> String {
+pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -45,12 +45,12 @@ pub(crate) fn count(n: u64) -> String {
 }
 
 /// `1 file`, `12,345 files`.
-pub(crate) fn counted(n: u64, one: &str, many: &str) -> String {
+pub fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 
 /// A span in its two largest units: `0.4 s`, `8.2 s`, `3 min 20 s`, `2 h 5 min`, `4 d 3 h`.
-pub(crate) fn span(span: Duration) -> String {
+pub fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     if seconds < 60 {
         let tenths = span.as_millis() / 100;
@@ -68,12 +68,12 @@ pub(crate) fn span(span: Duration) -> String {
 }
 
 /// Seconds as a report gives them; what is no span of time is none.
-pub(crate) fn seconds(seconds: f64) -> String {
+pub fn seconds(seconds: f64) -> String {
     span(Duration::try_from_secs_f64(seconds).unwrap_or_default())
 }
 
 /// `5 min ago` in one unit; `in the future` for a clock that was set back.
-pub(crate) fn age(seconds: i64) -> String {
+pub fn age(seconds: i64) -> String {
     let Ok(seconds) = u64::try_from(seconds) else {
         return "in the future".to_owned();
     };
@@ -86,17 +86,17 @@ pub(crate) fn age(seconds: i64) -> String {
 }
 
 /// The age of a moment.
-pub(crate) fn since(then: Timestamp, now: Timestamp) -> String {
+pub fn since(then: Timestamp, now: Timestamp) -> String {
     age(now.duration_since(then).as_secs())
 }
 
 /// `2026-11-20 14:00:05`, local.
-pub(crate) fn moment(at: Timestamp, zone: &TimeZone) -> String {
+pub fn moment(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// With the zone, for plans, where a wrong hour would cost data: `2026-11-20 14:00:05 +01:00`.
-pub(crate) fn moment_with_zone(at: Timestamp, zone: &TimeZone) -> String {
+pub fn moment_with_zone(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
 }
 
