@@ -130,7 +130,7 @@ async fn backup(host: &Host, row: &RunRow) -> Result<(Outcome, String), Failure>
     let lineage = Lineage { host: row.host.clone(), source };
     if row.store != Some(host.store_name()?) {
         return Err(Failure::failed(format!("run {} wrote to another store", row.id)).hint(format!(
-            "`backupctl --store {} runs` recovers it",
+            "`backupd --once --store {}` recovers it",
             row.store.as_deref().unwrap_or_default()
         )));
     }
