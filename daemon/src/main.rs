@@ -202,12 +202,19 @@ fn turn(
     until
 }
 
-/// One look at what dead runs left.
+/// One look at what dead runs left. What cannot be put right is trouble for as long as it cannot: a container may still
+/// be held, or down.
 async fn look(host: &Host, watch: &Logged) -> Result<(), Failure> {
-    for said in recover(host, watch).await?.said {
+    let recovered = recover(host, watch).await?;
+    for said in recovered.said {
         warn!("recovered: {}", watching::line(&said));
     }
-    Ok(())
+    if recovered.left.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::failed("put right what dead runs left")
+        .because(recovered.left.join("; "))
+        .hint("each look tries again; `backupctl doctor` looks for the cause"))
 }
 
 /// Logs a failure once while it stays the same, and its end. Not to be able to look is no reason to end:
@@ -220,7 +227,7 @@ fn tell_change(failed: Option<&Failure>, known: &mut Option<String>, supervisor:
     match failed {
         Some(failure) => {
             tell_failure(failure);
-            supervisor.tell(&format!("READY=1\nSTATUS=cannot look: {}", watching::line(&words)));
+            supervisor.tell(&format!("READY=1\nSTATUS=trouble: {}", watching::line(&words)));
         }
         None => {
             info!("nothing is left of dead runs");
@@ -278,7 +285,7 @@ mod tests {
         let away = Failure::failed("ask docker\nREADY=0");
         let mut known = None;
         for (failed, want) in [
-            (Some(&away), Some("READY=1\nSTATUS=cannot look: ask docker\\nREADY=0")),
+            (Some(&away), Some("READY=1\nSTATUS=trouble: ask docker\\nREADY=0")),
             (Some(&away), None),
             (None, Some("READY=1\nSTATUS=nothing is left of dead runs")),
             (None, None),

@@ -109,6 +109,9 @@ fn notes(line: &SnapshotLine, now: Timestamp) -> (String, Style) {
     if let Some(at) = line.deleted_at {
         notes.push(format!("deleted {}", units::since(at, now)));
     }
+    if line.damaged {
+        notes.push("damaged".to_owned());
+    }
     if line.partial {
         notes.push("partial".to_owned());
     }
@@ -122,8 +125,12 @@ fn notes(line: &SnapshotLine, now: Timestamp) -> (String, Style) {
     if let Some(set) = &line.set {
         notes.push(format!("set {set}"));
     }
-    let worrying = line.partial || line.deleted_at.is_some();
-    (notes.join(", "), if worrying { Style::Warning } else { Style::Plain })
+    let style = match line.damaged {
+        true => Style::Bad,
+        false if line.partial || line.deleted_at.is_some() => Style::Warning,
+        false => Style::Plain,
+    };
+    (notes.join(", "), style)
 }
 
 #[cfg(test)]
@@ -168,6 +175,7 @@ pub(crate) mod tests {
             },
             SnapshotLine { proven_at: Some(now()), pinned: true, set: Some("shop\x1b]0;x".into()), ..line() },
             SnapshotLine { deleted_at: Some(now()), ..line() },
+            SnapshotLine { damaged: true, ..line() },
         ]
     }
 
@@ -182,6 +190,7 @@ SNAPSHOT            TAKEN                     AGE  KIND  FILES     SIZE     SENT
 web:/var/lib/app@7  2026-11-20 13:00:05  20 h ago  full  1,234  5.0 GiB  3.0 MiB  partial, live
 db-data@42          2026-11-20 13:00:05  20 h ago  incr  1,234  5.0 GiB  3.0 MiB  idle, pinned, proven just now, set sh…
 db-data@42          2026-11-20 13:00:05  20 h ago  incr  1,234  5.0 GiB  3.0 MiB  deleted just now, idle
+db-data@42          2026-11-20 13:00:05  20 h ago  incr  1,234  5.0 GiB  3.0 MiB  damaged, idle
 ";
         assert_eq!(shown(&rows(), Some(120)), want);
         assert_eq!(want.lines().map(|line| line.chars().count()).max(), Some(120));
@@ -196,6 +205,7 @@ SNAPSHOT            TAKEN                     AGE  KIND  FILES     SIZE     SENT
 web:/var/lib/app@7  2026-11-20 13:00:05  20 h ago  full  1,234  5.0 GiB  3.0 MiB  partial…
 db-data@42          2026-11-20 13:00:05  20 h ago  incr  1,234  5.0 GiB  3.0 MiB  idle, p…
 db-data@42          2026-11-20 13:00:05  20 h ago  incr  1,234  5.0 GiB  3.0 MiB  deleted…
+db-data@42          2026-11-20 13:00:05  20 h ago  incr  1,234  5.0 GiB  3.0 MiB  damaged…
 ";
         assert_eq!(shown(&rows(), Some(80)), want);
     }
@@ -213,7 +223,7 @@ db-data@42          2026-11-20 13:00:05  20 h ago  incr  1,234  5.0 GiB  3.0 MiB
         let want = serde_json::json!({
             "id": "db-data@42", "source": "db-data", "host": "vm-1", "taken_at": "2026-11-20T13:00:05Z",
             "kind": "incremental", "consistency": "idle", "files": 1234, "bytes": 5_368_709_120_u64,
-            "sent_bytes": 3_145_728, "proven_at": null, "pinned": false, "set": null,
+            "sent_bytes": 3_145_728, "proven_at": null, "pinned": false, "set": null, "damaged": false,
         });
         for (field, want) in want.as_object().unwrap() {
             assert_eq!(&value[field], want, "{field}");

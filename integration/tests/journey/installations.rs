@@ -34,6 +34,26 @@ fn each_cleans_up_after_itself_alone() {
     ours.back_up(&volume);
 }
 
+/// What cannot be put right from here is said by both programs, with the command that can.
+#[test]
+fn a_dead_run_of_another_store_is_left_to_that_store_and_named() {
+    let (server, ours, volume) = large();
+    let (other, _place) = ours.small_volume("other");
+    Hanging::begin(&server, &ours, &volume).kill();
+    server.forget_rules();
+    let elsewhere = format!("file://{}", ours.at("elsewhere").display());
+    let told = ours.run(&["--store", &elsewhere, "backup", &other]).ends(0, &["not put right yet"]);
+    let next = "`backupd --once --store s3://";
+    assert!(told.stderr.contains("wrote to another store") && told.stderr.contains(next), "{told}");
+    let told = ran(ours.program("backupd").args(["--once", "--store", &elsewhere])).ends(1, &[" ERROR "]);
+    assert!(told.stderr.contains("put right what dead runs left") && told.stderr.contains(next), "{told}");
+    assert_eq!(server.uploads(BUCKET).len(), 1);
+
+    backupd_once(&ours).ends(0, &["was cut off before its commit"]);
+    assert_eq!(server.uploads(BUCKET), Vec::<String>::new());
+    ours.run(&["--store", &elsewhere, "backup", &other]).ok();
+}
+
 /// A clone with another state folder and the same name does not write over the first one's history.
 #[test]
 fn two_of_one_name_do_not_mix() {

@@ -48,8 +48,8 @@ pub async fn recover(host: &Host, watch: &dyn Watch) -> Result<Recovered, Failur
         match one(host, &row, watch).await {
             Ok(said) => recovered.said.push(said),
             Err(failure) => {
-                recovered.left.push(format!("{} run {}: {failure}", row.verb.word(), row.id));
-                tracing::debug!("{:?}", failure.hint);
+                let next = failure.hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
+                recovered.left.push(format!("{} run {}: {failure}{next}", row.verb.word(), row.id));
             }
         }
         drop(held);
@@ -130,7 +130,7 @@ async fn backup(host: &Host, row: &RunRow) -> Result<(Outcome, String), Failure>
     let lineage = Lineage { host: row.host.clone(), source };
     if row.store != Some(host.store_name()?) {
         return Err(Failure::failed(format!("run {} wrote to another store", row.id)).hint(format!(
-            "`backupctl --store {} runs` recovers it",
+            "`backupd --once --store {}` recovers it",
             row.store.as_deref().unwrap_or_default()
         )));
     }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::catalog::journal::RestoreTarget;
+use crate::catalog::{Verified, VerifiedResult};
 use crate::failure::{Class, Failure};
 use crate::format::manifest::Consistency;
 use crate::lock::LockOn;
@@ -197,8 +198,8 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
         .hint("add `--into NEW` or `--to DIR`, then copy what you need"));
     }
     let key = host.snapshot_key(&opened.lineage, manifest.number).await?;
-    let row = host.catalog().snapshot(&key).ok().flatten();
-    let proven_at = row.and_then(|row| row.verified).map(|verified| verified.at);
+    let verified = host.catalog().snapshot(&key).ok().flatten().and_then(|row| row.verified);
+    let proven_at = verified.filter(|found| found.result == VerifiedResult::Good).map(|found| found.at);
     let mut plan = RestorePlan {
         snapshot: opened.id(host),
         taken_at: manifest.taken_at,
@@ -237,7 +238,7 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
         plan.replaces_entries = looked.top_entries;
         plan.free_bytes = Some(looked.free_bytes);
     }
-    plan.warnings = plan_warnings(&plan, &opened);
+    plan.warnings = plan_warnings(&plan, &opened, verified);
     Ok(plan)
 }
 
@@ -252,9 +253,15 @@ pub(super) fn stops(users: &[User]) -> Vec<PlannedStop> {
         .collect()
 }
 
-fn plan_warnings(plan: &RestorePlan, opened: &Opened) -> Vec<String> {
+fn plan_warnings(plan: &RestorePlan, opened: &Opened, verified: Option<Verified>) -> Vec<String> {
     let manifest = &opened.signed.manifest;
     let mut said = warnings(&manifest.notes);
+    if let Some(found) = verified.filter(|found| found.result == VerifiedResult::Damaged) {
+        said.push(format!(
+            "it was damaged when it was last read back, at {:.0}: `backupctl verify {}` says what of it",
+            found.at, plan.snapshot
+        ));
+    }
     if plan.consistency == Consistency::Live {
         said.push("it was read while containers wrote: its files may be of different moments".to_owned());
     }
