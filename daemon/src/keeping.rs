@@ -23,6 +23,7 @@ use engine::usecase::health::{Health, backed_up, health};
 use engine::usecase::host::Host;
 use engine::usecase::ledger::{Entry, Ledger};
 use engine::usecase::rule::{rule_line, rule_of};
+use engine::usecase::stores::{host_for, named};
 use engine::usecase::watch::Cancel;
 use engine::words::SourceName;
 use jiff::Timestamp;
@@ -108,7 +109,10 @@ impl Keeping {
 
     /// Reads the policies again: all of them, or none.
     pub(crate) fn reload(&mut self) {
-        match policies(&self.places) {
+        let read = policies(&self.places).map_err(Failure::from).and_then(|policies| {
+            named(&self.host, Some(&policies.folder)).map(|_stores| policies)
+        });
+        match read {
             Ok(policies) => {
                 info!("policies read: {}", policies.folder.policies().len());
                 self.policies = policies;
@@ -117,8 +121,7 @@ impl Keeping {
                 limits::tell(&self.policies);
             }
             Err(bad) => {
-                let failure =
-                    Failure::from(bad).within("the policies are bad, so what held before still holds");
+                let failure = bad.within("the policies are bad, so what held before still holds");
                 let words = failure.to_string();
                 if self.refused.as_ref() != Some(&words) {
                     self.alarm(&words);
@@ -196,9 +199,9 @@ impl Keeping {
                 }
                 info!(%source, policy, slot = %step.dealt_with, "backup begins");
                 self.busy.insert(source.clone(), policy.clone());
-                let (host, source) = (Arc::clone(&self.host), source.clone());
-                let of = source.clone();
+                let (source, of) = (source.clone(), source.clone());
                 let terms = self.policies.folder.find(policy).and_then(Policy::terms);
+                let host = host_for(&self.host, terms);
                 let request = BackupRequest::scheduled(source, terms);
                 let rule = match terms.map(rule_of).transpose() {
                     Ok(rule) => rule.flatten(),

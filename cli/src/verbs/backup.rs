@@ -18,7 +18,7 @@ use crate::session::{Ending, Session};
 ///
 /// Containers go on running; the snapshot says whether any of them could write meanwhile. With `--consistency`, those that
 /// write are paused or stopped while the last changes are read, for seconds, and run again as they did. What the policy of
-/// a source says of this holds here too.
+/// a source says of this, and in which store its snapshots live, holds here too.
 ///
 /// The first snapshot of a source is full, and one every 30 days; others read what changed and send only that.
 ///
@@ -72,7 +72,8 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     let mut classes = Vec::new();
     for source in &args.sources {
         let terms = cover.as_ref().and_then(|cover| terms_for(cover, source));
-        match one(&host, args.request(source, terms), session).await {
+        let at = session.at_store_of(&host, terms);
+        match one(&at, args.request(source, terms), session).await {
             Ok(Ending::Done) => {}
             Ok(Ending::With(class)) => classes.push(class),
             Err(failure) => {

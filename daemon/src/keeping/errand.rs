@@ -22,7 +22,8 @@ use crate::watching::{Logged, deed};
 
 /// What is to be done.
 pub(super) struct Errand {
-    pub(super) host: Arc<Host>,
+    /// At the store of the policy.
+    pub(super) host: Host,
     pub(super) request: BackupRequest,
     /// What is kept, in whose days and weeks; everything if `None`.
     pub(super) rule: Option<(Keep, TimeZone)>,

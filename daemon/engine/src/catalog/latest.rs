@@ -10,6 +10,9 @@ use crate::catalog::runs::rows_of;
 use crate::catalog::{Catalog, CatalogError};
 use crate::words::{HostName, SourceName};
 
+/// Times, by store and source.
+pub type LatestSnapshots = BTreeMap<String, BTreeMap<SourceName, Timestamp>>;
+
 impl Catalog {
     /// The newest backup runs of each source of a host, at most `each` for one, newest first.
     pub fn latest_backups(&self, host: &HostName, each: u32) -> Result<Vec<RunRow>, CatalogError> {
@@ -21,20 +24,30 @@ impl Catalog {
         self.read(|t| rows_of(t, NEWEST, rusqlite::params![host.as_str(), verb, each]))
     }
 
-    /// When the newest whole snapshot of each source of a host was taken; deleted ones do not count.
-    pub fn latest_snapshots(&self, host: &HostName) -> Result<BTreeMap<SourceName, Timestamp>, CatalogError> {
+    /// By store, when the newest whole snapshot of each source of a host was taken; deleted ones do not count.
+    pub fn latest_snapshots(&self, host: &HostName) -> Result<LatestSnapshots, CatalogError> {
         self.read(|t| {
             let mut query = t.prepare_cached(
-                "SELECT s.source, max(n.taken_at) FROM snapshots n JOIN sources s ON s.id = n.source \
-                 WHERE s.host = ?1 AND n.deleted_at IS NULL AND n.partial = 0 GROUP BY s.source",
+                "SELECT g.name, s.source, max(n.taken_at) FROM snapshots n JOIN sources s ON s.id = n.source \
+                 JOIN stores g ON g.id = s.store \
+                 WHERE s.host = ?1 AND n.deleted_at IS NULL AND n.partial = 0 GROUP BY n.source",
             )?;
             let mut rows = query.query([host.as_str()])?;
-            let mut latest = BTreeMap::new();
+            let mut latest = LatestSnapshots::new();
             while let Some(row) = rows.next()? {
-                let source: SourceName = decode("source", row.get::<_, String>(0)?.parse())?;
-                latest.insert(source, from_nanos(row.get(1)?)?);
+                let source: SourceName = decode("source", row.get::<_, String>(1)?.parse())?;
+                latest.entry(row.get(0)?).or_default().insert(source, from_nanos(row.get(2)?)?);
             }
             Ok(latest)
+        })
+    }
+
+    /// The stores of which snapshots are known, in the order in which they came to be.
+    pub fn stores(&self) -> Result<Vec<String>, CatalogError> {
+        self.read(|t| {
+            let mut query = t.prepare_cached("SELECT name FROM stores ORDER BY id")?;
+            let names = query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            Ok(names)
         })
     }
 

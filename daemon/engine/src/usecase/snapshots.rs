@@ -82,6 +82,8 @@ pub struct SnapshotLine {
     pub by_hand: bool,
     /// It was read back, and something was missing or changed.
     pub damaged: bool,
+    /// Where it lies, without how that is reached.
+    pub store: String,
 }
 
 impl SnapshotLine {
@@ -105,6 +107,7 @@ impl SnapshotLine {
             deleted_at: row.deleted_at,
             by_hand: row.by_hand,
             damaged: row.verified.is_some_and(|v| !good(v.result)),
+            store: row.key.store,
         }
     }
 
