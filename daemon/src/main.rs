@@ -10,6 +10,7 @@ mod keeping;
 mod listening;
 mod notify;
 mod page;
+mod recovery;
 mod rounds;
 mod settings;
 mod telling;
@@ -37,6 +38,7 @@ use keeping::{Keeping, Sight};
 use listening::Paces;
 use notify::Supervisor;
 use page::Page;
+use recovery::Recovery;
 use telling::Teller;
 use watching::{Logged, tell_failure};
 
@@ -76,7 +78,7 @@ struct Args {
     #[arg(long, value_name = "FILE", env = "BACKUPD_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
 
-    /// Where snapshots live: `file:///dir` or `s3://bucket/prefix?region=…`
+    /// Where snapshots live, unless their policy says otherwise: `file:///dir` or `s3://bucket/prefix?region=…`
     #[arg(long, value_name = "URL", env = "BACKUPD_STORE", hide_env_values = true)]
     store: Option<String>,
 
@@ -124,9 +126,8 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
     let cancel = Arc::new(Cancel::default());
     let signals = |e| Failure::failed("listen for signals").because(e);
     stop_on_signals(&cancel).map_err(signals)?;
-    let watch = Logged::new(Arc::clone(&cancel));
     if args.once {
-        return look(&host, &watch).await;
+        return look(&host, &Logged::new(Arc::clone(&cancel))).await;
     }
     let mut hangup = signal(SignalKind::hangup()).map_err(signals)?;
     let at_once = usize::from(args.at_once);
@@ -142,11 +143,12 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
     }
     let every = Duration::from_secs(args.every);
     let (mut told, mut looked, mut failed) = (None, None, None);
+    let mut recovery = Recovery::default();
     let mut heard = false;
     loop {
         if looked.is_none_or(|at| clock.elapsed().saturating_sub(at) >= every) {
             looked = Some(clock.elapsed());
-            failed = look(&host, &watch).await.err().or(keeping.look().await.err());
+            failed = recovery.look(&host, &*clock, &cancel).await.err().or(keeping.look().await.err());
             if cancel.is_asked() {
                 break;
             }
@@ -173,6 +175,7 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
     info!("stopping, as asked");
     supervisor.tell("STOPPING=1");
     keeping.stop().await;
+    recovery.stop(&*clock).await;
     Ok(())
 }
 
@@ -200,10 +203,14 @@ fn turn(
     until
 }
 
-/// One look at what dead runs left.
+/// One look at what dead runs left, to its end.
 async fn look(host: &Host, watch: &Logged) -> Result<(), Failure> {
-    for said in recover(host, watch).await?.said {
+    let recovered = recover(host, watch).await?;
+    for said in recovered.said {
         warn!("recovered: {}", watching::line(&said));
+    }
+    for left in recovered.left {
+        warn!("not recovered yet: {}", watching::line(&left));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `backupctl catalog`.
 
 use engine::failure::{Class, Failure};
-use engine::usecase::snapshots::{Checked, Rebuilt, catalog_check, catalog_rebuild};
+use engine::usecase::reindex::{Checked, Rebuilt, catalog_check, catalog_rebuild};
 use serde_json::json;
 
 use super::backup::worst;

@@ -56,7 +56,9 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     }
     for store in stores.former() {
         let store = plain::line(store);
-        screen.say(&format!("those in {store} are left out: neither settings nor policies name it; `--store` does\n"));
+        screen.say(&format!(
+            "those in {store} are left out: neither settings nor policies name it; `--store` does\n"
+        ));
     }
     Ok(worst(&missing).map_or(Ending::Done, Ending::With))
 }
@@ -261,7 +263,10 @@ db-data@42          2026-11-20 13:00:05  20 h ago  incr  1,234  5.0 GiB  3.0 MiB
     fn stores_are_named_where_there_is_more_than_one() {
         let other = SnapshotLine { store: "file:///srv/other".into(), ..line() };
         let text = shown(&[line(), other], None);
-        assert!(text.lines().next().is_some_and(|line| line.ends_with("SENT  STORE               NOTES")), "{text}");
+        assert!(
+            text.lines().next().is_some_and(|line| line.ends_with("SENT  STORE               NOTES")),
+            "{text}"
+        );
         assert!(text.ends_with("3.0 MiB  file:///srv/other   idle\n"), "{text}");
         assert!(!shown(&[line(), line()], None).contains("STORE"));
     }

@@ -36,8 +36,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     let host = session.open().await?;
     let parts = parts(&session.stores(&host)?, args).await?;
     let telling = session.attend()?;
-    let mut report =
-        VerifyReport { snapshots: 0, frames: 0, bytes: 0, damaged: Vec::new(), seconds: 0.0 };
+    let mut report = VerifyReport { snapshots: 0, frames: 0, bytes: 0, damaged: Vec::new(), seconds: 0.0 };
     let mut failed = Vec::new();
     for (at, names) in &parts {
         match verify(at, &VerifyRequest { names: names.clone(), quick: args.quick }, &telling).await {

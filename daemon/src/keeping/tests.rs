@@ -24,6 +24,7 @@ use policies::level::Level;
 use crate::watching::Logged;
 
 mod bad_input;
+mod stores;
 mod year;
 
 struct Stood(Mutex<Timestamp>);

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use crate::catalog::row::{decode, from_nanos};
 use crate::catalog::run::{RunRow, Verb};
 use crate::catalog::runs::rows_of;
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::{Catalog, CatalogError, Part};
+use crate::format::names::Lineage;
 use crate::words::{HostName, SourceName};
 
 /// Times, by store and source.
@@ -26,7 +27,7 @@ impl Catalog {
 
     /// By store, when the newest whole snapshot of each source of a host was taken; deleted ones do not count.
     pub fn latest_snapshots(&self, host: &HostName) -> Result<LatestSnapshots, CatalogError> {
-        self.read(|t| {
+        self.read_of(&[Part::Snapshots], |t| {
             let mut query = t.prepare_cached(
                 "SELECT g.name, s.source, max(n.taken_at) FROM snapshots n JOIN sources s ON s.id = n.source \
                  JOIN stores g ON g.id = s.store \
@@ -48,6 +49,23 @@ impl Catalog {
             let mut query = t.prepare_cached("SELECT name FROM stores ORDER BY id")?;
             let names = query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
             Ok(names)
+        })
+    }
+
+    /// The lineages of a store of which snapshots are known, of one host or of all.
+    pub fn lineages(&self, store: &str, host: Option<&HostName>) -> Result<Vec<Lineage>, CatalogError> {
+        self.read(|t| {
+            let mut query = t.prepare_cached(
+                "SELECT s.host, s.source FROM sources s JOIN stores g ON g.id = s.store \
+                 WHERE g.name = ?1 AND (?2 IS NULL OR s.host = ?2) ORDER BY s.host, s.source",
+            )?;
+            let mut rows = query.query(rusqlite::params![store, host.map(HostName::as_str)])?;
+            let mut lineages = Vec::new();
+            while let Some(row) = rows.next()? {
+                let host = decode("host", row.get::<_, String>(0)?.parse())?;
+                lineages.push(Lineage { host, source: decode("source", row.get::<_, String>(1)?.parse())? });
+            }
+            Ok(lineages)
         })
     }
 

@@ -120,9 +120,8 @@ fn starts(host: &Host, cover: &Cover) -> BTreeMap<SourceName, Option<Timestamp>>
 type Rules = BTreeMap<SourceName, (Option<(Keep, TimeZone)>, String)>;
 
 fn rules(host: &Host, cover: &Cover) -> Result<Rules, Failure> {
-    let rule = |(source, _, terms)| {
-        Ok((source, (rule_of(terms)?, host_for(host, Some(terms)).store_address())))
-    };
+    let rule =
+        |(source, _, terms)| Ok((source, (rule_of(terms)?, host_for(host, Some(terms)).store_address())));
     backed_up(cover).into_iter().map(rule).collect()
 }
 

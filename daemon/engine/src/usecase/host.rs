@@ -243,12 +243,11 @@ impl Host {
     /// A local directory that no backup has used yet, and that is missing or empty.
     pub(crate) fn is_new_folder_store(&self) -> bool {
         let Some(folder) = self.store_folder() else { return false };
-        let unused = self.store_url().is_ok_and(|url| matches!(self.has_snapshots_in(&url), Ok(false)));
         let vacant = match std::fs::read_dir(&folder) {
             Ok(mut inside) => inside.next().is_none(),
             Err(e) => e.kind() == std::io::ErrorKind::NotFound,
         };
-        unused && vacant
+        vacant && self.store_url().is_ok_and(|url| matches!(self.has_snapshots_in(&url), Ok(false)))
     }
 
     /// How runs remember the store.

@@ -29,6 +29,7 @@ pub mod pins;
 pub mod plant;
 pub mod prune;
 pub mod recover;
+pub mod reindex;
 mod removal;
 pub mod restore;
 mod restore_plan;

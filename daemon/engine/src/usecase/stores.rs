@@ -245,8 +245,8 @@ async fn one_of(mut found: Vec<Host>, sought: &Sought) -> Result<Host, Failure> 
     if found.len() > 1 {
         let mut newest = None;
         for (place, at) in found.iter().enumerate() {
-            refresh(at, &*at.reading().await?, &sought.lineage).await?;
-            let taken = newest_in(&rows(at, &sought.lineage)?, sought.at);
+            let rows = refresh(at, &*at.reading().await?, &sought.lineage).await?.rows;
+            let taken = newest_in(&rows, sought.at);
             if taken > newest {
                 (newest, best) = (taken, place);
             }

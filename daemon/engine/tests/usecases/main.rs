@@ -12,6 +12,7 @@ mod incremental;
 mod refused;
 mod restoring;
 mod retention;
+mod stores;
 #[path = "../support/mod.rs"]
 mod support;
 mod twice;

@@ -216,7 +216,9 @@ fn secrets_in_urls_are_refused_without_repeating_them() {
 fn a_store_is_an_address_without_keys() {
     let secret = "must not carry keys: everybody may read this file; give them to the service through the AWS \
          chain (`profile=` in the URL, its environment, a role) and write `s3://bucket/prefix`";
-    for bad in ["s3://id:hunter2@bucket/p", "s3://b/p?secret_access_key=hunter2", "s3://b/p?endpoint=http://a:b@h"] {
+    for bad in
+        ["s3://id:hunter2@bucket/p", "s3://b/p?secret_access_key=hunter2", "s3://b/p?endpoint=http://a:b@h"]
+    {
         check_more(&format!("store = \"{bad}\""), &[&format!("1:9: `store` {secret}")]);
     }
     for bad in ["", "bucket", "/srv/store", "file://x", "s3://", "s3:///p"] {

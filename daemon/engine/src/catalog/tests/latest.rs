@@ -34,5 +34,7 @@ fn the_newest_of_each_source_is_found_and_no_other_hosts() {
     let of = |second| BTreeMap::from([("db".parse().unwrap(), at(second))]);
     assert_eq!(latest, BTreeMap::from([(STORE.into(), of(200)), ("file:///elsewhere".into(), of(700))]));
     assert_eq!(catalog.stores().unwrap(), [STORE, "file:///elsewhere"]);
+    assert_eq!(catalog.lineages(STORE, Some(&host)).unwrap(), [db]);
+    assert_eq!(catalog.lineages(STORE, None).unwrap(), [far, lineage("vm-1", "db")]);
     assert_eq!(catalog.backed_up(&host).unwrap(), ["db".parse().unwrap()]);
 }

@@ -66,8 +66,13 @@ fn the_address_of_a_store_is_read_to_its_end() {
     let text = "schedule = \"0 2 * * *\"\nstore = \"s3://b/p?regoin=eu-1\"\nconsistency.mode = \"live\"\n";
     let said = complaints(&folder(&[("a.toml", text)]), Trust::Owned);
     assert_eq!(said.len(), 1, "{said:?}");
-    assert!(said[0].starts_with("a.toml:2:1: `store` cannot be used: ") && said[0].contains("`region`"), "{said:?}");
-    assert!(read_folder(folder(&[("a.toml", &text.replace("regoin", "region"))]).path(), Trust::Owned).is_ok());
+    assert!(
+        said[0].starts_with("a.toml:2:1: `store` cannot be used: ") && said[0].contains("`region`"),
+        "{said:?}"
+    );
+    assert!(
+        read_folder(folder(&[("a.toml", &text.replace("regoin", "region"))]).path(), Trust::Owned).is_ok()
+    );
 }
 
 #[test]
