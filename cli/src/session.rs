@@ -78,12 +78,21 @@ impl Session {
 
     /// Opens this host, for verbs that only read.
     pub(crate) async fn open(&self) -> Result<Host, Failure> {
-        Host::open_to_look(settings::settle(&self.globals)?, self.clock()).await
+        let host = Host::open_to_look(settings::settle(&self.globals)?, self.clock()).await?;
+        Ok(self.noticed(host))
+    }
+
+    /// Says how the catalog was found, if a person should know.
+    fn noticed(&self, host: Host) -> Host {
+        if let Some(notice) = host.notice() {
+            self.screen.warn_beside(notice);
+        }
+        host
     }
 
     /// Opens this host and puts right what dead runs left, for verbs that change something.
     pub(crate) async fn open_to_write(&self) -> Result<Host, Failure> {
-        let host = Host::open(settings::settle(&self.globals)?, self.clock()).await?;
+        let host = self.noticed(Host::open(settings::settle(&self.globals)?, self.clock()).await?);
         self.recover(&host).await?;
         Ok(host)
     }

@@ -123,6 +123,9 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let settled = settings::settle(args)?;
     let host = Arc::new(Host::open(settled.host, Arc::clone(&clock)).await?);
+    if let Some(notice) = host.notice() {
+        warn!("{}", watching::line(notice));
+    }
     let cancel = Arc::new(Cancel::default());
     let signals = |e| Failure::failed("listen for signals").because(e);
     stop_on_signals(&cancel).map_err(signals)?;

@@ -185,9 +185,13 @@ pub(crate) async fn refresh(
     lineage: &Lineage,
 ) -> Result<Refreshed, Failure> {
     let what = || format!("index `{}`", lineage.prefix());
-    let folder = index::folder(store, lineage).await?;
     let filter = Filter::of(&store.name(), lineage);
-    let known = host.catalog().snapshots(&filter).map_err(|e| catalog_failure(what(), e))?;
+    // Both may be long, and neither waits for the other.
+    let (at, of_lineage) = (host.clone(), filter.clone());
+    let known = tokio::task::spawn_blocking(move || at.catalog().snapshots(&of_lineage));
+    let folder = index::folder(store, lineage).await?;
+    let known = known.await.map_err(|e| Failure::failed(what()).because(e))?;
+    let known = known.map_err(|e| catalog_failure(what(), e))?;
     let rows: BTreeSet<_> = known.iter().map(|row| (row.key.number, row.deleted_at.is_some())).collect();
     let is_known = |number: Number, deleted: bool| rows.contains(&(number, deleted));
     let live = folder.live.iter().map(|number| (*number, false));

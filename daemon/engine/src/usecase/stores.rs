@@ -145,15 +145,10 @@ impl Stores {
         if in_use.len() == 1 && self.former.is_empty() {
             return Ok(in_use[0].clone());
         }
-        let (known, other): (Vec<&Host>, Vec<&Host>) = {
-            let mut knows = Vec::new();
-            for at in &in_use {
-                knows.push(!rows(at, &sought.lineage)?.is_empty());
-            }
-            let (known, other): (Vec<_>, Vec<_>) = in_use.iter().zip(knows).partition(|(_, knows)| *knows);
-            let hosts = |all: Vec<(&&Host, bool)>| all.into_iter().map(|(at, _)| *at).collect();
-            (hosts(known), hosts(other))
-        };
+        let (mut known, mut other) = (Vec::new(), Vec::new());
+        for at in &in_use {
+            if rows(at, &sought.lineage)?.is_empty() { other.push(*at) } else { known.push(*at) }
+        }
         for wave in [known, other] {
             let found = among(&wave, sought).await?;
             if !found.is_empty() {

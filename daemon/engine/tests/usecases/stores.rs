@@ -157,7 +157,8 @@ async fn what_is_done_with_a_snapshot_is_done_in_its_store() {
     let at = stores(&host).having(&snapshot("db@1"), Standing::Deleted).await.unwrap();
     undelete(&at, &snapshot("db@1")).await.unwrap();
     let keep = Keep::new(Terms { last: 1, ..Terms::default() }).unwrap();
-    let [at] = &stores(&host).all_having(&source("db")).await.unwrap()[..] else { panic!("two stores") };
+    let all = stores(&host).all_having(&source("db")).await.unwrap();
+    let [at] = &all[..] else { panic!("{} stores", all.len()) };
     let plan = retention(at, &source("db"), &keep, &TimeZone::UTC).await.unwrap();
     assert_eq!(prune(at, &plan, &silent).await.unwrap().deleted, ["db@1"]);
     assert_eq!(manifests(&two.world.store), near);
