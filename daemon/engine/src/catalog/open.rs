@@ -18,7 +18,7 @@ use rustix::fs::FlockOperation;
 
 use crate::catalog::events::{self, Event, Level};
 use crate::catalog::migrate::{MIGRATIONS, check_schema, migrate};
-use crate::catalog::parts::{Checked, Part, check_part, check_whole};
+use crate::catalog::parts::{Checked, check_small, check_whole};
 use crate::catalog::{Catalog, CatalogError};
 use crate::durable;
 use crate::lock::{flock_within, try_flock};
@@ -159,7 +159,7 @@ fn open_checked(
     // A migration reads and writes all of it; and without the tables that are known there are no parts.
     let small = depth == Depth::Small && found == known && check_schema(&connection, migrations).is_ok();
     let checked = if small {
-        check_part(&connection, Part::Small)?;
+        check_small(&connection)?;
         Checked::default()
     } else {
         check_whole(&connection)?;

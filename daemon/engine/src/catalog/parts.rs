@@ -16,8 +16,6 @@ use crate::catalog::CatalogError;
 /// What is checked on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// The journal, and the names of stores and sources: small, and always checked while opening.
-    Small,
     /// The rows of snapshots.
     Snapshots,
     /// Which snapshot needs which pack.
@@ -25,12 +23,11 @@ pub(super) enum Part {
 }
 
 impl Part {
-    pub(super) const ALL: [Self; 3] = [Self::Small, Self::Snapshots, Self::Packs];
+    const ALL: [Self; 2] = [Self::Snapshots, Self::Packs];
 
     /// Its tables; indexes belong to them.
-    pub(super) fn tables(self) -> &'static [&'static str] {
+    fn tables(self) -> &'static [&'static str] {
         match self {
-            Self::Small => &["stores", "sources", "runs", "freezes", "events", "pins", "flags", "prunes"],
             Self::Snapshots => &["snapshots"],
             Self::Packs => &["packs", "needs"],
         }
@@ -52,19 +49,18 @@ impl Checked {
         Self { snapshots: yes(), packs: yes(), whole: yes() }
     }
 
-    fn of(&self, part: Part) -> Option<&AtomicBool> {
+    fn of(&self, part: Part) -> &AtomicBool {
         match part {
-            Part::Small => None,
-            Part::Snapshots => Some(&self.snapshots),
-            Part::Packs => Some(&self.packs),
+            Part::Snapshots => &self.snapshots,
+            Part::Packs => &self.packs,
         }
     }
 
     /// Before something is read from `part`.
     pub(super) fn to_read(&self, part: Part, connection: &Connection) -> Result<(), CatalogError> {
-        let Some(done) = self.of(part) else { return Ok(()) };
+        let done = self.of(part);
         if !done.load(Ordering::Acquire) {
-            check_part(connection, part)?;
+            part.tables().iter().try_for_each(|table| check_table(connection, table))?;
             done.store(true, Ordering::Release);
         }
         Ok(())
@@ -74,9 +70,7 @@ impl Checked {
     pub(super) fn to_write(&self, connection: &Connection) -> Result<(), CatalogError> {
         if !self.whole.load(Ordering::Acquire) {
             check_whole(connection)?;
-            for done in Part::ALL.iter().filter_map(|part| self.of(*part)) {
-                done.store(true, Ordering::Release);
-            }
+            Part::ALL.iter().for_each(|part| self.of(*part).store(true, Ordering::Release));
             self.whole.store(true, Ordering::Release);
         }
         Ok(())
@@ -89,13 +83,19 @@ pub(super) fn check_whole(connection: &Connection) -> Result<(), CatalogError> {
     refers(connection, "PRAGMA foreign_key_check")
 }
 
-/// The same for the tables of a part and their indexes.
-pub(super) fn check_part(connection: &Connection, part: Part) -> Result<(), CatalogError> {
-    for table in part.tables() {
-        ask(connection, &format!("PRAGMA integrity_check({table})"))?;
-        refers(connection, &format!("PRAGMA foreign_key_check({table})"))?;
-    }
-    Ok(())
+/// All tables but those of parts: the journal, and the names of stores and sources. They are small.
+pub(super) fn check_small(connection: &Connection) -> Result<(), CatalogError> {
+    let mut query = connection
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'")?;
+    let tables = query.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    let is_small = |table: &&String| Part::ALL.iter().all(|part| !part.tables().contains(&table.as_str()));
+    tables.iter().filter(is_small).try_for_each(|table| check_table(connection, table))
+}
+
+/// As [`check_whole`], for one table and its indexes.
+fn check_table(connection: &Connection, table: &str) -> Result<(), CatalogError> {
+    ask(connection, &format!("PRAGMA integrity_check({table})"))?;
+    refers(connection, &format!("PRAGMA foreign_key_check({table})"))
 }
 
 fn ask(connection: &Connection, question: &str) -> Result<(), CatalogError> {

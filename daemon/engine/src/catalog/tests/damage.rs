@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
 use super::*;
-use crate::catalog::parts::Part;
 use crate::catalog::{CatalogError, Filter, Opened};
 use crate::durable;
 
@@ -193,24 +192,6 @@ fn a_part_is_checked_before_it_is_read_and_all_before_anything_is_written() {
     let Opened { catalog, notice } = Catalog::open(&place.path(), at(0)).unwrap();
     assert!(notice.unwrap().contains("set aside"));
     catalog.begin_run(&new_restore(99), at(0)).unwrap();
-}
-
-/// A table that belongs to no part would never be checked by those who look.
-#[test]
-fn every_table_belongs_to_one_part() {
-    let place = Place::new();
-    let catalog = place.open();
-    let lock = catalog.lock();
-    let mut query = lock
-        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
-        .unwrap();
-    let mut tables: Vec<String> =
-        query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    let mut known: Vec<_> =
-        Part::ALL.iter().flat_map(|part| part.tables()).map(|name| (*name).to_owned()).collect();
-    tables.sort();
-    known.sort();
-    assert_eq!(tables, known);
 }
 
 /// D3: a catalog that was deleted is not taken for a first start.
