@@ -1,6 +1,9 @@
 //! The flags that every verb takes, and their twins in the environment.
 
-use clap::{Args, Parser};
+use std::ffi::OsString;
+
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::verbs::Verb;
 
@@ -25,13 +28,28 @@ pub(crate) struct Cli {
     pub(crate) verb: Verb,
 }
 
+impl Cli {
+    /// What the command line says, and whether it names the store itself.
+    pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(words)?;
+        let mut cli = Self::from_arg_matches(&matches).map_err(|e| e.format(&mut Self::command()))?;
+        cli.globals.store_named = matches.value_source("store") == Some(ValueSource::CommandLine);
+        Ok(cli)
+    }
+}
+
 /// Flags come before the environment, that before the settings file, that before the defaults.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
-    /// Where snapshots live: `file:///dir` or `s3://bucket/prefix?region=…` [default: file:///var/lib/backupd/store]
+    /// Where snapshots live: `file:///dir` or `s3://bucket/prefix?region=…`; as a flag, there and in no store that a policy
+    /// names [default: file:///var/lib/backupd/store]
     #[arg(long, global = true, value_name = "URL", env = "BACKUPD_STORE", hide_env_values = true)]
     pub(crate) store: Option<String>,
+
+    /// The flag says so, not the environment.
+    #[arg(skip)]
+    pub(crate) store_named: bool,
 
     /// This host's name in the store [default: the system's host name]
     #[arg(long, global = true, value_name = "NAME", env = "BACKUPD_HOST", hide_env_values = true)]
@@ -67,4 +85,22 @@ pub(crate) struct Globals {
     #[arg(short, long, global = true, action = clap::ArgAction::Count, env = "BACKUPD_VERBOSE")]
     #[arg(hide_env_values = true)]
     pub(crate) verbose: u8,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_on_the_command_line_is_told_from_none_wherever_it_stands() {
+        for (line, want) in [
+            ("backupctl runs", false),
+            ("backupctl runs --store s3://b/p", true),
+            ("backupctl --store s3://b/p runs", true),
+            ("backupctl policy --store s3://b/p schema", true),
+        ] {
+            let cli = Cli::read(line.split(' ').map(OsString::from)).unwrap();
+            assert_eq!(cli.globals.store_named, want, "{line}");
+        }
+    }
 }

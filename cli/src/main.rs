@@ -16,7 +16,6 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
 use engine::failure::{Class, Failure};
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -29,7 +28,7 @@ use session::Session;
 const LINGER: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(told) => {
             // Help that nobody reads any more, as with `backupctl --help | head`.

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use engine::adapter::clock::SystemClock;
 use engine::failure::{Class, Failure};
 use engine::port::clock::Clock;
-use engine::usecase::cover::Places;
+use engine::usecase::cover::{Places, policies};
 use engine::usecase::host::Host;
 use engine::usecase::recover::recover;
+use engine::usecase::stores::{Standing, Stores, host_for};
 use engine::usecase::watch::Cancel;
-use engine::words::HostName;
+use engine::words::{HostName, SnapshotName};
+use policies::policy::Terms;
 
 use crate::args::Globals;
 use crate::screen::telling::{Telling, Voice};
@@ -76,14 +78,48 @@ impl Session {
 
     /// Opens this host, for verbs that only read.
     pub(crate) async fn open(&self) -> Result<Host, Failure> {
-        Host::open(settings::settle(&self.globals)?, self.clock()).await
+        let host = Host::open_to_look(settings::settle(&self.globals)?, self.clock()).await?;
+        Ok(self.noticed(host))
+    }
+
+    /// Says how the catalog was found, if a person should know.
+    fn noticed(&self, host: Host) -> Host {
+        if let Some(notice) = host.notice() {
+            self.screen.warn_beside(notice);
+        }
+        host
     }
 
     /// Opens this host and puts right what dead runs left, for verbs that change something.
     pub(crate) async fn open_to_write(&self) -> Result<Host, Failure> {
-        let host = self.open().await?;
+        let host = self.noticed(Host::open(settings::settle(&self.globals)?, self.clock()).await?);
         self.recover(&host).await?;
         Ok(host)
+    }
+
+    /// All stores of this host; the one alone that the command line names. Bad policies keep nobody from looking.
+    pub(crate) fn stores(&self, host: &Host) -> Result<Stores, Failure> {
+        if self.globals.store_named {
+            return Ok(Stores::only(host));
+        }
+        match policies(&self.places()?) {
+            Ok(found) => Stores::of(host, Some(&found.folder)),
+            Err(bad) => {
+                let failure = Failure::from(bad);
+                self.screen.warn_beside(&format!("stores that policies name are left out: {failure}"));
+                Stores::of(host, None)
+            }
+        }
+    }
+
+    /// This host at the store that has a snapshot which can be restored.
+    pub(crate) async fn having(&self, host: &Host, name: &SnapshotName) -> Result<Host, Failure> {
+        self.stores(host)?.having(name, Standing::Live).await
+    }
+
+    /// This host at the store of a policy, unless the command line names one.
+    pub(crate) fn at_store_of(&self, host: &Host, terms: Option<&Terms>) -> Host {
+        if self.globals.store_named { host.clone() } else { host_for(host, terms) }
     }
 
     /// Puts right what dead runs left. It may itself be interrupted at any point.

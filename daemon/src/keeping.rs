@@ -23,6 +23,7 @@ use engine::usecase::health::{Health, backed_up, health};
 use engine::usecase::host::Host;
 use engine::usecase::ledger::{Entry, Ledger};
 use engine::usecase::rule::{rule_line, rule_of};
+use engine::usecase::stores::{host_for, named};
 use engine::usecase::together::grouped;
 use engine::usecase::watch::Cancel;
 use engine::words::SourceName;
@@ -109,7 +110,10 @@ impl Keeping {
 
     /// Reads the policies again: all of them, or none.
     pub(crate) fn reload(&mut self) {
-        match policies(&self.places) {
+        let read = policies(&self.places)
+            .map_err(Failure::from)
+            .and_then(|policies| named(&self.host, Some(&policies.folder)).map(|_stores| policies));
+        match read {
             Ok(policies) => {
                 info!("policies read: {}", policies.folder.policies().len());
                 self.policies = policies;
@@ -118,8 +122,7 @@ impl Keeping {
                 limits::tell(&self.policies);
             }
             Err(bad) => {
-                let failure =
-                    Failure::from(bad).within("the policies are bad, so what held before still holds");
+                let failure = bad.within("the policies are bad, so what held before still holds");
                 let words = failure.to_string();
                 if self.refused.as_ref() != Some(&words) {
                     self.alarm(&words);
@@ -228,7 +231,7 @@ impl Keeping {
             let same_rule = line.is_some() && self.ledger.pruned.get(source) == line.as_ref();
             wanted.push(Wanted { request: BackupRequest::scheduled(source.clone(), terms), same_rule });
         }
-        let (host, cancel) = (Arc::clone(&self.host), Arc::clone(&self.cancel));
+        let (host, cancel) = (host_for(&self.host, terms), Arc::clone(&self.cancel));
         let task = self.runs.spawn(Errand { host, wanted, rule, cancel }.run());
         self.tasks.insert(task.id(), steps.iter().map(|step| step.source.clone()).collect());
     }

@@ -10,6 +10,7 @@ mod keeping;
 mod listening;
 mod notify;
 mod page;
+mod recovery;
 mod rounds;
 mod settings;
 mod telling;
@@ -38,6 +39,7 @@ use keeping::{Keeping, Sight};
 use listening::Paces;
 use notify::Supervisor;
 use page::Page;
+use recovery::Recovery;
 use telling::Teller;
 use watching::{Logged, tell_failure};
 
@@ -77,7 +79,7 @@ struct Args {
     #[arg(long, value_name = "FILE", env = "BACKUPD_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
 
-    /// Where snapshots live: `file:///dir` or `s3://bucket/prefix?region=…`
+    /// Where snapshots live, unless their policy says otherwise: `file:///dir` or `s3://bucket/prefix?region=…`
     #[arg(long, value_name = "URL", env = "BACKUPD_STORE", hide_env_values = true)]
     store: Option<String>,
 
@@ -122,12 +124,14 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let settled = settings::settle(args)?;
     let host = Arc::new(Host::open(settled.host, Arc::clone(&clock)).await?);
+    if let Some(notice) = host.notice() {
+        warn!("{}", watching::line(notice));
+    }
     let cancel = Arc::new(Cancel::default());
     let signals = |e| Failure::failed("listen for signals").because(e);
     stop_on_signals(&cancel).map_err(signals)?;
-    let watch = Logged::new(Arc::clone(&cancel));
     if args.once {
-        return look(&host, &watch).await;
+        return look(&host, &Logged::new(Arc::clone(&cancel))).await;
     }
     let mut hangup = signal(SignalKind::hangup()).map_err(signals)?;
     let at_once = usize::from(args.at_once);
@@ -144,11 +148,12 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
     }
     let every = Duration::from_secs(args.every);
     let (mut told, mut looked, mut failed) = (None, None, None);
+    let mut recovery = Recovery::default();
     let mut heard = false;
     loop {
         if looked.is_none_or(|at| clock.elapsed().saturating_sub(at) >= every) {
             looked = Some(clock.elapsed());
-            failed = look(&host, &watch).await.err().or(keeping.look().await.err());
+            failed = recovery.look(&host, &*clock, &cancel).await.err().or(keeping.look().await.err());
             if cancel.is_asked() {
                 break;
             }
@@ -175,6 +180,7 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
     info!("stopping, as asked");
     supervisor.tell("STOPPING=1");
     keeping.stop().await;
+    recovery.stop(&*clock).await;
     Ok(())
 }
 

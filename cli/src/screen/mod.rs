@@ -132,6 +132,15 @@ impl Screen {
         }
     }
 
+    /// Prints a warning beside a result that is one JSON value: on stderr in any case.
+    pub(crate) fn warn_beside(&self, message: &str) {
+        if self.manners.json {
+            self.stderr(&progress::event(&json!({ "event": "warning", "message": message })));
+        } else {
+            self.warn(message);
+        }
+    }
+
     /// Prints why a command ended without success, and the next command.
     pub(crate) fn failure(&self, failure: &Failure, more: Value) {
         if self.manners.json {

@@ -19,7 +19,10 @@ pub(crate) fn line(text: &str) -> Cow<'_, str> {
 
 /// JSON as `serde_json` wrote it, with what it leaves raw and a terminal would act on escaped as well.
 /// Such characters stand only inside strings, so the value stays the same.
-pub(crate) fn json(text: &str) -> String {
+pub(crate) fn json(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|b| (b' '..0x7f).contains(&b)) {
+        return Cow::Borrowed(text);
+    }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if steers(c) {
@@ -29,7 +32,7 @@ pub(crate) fn json(text: &str) -> String {
             out.push(c);
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 /// Control characters, line and paragraph separators, marks that change the direction of reading.
@@ -59,7 +62,8 @@ mod tests {
     #[test]
     fn json_means_the_same_and_holds_no_raw_control_character() {
         let value = serde_json::json!({"path": "a\u{1b}\u{9b}31m\u{202e}\u{7f}\n é"});
-        let text = json(&value.to_string());
+        let raw = value.to_string();
+        let text = json(&raw);
         assert!(!text.chars().any(steers), "{text}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }

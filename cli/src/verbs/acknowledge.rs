@@ -27,7 +27,10 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let host = session.open_to_write().await?;
     let gone = let_go(&host, &args.source)?;
-    let seen = acknowledge(&host, &args.source).await?;
+    let mut seen = Vec::new();
+    for at in session.stores(&host)?.in_use() {
+        seen.extend(acknowledge(at, &args.source).await?);
+    }
     if session.screen.is_json() {
         session
             .screen

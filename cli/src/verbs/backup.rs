@@ -21,7 +21,7 @@ mod chosen;
 ///
 /// Containers go on running; the snapshot says whether any of them could write meanwhile. With `--consistency`, those that
 /// write are paused or stopped while the last changes are read, for seconds, and run again as they did. What the policy of
-/// a source says of this holds here too.
+/// a source says of this, and in which store its snapshots live, holds here too.
 ///
 /// The first snapshot of a source is full, and one every 30 days; others read what changed and send only that.
 ///
@@ -89,10 +89,11 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     let cover = covered(&host, session).await?;
     let mut classes = Vec::new();
     for group in chosen::groups(args, cover.as_ref())? {
-        let request =
-            |source| args.request(source, cover.as_ref().and_then(|cover| terms_for(cover, source)));
-        let requests: Vec<BackupRequest> = group.sources.iter().map(request).collect();
-        match one(&host, &requests, group.is_set, session).await {
+        let terms = |source: &SourceName| cover.as_ref().and_then(|cover| terms_for(cover, source));
+        let requests: Vec<BackupRequest> =
+            group.sources.iter().map(|source| args.request(source, terms(source))).collect();
+        let at = one_store(group.sources.iter().map(|source| session.at_store_of(&host, terms(source))))?;
+        match one(&at, &requests, group.is_set, session).await {
             Ok(Ending::Done) => {}
             Ok(Ending::With(class)) => classes.push(class),
             Err(failure) => {
@@ -106,6 +107,17 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
         }
     }
     Ok(worst(&classes).map_or(Ending::Done, Ending::With))
+}
+
+/// The store that all have.
+fn one_store(mut hosts: impl Iterator<Item = Host>) -> Result<Host, Failure> {
+    let Some(first) = hosts.next() else { return Err(Failure::new(Class::Usage, "back up what?")) };
+    match hosts.find(|other| other.store_address() != first.store_address()) {
+        None => Ok(first),
+        Some(other) => Err(Failure::new(Class::Usage, "a set lives in one store")
+            .because(format!("policies name `{}` and `{}`", first.store_address(), other.store_address()))
+            .hint("name one for all of them with `--store`")),
+    }
 }
 
 impl Args {

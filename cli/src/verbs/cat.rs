@@ -30,6 +30,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let host = session.open().await?;
+    let host = session.having(&host, &args.name).await?;
     session.screen.give_stdout_away();
     let mut out = BufWriter::with_capacity(256 << 10, Noting { out: io::stdout(), screen: &session.screen });
     cat(&host, &args.name, &args.path, &mut out).await?;

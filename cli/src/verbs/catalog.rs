@@ -1,12 +1,14 @@
 //! `backupctl catalog`.
 
 use engine::failure::{Class, Failure};
-use engine::usecase::snapshots::{Checked, Rebuilt, catalog_check, catalog_rebuild};
+use engine::usecase::reindex::{Checked, Rebuilt, catalog_check, catalog_rebuild};
+use serde_json::json;
 
+use super::backup::worst;
 use crate::screen::{fields, plain, units};
 use crate::session::{Ending, Session};
 
-/// Compare this host's index of the store with the store, or make it anew
+/// Compare this host's index of its stores with these, or make it anew
 ///
 /// Losing the catalog loses no snapshot: all that is needed to restore is in the store.
 #[derive(Debug, clap::Args)]
@@ -18,9 +20,9 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Read every manifest of the store and write the index anew
+    /// Read every manifest of every store and write the index anew
     Rebuild,
-    /// Say where index and store differ; exit code 1 when they do
+    /// Say where index and stores differ; exit code 1 when they do
     Check,
 }
 
@@ -33,30 +35,73 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
 
 async fn rebuild(session: &Session) -> Result<Ending, Failure> {
     let host = session.open_to_write().await?;
+    let stores = session.stores(&host)?;
     let telling = session.attend()?;
-    let result = catalog_rebuild(&host, &telling).await;
+    let (mut rebuilt, mut failed) = (Rebuilt::default(), Vec::new());
+    for at in stores.in_use() {
+        match catalog_rebuild(at, &telling).await {
+            Ok(more) => {
+                // One host that writes to two stores is counted in both.
+                rebuilt.hosts += more.hosts;
+                rebuilt.lineages += more.lineages;
+                rebuilt.snapshots += more.snapshots;
+                rebuilt.unreadable.extend(more.unreadable);
+            }
+            Err(failure) => failed.push((at.store_address(), failure)),
+        }
+    }
     telling.end();
-    let rebuilt = result?;
+    let failed = tell(failed, stores.in_use().len(), session)?;
     if session.screen.is_json() {
         session.screen.event("done", fields(&rebuilt)?);
     } else {
         session.screen.result(&rebuilt_text(&rebuilt))?;
     }
-    Ok(if rebuilt.unreadable.is_empty() { Ending::Done } else { Ending::With(Class::Partial) })
+    let unreadable = (!rebuilt.unreadable.is_empty()).then_some(Class::Partial);
+    let classes: Vec<Class> = failed.into_iter().chain(unreadable).collect();
+    Ok(worst(&classes).map_or(Ending::Done, Ending::With))
+}
+
+/// Of several stores, one that cannot be asked does not undo what was done with the others: it is told, and its class
+/// is given. A single one fails the command.
+fn tell(failed: Vec<(String, Failure)>, of: usize, session: &Session) -> Result<Vec<Class>, Failure> {
+    let mut classes = Vec::new();
+    for (store, failure) in failed {
+        if of == 1 || failure.class == Class::Interrupted {
+            return Err(failure);
+        }
+        session.screen.failure(&failure, json!({ "store": store }));
+        classes.push(failure.class);
+    }
+    Ok(classes)
 }
 
 async fn check(session: &Session) -> Result<Ending, Failure> {
     let host = session.open().await?;
+    let stores = session.stores(&host)?;
     let telling = session.attend()?;
-    let checked = catalog_check(&host, &telling).await;
+    let (mut checked, mut failed) = (Checked::default(), Vec::new());
+    for at in stores.in_use() {
+        match catalog_check(at, &telling).await {
+            Ok(more) => {
+                checked.snapshots += more.snapshots;
+                checked.differences.extend(more.differences);
+            }
+            Err(failure) => failed.push((at.store_address(), failure)),
+        }
+    }
     telling.end();
-    let checked = checked?;
+    if !failed.is_empty() {
+        session.screen.give_stdout_away();
+    }
+    let failed = tell(failed, stores.in_use().len(), session)?;
     if session.screen.is_json() {
         session.screen.value(&checked)?;
     } else {
         session.screen.result(&checked_text(&checked))?;
     }
-    Ok(if checked.differences.is_empty() { Ending::Done } else { Ending::With(Class::Failed) })
+    let good = checked.differences.is_empty() && failed.is_empty();
+    Ok(if good { Ending::Done } else { Ending::With(Class::Failed) })
 }
 
 fn rebuilt_text(rebuilt: &Rebuilt) -> String {

@@ -2,6 +2,7 @@
 
 use engine::failure::{Class, Failure};
 use engine::usecase::delete::{DeletePlan, delete, plan_delete};
+use engine::usecase::stores::Standing;
 use engine::words::SnapshotName;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -43,6 +44,8 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let screen = &session.screen;
     let host = if args.dry_run { session.open().await? } else { session.open_to_write().await? };
+    let standing = if args.purge { Standing::Either } else { Standing::Live };
+    let host = session.stores(&host)?.having(&args.name, standing).await?;
     let plan = plan_delete(&host, &args.name, args.purge).await?;
     let text = text(&plan, screen.now(), screen.zone());
     if screen.is_json() {

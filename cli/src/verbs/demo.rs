@@ -193,7 +193,7 @@ impl Tour<'_> {
     }
 
     async fn compare(&self, first: &SnapshotName, second: &SnapshotName) -> Result<(), Failure> {
-        let totals = diff(&self.host, first, second, &mut |_found| Ok(())).await?;
+        let totals = diff((&self.host, first), (&self.host, second), &mut |_found| Ok(())).await?;
         if !differences::is_same(&totals) {
             let sum = differences::sum(&totals);
             return Err(Failure::failed(format!("compare `{first}` with `{second}`: {}", sum.trim_end())));

@@ -28,9 +28,10 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let host = session.open().await?;
+    let (at_a, at_b) = (session.having(&host, &args.a).await?, session.having(&host, &args.b).await?);
     let mut listing = Listing::new(&session.screen);
-    let totals =
-        diff(&host, &args.a, &args.b, &mut |found| listing.item(|| line(found), || json(found))).await?;
+    let mut each = |found: &Difference| listing.item(|| line(found), || json(found));
+    let totals = diff((&at_a, &args.a), (&at_b, &args.b), &mut each).await?;
     listing.end()?;
     session.screen.say(&sum(&totals));
     Ok(Ending::Done)

@@ -20,7 +20,7 @@ pub(crate) struct Args {}
 
 pub(crate) async fn run(_args: &Args, session: &Session) -> Result<Ending, Failure> {
     let checks = match session.open().await {
-        Ok(host) => doctor(&host).await,
+        Ok(host) => doctor(&host, session.stores(&host)?.named()).await,
         // A settings file that makes no sense is no finding about this host.
         Err(failure) if failure.class == Class::Usage => return Err(failure),
         Err(failure) => vec![Check {

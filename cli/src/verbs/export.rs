@@ -66,6 +66,7 @@ async fn to_stdout(args: &Args, what: ExportAs, session: &Session) -> Result<Exp
     let out =
         io::stdout().as_fd().try_clone_to_owned().map_err(|e| Failure::failed("open stdout").because(e))?;
     let host = session.open().await?;
+    let host = session.having(&host, &args.name).await?;
     let (report, out) = write(&host, args, what, File::from(out), session).await?;
     drop(out);
     Ok(report)
@@ -86,6 +87,7 @@ async fn to_file(
     name.push(format!(".tmp-{}", std::process::id()));
     let tmp = path.with_file_name(name);
     let host = session.open().await?;
+    let host = session.having(&host, &args.name).await?;
     let failed = |e| Failure::failed(format!("write `{shown}`")).because(e);
     // Volumes hold secrets: nobody else may read the tarball.
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&tmp).map_err(failed)?;

@@ -1,7 +1,7 @@
 //! `backupctl find`.
 
 use engine::failure::Failure;
-use engine::usecase::browse::find;
+use engine::usecase::browse::{Found, find};
 use engine::words::HostName;
 use serde_json::json;
 
@@ -45,15 +45,18 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     let zone = session.screen.zone();
     let wanted = wanted(args.source.as_ref(), args.from_host.as_ref(), args.all_hosts, args.deleted);
     let mut listing = Listing::new(&session.screen);
-    let count = find(&host, &args.glob, &wanted, &mut |found| {
+    let mut each = |found: &Found| {
         let text = || format!("{}  {}", plain::line(&found.snapshot), entry::line(&found.entry, zone));
         listing.item(text, || {
             let mut value = entry::json(&found.entry);
             value["snapshot"] = json!(found.snapshot);
             value
         })
-    })
-    .await?;
+    };
+    let mut count = 0;
+    for at in session.stores(&host)?.in_use() {
+        count += find(at, &args.glob, &wanted, &mut each).await?;
+    }
     listing.end()?;
     if count == 0 {
         session.screen.say("nothing matches\n");

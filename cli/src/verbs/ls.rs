@@ -34,6 +34,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let host = session.open().await?;
+    let host = session.having(&host, &args.name).await?;
     let zone = session.screen.zone();
     let at = args.path.clone().unwrap_or_default();
     let mut listing = Listing::new(&session.screen);

@@ -28,6 +28,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let host = session.open_to_write().await?;
+    let host = session.having(&host, &args.name).await?;
     let snapshot = pin(&host, &args.name, &args.note).await?;
     if session.screen.is_json() {
         session.screen.event("done", json!({ "snapshot": snapshot }));

@@ -42,10 +42,12 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let screen = &session.screen;
-    let (host, plans) = plans(session, &args.sources, &args.rule, !args.dry_run).await?;
-    let text: String = plans.iter().map(|plan| text(plan, screen.now())).collect();
-    for plan in plans.iter().filter(|_| screen.is_json()) {
-        screen.event("plan", fields(plan)?);
+    let plans = plans(session, &args.sources, &args.rule, !args.dry_run).await?;
+    let text: String = plans.iter().map(|(at, plan)| text(plan, &at.store_address(), screen.now())).collect();
+    for (at, plan) in plans.iter().filter(|_| screen.is_json()) {
+        let mut value = fields(plan)?;
+        value["store"] = json!(at.store_address());
+        screen.event("plan", value);
     }
     if args.dry_run {
         if !screen.is_json() {
@@ -53,7 +55,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
         }
         return Ok(Ending::Done);
     }
-    let to_do = plans.iter().filter(|plan| !plan.is_idle()).count();
+    let to_do = plans.iter().filter(|(_, plan)| !plan.is_idle()).count();
     // Also with `-q` and `--json`, unless agreed beforehand: nobody agrees to what they have not seen.
     if args.yes || to_do == 0 {
         screen.say(&text);
@@ -63,8 +65,8 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
         screen.confirm(&format!("Prune {sources}?"), &format!("prune {sources}"), args.yes)?;
     }
     let mut classes = Vec::new();
-    for plan in &plans {
-        if let Err(failure) = one(&host, plan, session).await {
+    for (at, plan) in &plans {
+        if let Err(failure) = one(at, plan, session).await {
             screen.failure(&failure, json!({ "source": plan.source }));
             classes.push(failure.class);
             if failure.class == Class::Interrupted {
@@ -91,9 +93,10 @@ async fn one(host: &Host, plan: &Retention, session: &Session) -> Result<(), Fai
     screen.result(&told(&pruned))
 }
 
-fn text(plan: &Retention, now: Timestamp) -> String {
+fn text(plan: &Retention, store: &str, now: Timestamp) -> String {
     let mut out = format!("prune {}\n", plain::line(&plan.source.to_string()));
     let mut line = |name: &str, text: &str| out += &format!("  {name:<9} {}\n", plain::line(text));
+    line("store", store);
     let of = |action| plan.snapshots.iter().filter(move |fate| fate.action == action);
     let kept = u64::try_from(of(Action::Keep).count()).unwrap_or(u64::MAX);
     line("keeps", &units::counted(kept, "snapshot", "snapshots"));

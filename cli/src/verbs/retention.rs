@@ -1,5 +1,7 @@
 //! `backupctl retention`.
 
+use std::collections::BTreeSet;
+
 use engine::failure::Failure;
 use engine::usecase::host::Host;
 use engine::usecase::retention::{Action, Fate, Retention, retention, sources};
@@ -10,7 +12,7 @@ use jiff::tz::TimeZone;
 use super::rule::{RuleArgs, no_rule};
 use crate::screen::paint::{Paint, Style};
 use crate::screen::table::{Cell, Side, Table};
-use crate::screen::units;
+use crate::screen::{plain, units};
 use crate::session::{Ending, Session};
 
 /// Show what is kept, what goes, and why
@@ -35,8 +37,8 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let screen = &session.screen;
     let wanted: Vec<SourceName> = args.source.iter().cloned().collect();
-    let (_, plans) = plans(session, &wanted, &args.rule, false).await?;
-    let fates: Vec<&Fate> = plans.iter().flat_map(|plan| &plan.snapshots).collect();
+    let plans = plans(session, &wanted, &args.rule, false).await?;
+    let fates: Vec<&Fate> = plans.iter().flat_map(|(_, plan)| &plan.snapshots).collect();
     if screen.is_json() {
         screen.give_stdout_away();
         screen.value(&fates)?;
@@ -45,26 +47,40 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     } else {
         screen.result(&text(&fates, screen.now(), screen.zone(), screen.width(), screen.paint()))?;
     }
-    for plan in &plans {
+    let stores: BTreeSet<String> = plans.iter().map(|(at, _)| at.store_address()).collect();
+    for (at, plan) in &plans {
         plan.warnings.iter().for_each(|warning| screen.warn(warning));
         let when = plan.pruned_at.map_or_else(|| "never".to_owned(), |at| units::since(at, screen.now()));
-        screen.say(&format!("`{}` was last pruned: {when}\n", plan.source));
+        let place = if stores.len() > 1 { format!(" in {}", at.store_address()) } else { String::new() };
+        let told = format!("`{}` was last pruned{place}: {when}", plan.source);
+        screen.say(&format!("{}\n", plain::line(&told)));
     }
     Ok(Ending::Done)
 }
 
-/// This host, and the plans of the wanted sources; of all that it has in the store where none is named.
+/// The plans of the wanted sources, each with this host at the store that it is about; of all that this host has in
+/// its stores where none is named.
 pub(super) async fn plans(
     session: &Session,
     wanted: &[SourceName],
     rule: &RuleArgs,
     to_write: bool,
-) -> Result<(Host, Vec<Retention>), Failure> {
+) -> Result<Vec<(Host, Retention)>, Failure> {
     let host = if to_write { session.open_to_write().await? } else { session.open().await? };
-    let all = if wanted.is_empty() { sources(&host).await? } else { wanted.to_vec() };
+    let stores = session.stores(&host)?;
+    let mut all: Vec<(Host, SourceName)> = Vec::new();
+    for source in wanted {
+        let having = stores.all_having(source).await?;
+        all.extend(having.into_iter().map(|at| (at, source.clone())));
+    }
+    if wanted.is_empty() {
+        for at in stores.in_use() {
+            all.extend(sources(at).await?.into_iter().map(|source| (at.clone(), source)));
+        }
+    }
     let rules = rule.rules(&host, session).await?;
     let mut plans = Vec::new();
-    for source in &all {
+    for (at, source) in &all {
         let Some((keep, zone)) = rules.of(source)? else {
             if wanted.contains(source) {
                 return Err(no_rule(source));
@@ -72,9 +88,9 @@ pub(super) async fn plans(
             session.screen.warn(&format!("no rule says how long `{source}` is kept: all of it is"));
             continue;
         };
-        plans.push(retention(&host, source, &keep, &zone).await?);
+        plans.push((at.clone(), retention(at, source, &keep, &zone).await?));
     }
-    Ok((host, plans))
+    Ok(plans)
 }
 
 fn text(fates: &[&Fate], now: Timestamp, zone: &TimeZone, width: Option<usize>, paint: Paint) -> String {

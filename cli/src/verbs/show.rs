@@ -27,7 +27,8 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let host = session.open().await?;
-    let shown = show(&host, &args.name).await?;
+    let at = session.having(&host, &args.name).await?;
+    let shown = show(&at, &args.name).await?;
     let signed_by = shown.signed_by.as_str();
     if session.screen.is_json() {
         let mut value = fields(&shown.line)?;

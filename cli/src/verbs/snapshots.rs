@@ -1,21 +1,24 @@
 //! `backupctl snapshots`.
 
-use engine::failure::Failure;
+use engine::failure::{Class, Failure};
 use engine::format::manifest::SnapshotKind;
-use engine::usecase::snapshots::{SnapshotLine, snapshots};
+use engine::usecase::host::Host;
+use engine::usecase::snapshots::{SnapshotLine, Wanted, snapshots};
 use engine::words::HostName;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde_json::json;
 
+use super::backup::worst;
 use super::values::{Lineage, wanted};
 use crate::screen::paint::{Paint, Style};
 use crate::screen::table::{Cell, Side, Table};
-use crate::screen::units;
+use crate::screen::{plain, units};
 use crate::session::{Ending, Session};
 
 /// List snapshots
 ///
-/// Asks the store, so that what other hosts and programs added is there as well.
+/// Asks every store that settings and policies name, so that what other hosts and programs added is there as well.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   backupctl snapshots
@@ -41,7 +44,8 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let host = session.open().await?;
     let wanted = wanted(args.source.as_ref(), args.from_host.as_ref(), args.all_hosts, args.deleted);
-    let lines = snapshots(&host, &wanted).await?;
+    let stores = session.stores(&host)?;
+    let (lines, missing) = listed(&stores.in_use(), &wanted, session).await?;
     let screen = &session.screen;
     if screen.is_json() {
         screen.value(&lines)?;
@@ -50,10 +54,42 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     } else {
         screen.result(&text(&lines, screen.now(), screen.zone(), screen.width(), screen.paint()))?;
     }
-    Ok(Ending::Done)
+    for store in stores.former() {
+        let store = plain::line(store);
+        screen.say(&format!(
+            "those in {store} are left out: neither settings nor policies name it; `--store` does\n"
+        ));
+    }
+    Ok(worst(&missing).map_or(Ending::Done, Ending::With))
 }
 
-/// A table; hosts are named only where there is more than one.
+/// What all stores have, oldest first. Of several, one that cannot be asked does not hide the others: it is told, and
+/// its class is given.
+async fn listed(
+    stores: &[&Host],
+    wanted: &Wanted,
+    session: &Session,
+) -> Result<(Vec<SnapshotLine>, Vec<Class>), Failure> {
+    let (mut lines, mut missing) = (Vec::new(), Vec::new());
+    for at in stores {
+        match snapshots(at, wanted).await {
+            Ok(found) => lines.extend(found),
+            Err(failure) if stores.len() == 1 => return Err(failure),
+            Err(failure) => {
+                // What comes on stdout is one array.
+                session.screen.give_stdout_away();
+                session.screen.failure(&failure, json!({ "store": at.store_address() }));
+                missing.push(failure.class);
+            }
+        }
+    }
+    if stores.len() > 1 {
+        lines.sort_by(|a, b| (a.taken_at, a.number).cmp(&(b.taken_at, b.number)));
+    }
+    Ok((lines, missing))
+}
+
+/// A table; hosts and stores are named only where there is more than one.
 pub(crate) fn text(
     lines: &[SnapshotLine],
     now: Timestamp,
@@ -75,6 +111,10 @@ pub(crate) fn text(
     if hosts {
         columns.insert(0, ("HOST", Side::Left));
     }
+    let stores = lines.iter().any(|line| line.store != lines[0].store);
+    if stores {
+        columns.insert(columns.len() - 1, ("STORE", Side::Left));
+    }
     let mut table = Table::new(&columns, columns.len() - 1);
     for line in lines {
         let (notes, style) = notes(line, now);
@@ -90,6 +130,9 @@ pub(crate) fn text(
         ];
         if hosts {
             row.insert(0, line.host.as_str().into());
+        }
+        if stores {
+            row.insert(row.len() - 1, line.store.as_str().into());
         }
         table.row(row);
     }
@@ -157,6 +200,7 @@ pub(crate) mod tests {
             deleted_at: None,
             by_hand: true,
             damaged: false,
+            store: "s3://bucket/prefix".into(),
         }
     }
 
@@ -218,12 +262,25 @@ db-data@42          2026-11-20 13:00:05  20 h ago  incr  1,234  5.0 GiB  3.0 MiB
     }
 
     #[test]
+    fn stores_are_named_where_there_is_more_than_one() {
+        let other = SnapshotLine { store: "file:///srv/other".into(), ..line() };
+        let text = shown(&[line(), other], None);
+        assert!(
+            text.lines().next().is_some_and(|line| line.ends_with("SENT  STORE               NOTES")),
+            "{text}"
+        );
+        assert!(text.ends_with("3.0 MiB  file:///srv/other   idle\n"), "{text}");
+        assert!(!shown(&[line(), line()], None).contains("STORE"));
+    }
+
+    #[test]
     fn json_lines_carry_the_fixed_fields() {
         let value = serde_json::to_value(line()).unwrap();
         let want = serde_json::json!({
             "id": "db-data@42", "source": "db-data", "host": "vm-1", "taken_at": "2026-11-20T13:00:05Z",
             "kind": "incremental", "consistency": "idle", "files": 1234, "bytes": 5_368_709_120_u64,
             "sent_bytes": 3_145_728, "proven_at": null, "pinned": false, "set": null, "damaged": false,
+            "store": "s3://bucket/prefix",
         });
         for (field, want) in want.as_object().unwrap() {
             assert_eq!(&value[field], want, "{field}");

@@ -2,6 +2,7 @@
 
 use engine::failure::Failure;
 use engine::usecase::delete::undelete;
+use engine::usecase::stores::Standing;
 use engine::words::SnapshotName;
 use serde_json::json;
 
@@ -21,6 +22,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let host = session.open_to_write().await?;
+    let host = session.stores(&host)?.having(&args.name, Standing::Deleted).await?;
     undelete(&host, &args.name).await?;
     if session.screen.is_json() {
         session.screen.event("done", json!({ "snapshot": args.name.to_string() }));

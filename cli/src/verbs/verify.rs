@@ -1,8 +1,11 @@
 //! `backupctl verify`.
 
 use engine::failure::{Class, Failure};
+use engine::usecase::host::Host;
+use engine::usecase::stores::{Standing, Stores};
 use engine::usecase::verify::{VerifyReport, VerifyRequest, verify};
 use engine::words::SnapshotName;
+use serde_json::json;
 
 use crate::screen::{fields, plain, units};
 use crate::session::{Ending, Session};
@@ -31,17 +34,58 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let host = session.open().await?;
+    let parts = parts(&session.stores(&host)?, args).await?;
     let telling = session.attend()?;
-    let request = VerifyRequest { names: args.names.clone(), quick: args.quick };
-    let result = verify(&host, &request, &telling).await;
+    let mut report = VerifyReport { snapshots: 0, frames: 0, bytes: 0, damaged: Vec::new(), seconds: 0.0 };
+    let mut failed = Vec::new();
+    for (at, names) in &parts {
+        match verify(at, &VerifyRequest { names: names.clone(), quick: args.quick }, &telling).await {
+            Ok(more) => add(&mut report, more),
+            // Of several stores, one that cannot be asked keeps nobody from looking at the others.
+            Err(failure) if parts.len() > 1 && failure.class != Class::Interrupted => {
+                failed.push((at.store_address(), failure));
+            }
+            Err(failure) => {
+                telling.end();
+                return Err(failure);
+            }
+        }
+    }
     telling.end();
-    let report = result?;
+    for (store, failure) in &failed {
+        session.screen.failure(failure, json!({ "store": store }));
+    }
     if session.screen.is_json() {
         session.screen.event("done", fields(&report)?);
     } else {
         session.screen.result(&text(&report, args.quick))?;
     }
-    Ok(if report.damaged.is_empty() { Ending::Done } else { Ending::With(Class::Failed) })
+    let good = report.damaged.is_empty() && failed.is_empty();
+    Ok(if good { Ending::Done } else { Ending::With(Class::Failed) })
+}
+
+/// What is to be verified in each store; all that it has where nothing is named.
+async fn parts(stores: &Stores, args: &Args) -> Result<Vec<(Host, Vec<SnapshotName>)>, Failure> {
+    let mut parts: Vec<(Host, Vec<SnapshotName>)> = Vec::new();
+    for name in &args.names {
+        let at = stores.having(name, Standing::Live).await?;
+        match parts.iter_mut().find(|(other, _)| other.store_address() == at.store_address()) {
+            Some((_, names)) => names.push(name.clone()),
+            None => parts.push((at, vec![name.clone()])),
+        }
+    }
+    if args.names.is_empty() {
+        parts.extend(stores.in_use().into_iter().map(|at| (at.clone(), Vec::new())));
+    }
+    Ok(parts)
+}
+
+fn add(report: &mut VerifyReport, more: VerifyReport) {
+    report.snapshots += more.snapshots;
+    report.frames += more.frames;
+    report.bytes += more.bytes;
+    report.damaged.extend(more.damaged);
+    report.seconds += more.seconds;
 }
 
 fn text(report: &VerifyReport, quick: bool) -> String {

@@ -24,7 +24,8 @@ use crate::watching::{Logged, deed};
 
 /// What is to be done.
 pub(super) struct Errand {
-    pub(super) host: Arc<Host>,
+    /// At the store of the policy.
+    pub(super) host: Host,
     /// Several are a set.
     pub(super) wanted: Vec<Wanted>,
     /// What is kept, in whose days and weeks; everything if `None`.

@@ -25,6 +25,7 @@ use crate::watching::Logged;
 
 mod bad_input;
 mod sets;
+mod stores;
 mod year;
 
 struct Stood(Mutex<Timestamp>);

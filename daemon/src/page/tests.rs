@@ -143,6 +143,77 @@ fn alerts_and_dashboard_ask_for_what_is_told() {
     assert_eq!(told.difference(&dashboard).collect::<Vec<_>>(), [""; 0], "the dashboard shows all");
 }
 
+/// One rule: its keys with their texts; those of a map inside with a dot.
+type Rule = BTreeMap<String, String>;
+
+/// Reads as much of YAML as the file of rules uses: two spaces a level, `- alert:` begins a rule, a value stands on the
+/// line of its key. Whatever else it finds is wrong.
+fn rules(text: &str) -> Vec<Rule> {
+    let mut rules: Vec<Rule> = Vec::new();
+    let mut lines = text.lines().filter(|line| !line.starts_with('#'));
+    for want in ["groups:", "  - name: backupd", "    rules:"] {
+        assert_eq!(lines.next(), Some(want));
+    }
+    let mut map = String::new();
+    for line in lines {
+        let inside = line.trim_start();
+        let depth = line.len() - inside.len();
+        let (key, value) = inside.split_once(':').unwrap_or_else(|| panic!("no key: {line}"));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        assert!(!line.contains('\t') && !value.ends_with(' '), "{line}");
+        let key = match (depth, key.strip_prefix("- ")) {
+            (6, Some(first)) => {
+                rules.push(Rule::new());
+                first.to_owned()
+            }
+            (8, None) => {
+                map = if value.is_empty() { format!("{key}.") } else { String::new() };
+                key.to_owned()
+            }
+            (10, None) => format!("{map}{key}"),
+            _ => panic!("at column {depth}: {line}"),
+        };
+        let quoted = value.starts_with('"');
+        assert!(
+            !quoted || (value.len() > 1 && value.ends_with('"') && value.matches('"').count() == 2),
+            "{line}"
+        );
+        // Without quotes these would end the value, or begin something else.
+        let plain = value.strip_prefix('{').and_then(|map| map.strip_suffix('}')).unwrap_or(value);
+        assert!(quoted || !(plain.contains(": ") && plain == value) && !plain.contains(" #"), "{line}");
+        let rule = rules.last_mut().unwrap_or_else(|| panic!("before the first rule: {line}"));
+        assert_eq!(rule.insert(key, value.trim_matches('"').to_owned()), None, "twice: {line}");
+    }
+    rules
+}
+
+#[test]
+fn the_alerts_are_rules_that_prometheus_takes() {
+    let rules = rules(include_str!("../../alerts.yml"));
+    assert!(rules.len() >= 8, "{rules:?}");
+    let mut names = BTreeSet::new();
+    for rule in &rules {
+        let is_word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric());
+        assert!(is_word(&rule["alert"]) && names.insert(&rule["alert"]), "{rule:?}");
+        let expr = &rule["expr"];
+        let count = |c: char| expr.matches(c).count();
+        assert_eq!((count('('), count('['), count('{')), (count(')'), count(']'), count('}')), "{expr}");
+        assert!(expr.contains(" == ") || expr.contains(" > "), "an alert compares: {expr}");
+        let span = rule.get("for").map_or("1m", String::as_str);
+        assert!(policies::policy::parse_time(span).is_some(), "{span}");
+        let severity = &rule["labels"];
+        assert!(["{severity: critical}", "{severity: warning}"].contains(&severity.as_str()), "{severity}");
+        for text in ["annotations.summary", "annotations.next"] {
+            let text = &rule[text];
+            assert_eq!(text.matches("{{ $labels.").count(), text.matches(" }}").count(), "{text}");
+            assert_eq!(text.matches("{{").count(), text.matches("{{ $labels.").count(), "{text}");
+        }
+        let known =
+            ["alert", "annotations", "annotations.next", "annotations.summary", "expr", "for", "labels"];
+        assert!(rule.keys().all(|key| known.contains(&key.as_str())), "{rule:?}");
+    }
+}
+
 #[test]
 fn the_dashboard_is_one_that_grafana_takes() {
     let board: serde_json::Value = serde_json::from_str(include_str!("../../dashboard.json")).unwrap();

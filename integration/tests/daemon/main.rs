@@ -13,4 +13,5 @@ mod bad_input;
 mod engine_restart;
 mod rig;
 mod service;
+mod stores;
 mod unit;

@@ -15,6 +15,7 @@ use engine::port::store::Store;
 use engine::words::RunId;
 use integration::docker::Docker;
 use integration::programs::built;
+use integration::scripted_s3::ScriptedS3;
 use integration::servers::s3::S3Server;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -31,9 +32,11 @@ pub(crate) struct Rig {
     /// Every volume begins with it, and it is the name of the policy.
     pub(crate) name: String,
     port: u16,
+    environment: Vec<(String, String)>,
 }
 
-fn wait<F: Future>(future: F) -> F::Output {
+/// Waits for something that only runtimes do. Servers live on while nobody waits.
+pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     let made = || Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     RUNTIME.get_or_init(made).block_on(future)
@@ -52,9 +55,22 @@ impl Rig {
         };
         let name = format!("bkd-daemon-{}", RunId::random().unwrap());
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let rig = Self { home, docker, socket, server, store, name, port };
+        let environment = Vec::new();
+        let rig = Self { home, docker, socket, server, store, name, port, environment };
         rig.write("backupd.toml", "[effort]\nlevel = 1\n");
         rig
+    }
+
+    /// Adds a server to what programs may use, whatever store is the usual one.
+    pub(crate) fn know(&mut self, server: &ScriptedS3) {
+        let keys = server.keys();
+        self.environment.push(("AWS_ACCESS_KEY_ID".to_owned(), keys.id));
+        self.environment.push(("AWS_SECRET_ACCESS_KEY".to_owned(), keys.secret));
+    }
+
+    /// From now on this is the store of the settings.
+    pub(crate) fn store_at(&mut self, store: String) {
+        self.store = store;
     }
 
     pub(crate) fn at(&self, name: &str) -> PathBuf {
@@ -76,8 +92,13 @@ impl Rig {
 
     /// Makes a volume that asks for the policy: its name, and where its files are.
     pub(crate) fn volume(&self, what: &str) -> (String, PathBuf) {
+        self.volume_under(what, &self.name)
+    }
+
+    /// The same for another policy.
+    pub(crate) fn volume_under(&self, what: &str, policy: &str) -> (String, PathBuf) {
         let name = format!("{}-{what}", self.name);
-        let body = json!({"Name": name, "Labels": {"backupd.policy": self.name}});
+        let body = json!({"Name": name, "Labels": {"backupd.policy": policy}});
         let made = self.docker.ask("POST", "/volumes/create", Some(&body)).unwrap();
         let place = PathBuf::from(made["Mountpoint"].as_str().unwrap());
         put(&place.join("file"), what.as_bytes());
@@ -96,7 +117,8 @@ impl Rig {
             .env("BACKUPD_HOST", "vm")
             .env("BACKUPD_STATE", self.at("state"))
             .env("BACKUPD_STORE", &self.store)
-            .envs(std::env::var_os("DOCKER_HOST").map(|host| ("DOCKER_HOST", host)));
+            .envs(std::env::var_os("DOCKER_HOST").map(|host| ("DOCKER_HOST", host)))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(socket) = &self.socket {
             command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
         }
@@ -120,7 +142,7 @@ impl Rig {
     }
 
     #[track_caller]
-    fn listed(&self, args: &[&str]) -> Vec<Value> {
+    pub(crate) fn listed(&self, args: &[&str]) -> Vec<Value> {
         let output = self.run(&[&["--json"], args].concat());
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         let all: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -7,7 +7,7 @@ use crate::policy::key::Key;
 use crate::policy::key::Kind::{Bytes, Flag, Level, Speed, Table, Text, Texts, Time, Whole, Word, Words};
 use crate::policy::terms::{Event, Mode, OnUnfreezable, Reread};
 use crate::policy::texts::{
-    container_mount, docker_name, folder, label, line, schedule, volume, web, word, zone,
+    container_mount, docker_name, folder, label, line, schedule, store, volume, web, word, zone,
 };
 use crate::select::Glob;
 
@@ -42,6 +42,11 @@ pub(crate) static POLICY: &[Key] = &[
         "jitter",
         "runs begin up to this much later, another time on each host; 0s if left out",
         Time(0..=DAY, |d, t| d.jitter = t),
+    ),
+    key(
+        "store",
+        "where its snapshots live, without keys: `s3://bucket/prefix?…` or `file:///dir`; the settings' if left out",
+        Text(|d, t| store(t).map(|t| d.store = Some(t))),
     ),
     key(
         "select",

@@ -55,11 +55,6 @@ fn table(judge: &mut Judge<'_>, inside: &str, keys: &[Key], table: &DeTable<'_>,
 
 /// A key that is not known here may be known in another table.
 fn unknown(name: &str, inside: &str, keys: &[Key]) -> String {
-    if (inside, name) == ("", "store") {
-        return "a policy has no `store` of its own: all snapshots of a host are in the store of its settings; \
-                remove this key"
-            .to_owned();
-    }
     let tables = POLICY.iter().filter_map(|key| Some((key.name, key.kind.table()?)));
     let home = std::iter::once(("", POLICY))
         .chain(tables)

@@ -100,6 +100,8 @@ pub struct Terms {
     pub time_zone: TimeZone,
     /// Runs begin up to this much later, so that hosts do not begin all at once.
     pub jitter: Duration,
+    /// Where its snapshots live; in the store of the settings if `None`.
+    pub store: Option<String>,
     /// How files come to be of one moment.
     pub consistency: Consistency,
     /// What is kept; everything if `None`.

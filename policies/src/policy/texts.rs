@@ -7,7 +7,7 @@ use jiff::tz::{self, TimeZone};
 use crate::complaint::{nearest, shown};
 use crate::schedule::Schedule;
 use crate::select::LabelTest;
-use crate::values::carries_secret;
+use crate::values::{carries_secret, store_fine};
 
 type Taken<T> = Result<T, String>;
 
@@ -48,6 +48,15 @@ pub(crate) fn zone(name: &str) -> Taken<TimeZone> {
         None => "write it as `Europe/Berlin` or `UTC`".to_owned(),
     };
     Err(format!("must be the IANA name of a time zone, and `{}` is none; {mend}", shown(name)))
+}
+
+/// The address of a store, by the rule of the settings file.
+pub(crate) fn store(url: &str) -> Taken<String> {
+    store_fine(url).map_err(str::to_owned)?;
+    if url.len() > 2_048 || url.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err("must be one word, with `%20` for a space".to_owned());
+    }
+    Ok(url.to_owned())
 }
 
 /// Where somebody is told: a web address, or a file or a credential of systemd that holds one.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use engine::failure::Failure;
 use engine::usecase::cover::{Cover, Policies, Trust, cover, read_folder};
-use engine::usecase::foresight::{Foresight, foresee};
+use engine::usecase::foresight::{Foresight, Move, foresee};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use policies::plan::{Change, Effect, Plan, plan};
@@ -46,6 +46,12 @@ fn text(plan: &Plan, foresight: &Foresight, zone: &TimeZone, paint: Paint) -> St
     for run in &foresight.runs {
         out += &format!("`{}` would run next {}; as it is: {}\n", run.source, at(run.then), at(run.now));
     }
+    for Move { source, now, then } in &foresight.moves {
+        let line = format!(
+            "`{source}` would go to store {then}, with a full snapshot first; what it has in {now} stays there and is pruned no more"
+        );
+        out += &format!("{}\n", paint.style(&plain::line(&line), Style::Warning));
+    }
     for expiry in &foresight.expires {
         let source = &expiry.source;
         let count = units::counted(expiry.snapshots.len() as u64, "snapshot", "snapshots");
@@ -76,13 +82,14 @@ fn value(plan: &Plan, foresight: &Foresight) -> Value {
         "removed": plan.removed,
         "edited": plan.edited,
         "runs": foresight.runs,
+        "stores": foresight.moves,
         "expires": foresight.expires,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use engine::usecase::foresight::{Expiry, NextRun};
+    use engine::usecase::foresight::{Expiry, Move, NextRun};
     use policies::policy::Folder;
     use policies::select::{Source, SourceKind};
 
@@ -109,6 +116,11 @@ mod tests {
                 now: None,
                 then: "2026-11-22T02:00:00Z".parse().ok(),
             }],
+            moves: vec![Move {
+                source: "b".parse().unwrap(),
+                now: "s3://b/p".into(),
+                then: "file:///srv/s".into(),
+            }],
             expires: vec![Expiry {
                 source: "c".parse().unwrap(),
                 snapshots: vec!["c@3".into(), "c@1".into()],
@@ -120,6 +132,7 @@ mod tests {
         assert!(said.lines().zip(starts).all(|(line, start)| line.starts_with(start)), "{said}");
         let end = "\
 `b` would run next 2026-11-22 02:00:00 +00:00; as it is: never
+`b` would go to store file:///srv/s, with a full snapshot first; what it has in s3://b/p stays there and is pruned no more
 `c` would lose 2 snapshots: c@3, c@1
 policies added: new
 policies removed: old
@@ -128,6 +141,8 @@ policies removed: old
         let value = value(&plan, &foresight);
         assert_eq!(value["changes"][0]["effect"], "stops");
         assert_eq!(value["runs"][0], json!({ "source": "b", "now": null, "then": "2026-11-22T02:00:00Z" }));
+        let moved = json!({ "source": "b", "now": "s3://b/p", "then": "file:///srv/s" });
+        assert_eq!(value["stores"], json!([moved]));
         assert_eq!(value["expires"][0], json!({ "source": "c", "snapshots": ["c@3", "c@1"] }));
         let nothing = text(&Plan::default(), &Foresight::default(), &TimeZone::UTC, Paint::OFF);
         assert_eq!(nothing, "nothing would change\n");

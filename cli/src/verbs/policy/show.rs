@@ -87,6 +87,9 @@ fn whole(policy: &Policy) -> String {
             ),
         ),
     ];
+    if let Some(store) = &terms.store {
+        lines.push(("store", store.clone()));
+    }
     if let Some(speed) = terms.limits.bandwidth {
         lines.push(("bandwidth", format!("{}/s", units::bytes(speed))));
     }
@@ -128,7 +131,7 @@ fn value(policy: &Policy) -> Value {
         Rule::BackUp(terms) => json!({
             "policy": policy.name, "schedule": terms.schedule.to_string(), "time_zone": zone(terms),
             "jitter_seconds": terms.jitter.as_secs(), "mode": terms.consistency.mode.word(),
-            "keep": keeps(terms.keep.as_ref()),
+            "keep": keeps(terms.keep.as_ref()), "store": terms.store,
         }),
         Rule::Nothing { because } => json!({ "policy": policy.name, "nothing": because }),
     }

@@ -1,6 +1,7 @@
 //! `backupctl restore --set`: one plan for all members, one question, all or as much as can be.
 
 use engine::failure::{Class, Failure};
+use engine::usecase::host::Host;
 use engine::usecase::restore_set::{SetPlan, SetReport, SetTerms, plan_restore_set, restore_set};
 use engine::words::RunId;
 use jiff::tz::TimeZone;
@@ -14,7 +15,7 @@ pub(super) async fn run(id: &RunId, args: &Args, session: &Session) -> Result<En
     let screen = &session.screen;
     let terms = SetTerms { keep_previous: args.keep_previous, accept_partial: args.accept_partial };
     let host = if args.dry_run { session.open().await? } else { session.open_to_write().await? };
-    let plan = plan_restore_set(&host, id, terms).await?;
+    let (host, plan) = find(id, terms, &host, session).await?;
     let text = text(&plan, screen.zone());
     if screen.is_json() {
         screen.event("plan", fields(&plan)?);
@@ -35,6 +36,25 @@ pub(super) async fn run(id: &RunId, args: &Args, session: &Session) -> Result<En
     let result = restore_set(&host, &plan, &telling).await;
     let heard = telling.end();
     tell(&result?, &heard, session)
+}
+
+/// The plan, and this host at the store that has the set.
+async fn find(
+    id: &RunId,
+    terms: SetTerms,
+    host: &Host,
+    session: &Session,
+) -> Result<(Host, SetPlan), Failure> {
+    let stores = session.stores(host)?;
+    let mut missing = None;
+    for at in stores.in_use() {
+        match plan_restore_set(at, id, terms).await {
+            Ok(plan) => return Ok((at.clone(), plan)),
+            Err(failure) if failure.class == Class::NotFound => missing = Some(failure),
+            Err(failure) => return Err(failure),
+        }
+    }
+    Err(missing.unwrap_or_else(|| Failure::not_found(format!("there is no set `{id}`"))))
 }
 
 fn tell(report: &SetReport, heard: &[String], session: &Session) -> Result<Ending, Failure> {

@@ -8,8 +8,12 @@ use crate::catalog::row::{decode, from_nanos};
 use crate::catalog::run::{RunRow, Verb};
 use crate::catalog::runs::rows_of;
 use crate::catalog::snapshots::rows_where;
-use crate::catalog::{Catalog, CatalogError, SnapshotRow};
+use crate::catalog::{Catalog, CatalogError, Part, SnapshotRow};
+use crate::format::names::Lineage;
 use crate::words::{HostName, SourceName};
+
+/// Times, by store and source.
+pub type LatestSnapshots = BTreeMap<String, BTreeMap<SourceName, Timestamp>>;
 
 impl Catalog {
     /// The newest backup runs of each source of a host, at most `each` for one, newest first.
@@ -22,18 +26,19 @@ impl Catalog {
         self.read(|t| rows_of(t, NEWEST, rusqlite::params![host.as_str(), verb, each]))
     }
 
-    /// When the newest whole snapshot of each source of a host was taken; deleted ones do not count.
-    pub fn latest_snapshots(&self, host: &HostName) -> Result<BTreeMap<SourceName, Timestamp>, CatalogError> {
-        self.read(|t| {
+    /// By store, when the newest whole snapshot of each source of a host was taken; deleted ones do not count.
+    pub fn latest_snapshots(&self, host: &HostName) -> Result<LatestSnapshots, CatalogError> {
+        self.read_of(&[Part::Snapshots], |t| {
             let mut query = t.prepare_cached(
-                "SELECT s.source, max(n.taken_at) FROM snapshots n JOIN sources s ON s.id = n.source \
-                 WHERE s.host = ?1 AND n.deleted_at IS NULL AND n.partial = 0 GROUP BY s.source",
+                "SELECT g.name, s.source, max(n.taken_at) FROM snapshots n JOIN sources s ON s.id = n.source \
+                 JOIN stores g ON g.id = s.store \
+                 WHERE s.host = ?1 AND n.deleted_at IS NULL AND n.partial = 0 GROUP BY n.source",
             )?;
             let mut rows = query.query([host.as_str()])?;
-            let mut latest = BTreeMap::new();
+            let mut latest = LatestSnapshots::new();
             while let Some(row) = rows.next()? {
-                let source: SourceName = decode("source", row.get::<_, String>(0)?.parse())?;
-                latest.insert(source, from_nanos(row.get(1)?)?);
+                let source: SourceName = decode("source", row.get::<_, String>(1)?.parse())?;
+                latest.entry(row.get(0)?).or_default().insert(source, from_nanos(row.get(2)?)?);
             }
             Ok(latest)
         })
@@ -47,6 +52,32 @@ impl Catalog {
              JOIN sources o ON o.id = m.source WHERE o.host = ?1 AND m.deleted_at IS NULL) WHERE nth <= ?2) \
              ORDER BY n.taken_at, n.number";
         self.read(|t| rows_where(t, NEWEST, rusqlite::params![host.as_str(), each]))
+    }
+
+    /// The stores of which snapshots are known, in the order in which they came to be.
+    pub fn stores(&self) -> Result<Vec<String>, CatalogError> {
+        self.read(|t| {
+            let mut query = t.prepare_cached("SELECT name FROM stores ORDER BY id")?;
+            let names = query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            Ok(names)
+        })
+    }
+
+    /// The lineages of a store of which snapshots are known, of one host or of all.
+    pub fn lineages(&self, store: &str, host: Option<&HostName>) -> Result<Vec<Lineage>, CatalogError> {
+        self.read(|t| {
+            let mut query = t.prepare_cached(
+                "SELECT s.host, s.source FROM sources s JOIN stores g ON g.id = s.store \
+                 WHERE g.name = ?1 AND (?2 IS NULL OR s.host = ?2) ORDER BY s.host, s.source",
+            )?;
+            let mut rows = query.query(rusqlite::params![store, host.map(HostName::as_str)])?;
+            let mut lineages = Vec::new();
+            while let Some(row) = rows.next()? {
+                let host = decode("host", row.get::<_, String>(0)?.parse())?;
+                lineages.push(Lineage { host, source: decode("source", row.get::<_, String>(1)?.parse())? });
+            }
+            Ok(lineages)
+        })
     }
 
     /// The sources of a host that have snapshots, in any store.

@@ -8,7 +8,7 @@
 //! for at most [`BUSY_WAIT_MAX`] and ends in a typed error; nothing is held between calls. A commit
 //! returns when it would survive a power cut.
 //!
-//! SQLite sees damage to its structure, but not a flipped bit inside a value. So rows on which a restore, a
+//! SQLite sees damage to its structure when it is asked to look ([`parts`]), but not a flipped bit inside a value. So rows on which a restore, a
 //! delete or a recovery depends carry a digest, checked whenever they are read; a manifest is checked
 //! against the hash that its row has. What cannot be seen: a whole page, or the whole file, in an older
 //! valid state. The stores are the truth, and no delete is decided by the catalog alone.
@@ -22,6 +22,7 @@ mod latest;
 mod migrate;
 mod open;
 mod packs;
+mod parts;
 mod pins;
 mod prunes;
 pub mod rebuild;
@@ -41,6 +42,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use self::parts::{Checked, Part};
+
 pub use error::CatalogError;
 pub use events::{EVENT_TEXT_BYTES_MAX, EVENTS_MAX, Event, Level};
 pub use flags::Flagged;
@@ -57,17 +60,31 @@ pub use snapshot::{Filter, SnapshotKey, SnapshotRow, Verified, VerifiedResult};
 pub struct Catalog {
     path: PathBuf,
     connection: Mutex<Connection>,
+    checked: Checked,
     /// Held shared for as long as the catalog is open, so that nobody sets the file aside under us.
     _users: File,
 }
 
 impl Catalog {
-    /// Reads in one transaction, so that several statements see one moment.
+    /// Reads in one transaction, so that several statements see one moment; from what opening has checked.
     fn read<T>(
         &self,
         deed: impl FnOnce(&Transaction<'_>) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
-        self.transact(TransactionBehavior::Deferred, deed)
+        self.read_of(&[], deed)
+    }
+
+    /// The same, from these parts as well.
+    fn read_of<T>(
+        &self,
+        parts: &[Part],
+        deed: impl FnOnce(&Transaction<'_>) -> Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        let connection = self.lock();
+        for part in parts {
+            self.checked.to_read(*part, &connection)?;
+        }
+        Self::transact(connection, TransactionBehavior::Deferred, deed)
     }
 
     /// Writes in one transaction that is whole or not there.
@@ -75,15 +92,16 @@ impl Catalog {
         &self,
         deed: impl FnOnce(&Transaction<'_>) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
-        self.transact(TransactionBehavior::Immediate, deed)
+        let connection = self.lock();
+        self.checked.to_write(&connection)?;
+        Self::transact(connection, TransactionBehavior::Immediate, deed)
     }
 
     fn transact<T>(
-        &self,
+        mut connection: MutexGuard<'_, Connection>,
         behavior: TransactionBehavior,
         deed: impl FnOnce(&Transaction<'_>) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
-        let mut connection = self.lock();
         // Dropping the transaction without a commit rolls back.
         let transaction = connection.transaction_with_behavior(behavior)?;
         let done = deed(&transaction)?;

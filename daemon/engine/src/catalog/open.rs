@@ -18,6 +18,7 @@ use rustix::fs::FlockOperation;
 
 use crate::catalog::events::{self, Event, Level};
 use crate::catalog::migrate::{MIGRATIONS, check_schema, migrate};
+use crate::catalog::parts::{Checked, check_small, check_whole};
 use crate::catalog::{Catalog, CatalogError};
 use crate::durable;
 use crate::lock::{flock_within, try_flock};
@@ -48,6 +49,14 @@ impl Catalog {
         Self::open_with(path, now, MIGRATIONS)
     }
 
+    /// The same for whoever looks and ends: the parts that may be large are checked when something is read from them,
+    /// and all of it before something is written. Damage that is found then is an error; opening again with
+    /// [`Self::open`], as a rebuild does, sets the catalog aside.
+    pub fn open_to_look(path: &Path, now: Timestamp) -> Result<Opened, CatalogError> {
+        let check = |made_before| open_checked(path, made_before, MIGRATIONS, Depth::Small);
+        Self::open_found(path, now, MIGRATIONS, check)
+    }
+
     /// Sets the catalog at `path` aside whatever its state, and begins a new one: for a rebuild after a row turned
     /// out to be damaged, which opening does not see. Drop the open catalog first.
     pub fn begin_anew(path: &Path, why: &str, now: Timestamp) -> Result<Opened, CatalogError> {
@@ -59,14 +68,15 @@ impl Catalog {
         now: Timestamp,
         migrations: &[&str],
     ) -> Result<Opened, CatalogError> {
-        Self::open_found(path, now, migrations, |made_before| open_checked(path, made_before, migrations))
+        let check = |made_before| open_checked(path, made_before, migrations, Depth::Whole);
+        Self::open_found(path, now, migrations, check)
     }
 
     fn open_found(
         path: &Path,
         now: Timestamp,
         migrations: &[&str],
-        found: impl FnOnce(bool) -> Result<Connection, CatalogError>,
+        found: impl FnOnce(bool) -> Result<(Connection, Checked), CatalogError>,
     ) -> Result<Opened, CatalogError> {
         let (opening_path, users_path) = (beside(path, ".opening"), beside(path, ".users"));
         let opening = lock_file(&opening_path)?;
@@ -75,18 +85,19 @@ impl Catalog {
         wait_for_lock(&users, FlockOperation::NonBlockingLockShared, &users_path)?;
         let made_before = users.read(&mut [0]).map_err(io("read", &users_path))? > 0;
 
-        let (connection, notice) = match found(made_before) {
-            Ok(connection) => (connection, None),
+        let ((connection, checked), notice) = match found(made_before) {
+            Ok(found) => (found, None),
             Err(CatalogError::Damaged(what)) => {
                 let notice = set_aside(path, &users, &what, now)?;
-                (open_checked(path, false, migrations)?, Some(notice))
+                (open_checked(path, false, migrations, Depth::Whole)?, Some(notice))
             }
             Err(other) => return Err(other),
         };
         if !made_before {
             users.write_all(b"1").and_then(|()| users.sync_all()).map_err(io("write", &users_path))?;
         }
-        let catalog = Self { path: path.to_owned(), connection: Mutex::new(connection), _users: users };
+        let catalog =
+            Self { path: path.to_owned(), connection: Mutex::new(connection), checked, _users: users };
         if let Some(text) = &notice {
             let event = Event { at: now, run: None, level: Level::Alarm, text: text.clone() };
             catalog.write(|t| events::insert(t, &event))?;
@@ -101,11 +112,25 @@ impl Catalog {
 
     /// Checks the whole structure again, as opening does.
     pub fn check(&self) -> Result<(), CatalogError> {
-        check_structure(&self.lock())
+        check_whole(&self.lock())
     }
 }
 
-fn open_checked(path: &Path, made_before: bool, migrations: &[&str]) -> Result<Connection, CatalogError> {
+/// How much is checked while opening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// All of it.
+    Whole,
+    /// What is small.
+    Small,
+}
+
+fn open_checked(
+    path: &Path,
+    made_before: bool,
+    migrations: &[&str],
+    depth: Depth,
+) -> Result<(Connection, Checked), CatalogError> {
     let missing = match fs::symlink_metadata(path) {
         Ok(_) => false,
         Err(e) if e.kind() == io::ErrorKind::NotFound => true,
@@ -131,36 +156,31 @@ fn open_checked(path: &Path, made_before: bool, migrations: &[&str]) -> Result<C
     if found == 0 && made_before {
         return Err(CatalogError::Damaged("the file is empty".to_owned()));
     }
-    check_structure(&connection)?;
+    // A migration reads and writes all of it; and without the tables that are known there are no parts.
+    let small = depth == Depth::Small && found == known && check_schema(&connection, migrations).is_ok();
+    let checked = if small {
+        check_small(&connection)?;
+        Checked::default()
+    } else {
+        check_whole(&connection)?;
+        Checked::all()
+    };
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         let why = io::Error::other(format!("the file system gives journal mode `{mode}`"));
         return Err(io("use a write-ahead log for", path)(why));
     }
     migrate(&mut connection, path, found, migrations)?;
-    check_schema(&connection, migrations)?;
-    Ok(connection)
+    if !small {
+        check_schema(&connection, migrations)?;
+    }
+    Ok((connection, checked))
 }
 
 fn version(connection: &Connection) -> Result<u32, CatalogError> {
     // A version below zero was never written; as a number without sign it is one that nobody knows.
     let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     Ok(version.cast_unsigned())
-}
-
-/// `integrity_check` rather than `quick_check`: it compares indexes with their tables too, and a row that only
-/// its index has lost would be missing without a word.
-fn check_structure(connection: &Connection) -> Result<(), CatalogError> {
-    let said: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-    if said != "ok" {
-        return Err(CatalogError::Damaged(said));
-    }
-    let mut dangling = connection.prepare("PRAGMA foreign_key_check")?;
-    if let Some(row) = dangling.query([])?.next()? {
-        let table: String = row.get(0)?;
-        return Err(CatalogError::Damaged(format!("a row of `{table}` refers to nothing")));
-    }
-    Ok(())
 }
 
 /// Renames what is there, the catalog before its log: what a crash leaves is recognised at the next start

@@ -3,7 +3,7 @@
 use rusqlite::{Transaction, params};
 
 use crate::catalog::row::{check_digest, decode, digest};
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::{Catalog, CatalogError, Part};
 use crate::format::names::Lineage;
 use crate::words::Number;
 
@@ -21,12 +21,12 @@ pub struct PackRow {
 impl Catalog {
     /// The packs of a lineage, by id; soft-deleted snapshots need theirs too.
     pub fn packs(&self, store: &str, lineage: &Lineage) -> Result<Vec<PackRow>, CatalogError> {
-        self.read(|t| select(t, store, lineage))
+        self.read_of(&[Part::Packs], |t| select(t, store, lineage))
     }
 
     /// Which snapshots of the lineage need the pack, oldest number first.
     pub fn needed_by(&self, store: &str, lineage: &Lineage, pack: u64) -> Result<Vec<Number>, CatalogError> {
-        self.read(|t| needed_by(t, store, lineage, pack))
+        self.read_of(&[Part::Packs], |t| needed_by(t, store, lineage, pack))
     }
 }
 

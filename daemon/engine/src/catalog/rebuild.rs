@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::catalog::{Catalog, CatalogError, Filter, PackRow, SnapshotKey, SnapshotRow, packs, snapshots};
+use crate::catalog::{
+    Catalog, CatalogError, Filter, PackRow, Part, SnapshotKey, SnapshotRow, packs, snapshots,
+};
 use crate::format::key::PublicKey;
 use crate::format::manifest::{Manifest, ManifestError};
 use crate::format::names::{LineageKey, lineage_of};
@@ -156,7 +158,7 @@ impl Catalog {
     /// The index part as text, in a fixed order, without what is this host's own: equal for a catalog and
     /// its rebuild. Every row and every manifest is checked on the way.
     pub fn index_dump(&self) -> Result<String, CatalogError> {
-        self.read(|t| {
+        self.read_of(&[Part::Snapshots, Part::Packs], |t| {
             let mut lines = Vec::new();
             let mut lineages = BTreeSet::new();
             for row in snapshots::select(t, &Filter { deleted: true, ..Filter::default() })? {

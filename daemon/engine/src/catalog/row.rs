@@ -25,9 +25,12 @@ pub(super) fn decode<T>(what: &str, read: Result<T, impl Display>) -> Result<T, 
 /// A digest of a row's values, stored beside them: SQLite does not see a flipped bit inside a value.
 ///
 /// NULLs at the end do not count, so that rows written before a column was added keep their digest.
+///
+/// The values are laid one behind the other and hashed at once: a list of thousands of rows is hashed each time that
+/// somebody looks.
 #[derive(Default)]
 struct Digest {
-    hasher: blake3::Hasher,
+    laid: Vec<u8>,
     nulls: u32,
 }
 
@@ -44,14 +47,16 @@ impl Digest {
             ValueRef::Blob(blob) => (4, blob),
         };
         // Kind and length before each value: no two rows can look the same.
-        self.hasher.update(&self.nulls.to_le_bytes()).update(&[kind]);
-        self.hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+        self.laid.extend_from_slice(&self.nulls.to_le_bytes());
+        self.laid.push(kind);
+        self.laid.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        self.laid.extend_from_slice(bytes);
         self.nulls = 0;
     }
 
     fn finish(&self) -> [u8; 16] {
         let mut digest = [0; 16];
-        digest.copy_from_slice(&self.hasher.finalize().as_bytes()[..16]);
+        digest.copy_from_slice(&blake3::hash(&self.laid).as_bytes()[..16]);
         digest
     }
 }

@@ -9,7 +9,7 @@ use crate::catalog::rebuild::IndexRow;
 use crate::catalog::row::{check_digest, decode, digest, from_nanos, nanos};
 use crate::catalog::snapshot::{Filter, SnapshotKey, SnapshotRow, Verified};
 use crate::catalog::snapshot::{consistency_parse, kind_parse, kind_word, verified_parse, verified_word};
-use crate::catalog::{Catalog, CatalogError, flags, packs, pins};
+use crate::catalog::{Catalog, CatalogError, Part, flags, packs, pins};
 use crate::format::names::Lineage;
 use crate::words::{HostName, Number, RunId, SourceName};
 
@@ -37,17 +37,17 @@ impl Catalog {
 
     /// One snapshot.
     pub fn snapshot(&self, key: &SnapshotKey) -> Result<Option<SnapshotRow>, CatalogError> {
-        self.read(|t| get(t, key))
+        self.read_of(&[Part::Snapshots], |t| get(t, key))
     }
 
     /// Snapshots by the time at which they were taken, then by number; the newest last.
     pub fn snapshots(&self, filter: &Filter) -> Result<Vec<SnapshotRow>, CatalogError> {
-        self.read(|t| select(t, filter))
+        self.read_of(&[Part::Snapshots], |t| select(t, filter))
     }
 
     /// The last one of a lineage in the order of [`Self::snapshots`] that is not deleted.
     pub fn newest(&self, store: &str, lineage: &Lineage) -> Result<Option<SnapshotRow>, CatalogError> {
-        self.read(|t| {
+        self.read_of(&[Part::Snapshots], |t| {
             let sql = format!(
                 "{SELECT} WHERE stores.name = ?1 AND s.host = ?2 AND s.source = ?3 AND n.deleted_at IS NULL \
                  ORDER BY n.taken_at DESC, n.number DESC LIMIT 1"
@@ -60,7 +60,7 @@ impl Catalog {
 
     /// The manifest object of a snapshot as it lies in the store, both lines; checked against its hash.
     pub fn manifest(&self, key: &SnapshotKey) -> Result<Bytes, CatalogError> {
-        self.read(|t| manifest(t, key))
+        self.read_of(&[Part::Snapshots], |t| manifest(t, key))
     }
 
     /// It is soft-deleted. The time of the first call stays.

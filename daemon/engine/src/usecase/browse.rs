@@ -178,14 +178,13 @@ pub struct DiffTotals {
 /// Compares two snapshots as streams in path order.
 ///
 /// Content that lies at the same extents is the same. Otherwise files of one size are read and compared, so
-/// that two full snapshots of an unchanged volume show no difference.
+/// that two full snapshots of an unchanged volume show no difference. Each may lie in a store of its own.
 pub async fn diff(
-    host: &Host,
-    a: &SnapshotName,
-    b: &SnapshotName,
+    (at_a, a): (&Host, &SnapshotName),
+    (at_b, b): (&Host, &SnapshotName),
     each: &mut (dyn FnMut(&Difference) -> io::Result<()> + Send),
 ) -> Result<DiffTotals, Failure> {
-    let (first, second) = (open(host, a).await?, open(host, b).await?);
+    let (first, second) = (open(at_a, a).await?, open(at_b, b).await?);
     let mut left = Side::new(&first, a);
     let mut right = Side::new(&second, b);
     let mut totals = DiffTotals::default();
@@ -232,9 +231,10 @@ async fn compare(
 ) -> Result<Option<Change>, crate::pipeline::reading::ReadError> {
     let same_content = match (&before.kind, &after.kind) {
         (Kind::File { size: s, content: c }, Kind::File { size, content }) => {
-            // Extents name packs of one lineage; in two lineages the same numbers are different bytes.
+            // Extents name packs of one lineage; in two, or in two stores, the same numbers are different bytes.
             let (m, n) = (readings.0.manifest(), readings.1.manifest());
-            let one_lineage = m.host == n.host && m.source == n.source;
+            let one_store = readings.0.store().name() == readings.1.store().name();
+            let one_lineage = one_store && m.host == n.host && m.source == n.source;
             s == size
                 && ((one_lineage && c == content)
                     || content::same(readings.0, c, readings.1, content).await?)

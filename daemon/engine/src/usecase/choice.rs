@@ -1,9 +1,9 @@
 //! Which snapshot a restore means: the numbered one, the newest by a time, or the newest.
 
-use crate::catalog::{Filter, SnapshotRow};
+use crate::catalog::SnapshotRow;
 use crate::failure::{Class, Failure};
 use crate::format::names::Lineage;
-use crate::usecase::host::{Host, catalog_failure};
+use crate::usecase::host::Host;
 use crate::usecase::opened::nothing_of;
 use crate::usecase::restore::RestoreRequest;
 use crate::usecase::snapshots::refresh;
@@ -23,9 +23,8 @@ pub(crate) async fn choose(host: &Host, request: &RestoreRequest) -> Result<(Sna
     }
     let store = host.reading().await?;
     let lineage = Lineage { host: whose.clone(), source: request.source.clone() };
-    refresh(host, &*store, &lineage).await?;
-    let filter = Filter { deleted: false, ..Filter::of(&store.name(), &lineage) };
-    let rows = host.catalog().snapshots(&filter).map_err(|e| catalog_failure("list snapshots", e))?;
+    let mut rows = refresh(host, &*store, &lineage).await?.rows;
+    rows.retain(|row| row.deleted_at.is_none());
     if rows.is_empty() {
         return Err(nothing_of(&lineage, host));
     }

@@ -58,10 +58,12 @@ impl Check {
     }
 }
 
-/// Looks at everything; one failed check does not hide the next.
-pub async fn doctor(host: &Host) -> Vec<Check> {
+/// Looks at everything, and at each of the stores; one failed check does not hide the next.
+pub async fn doctor(host: &Host, stores: &[Host]) -> Vec<Check> {
     let mut checks = vec![state(host), catalog(host)];
-    checks.extend(store(host).await);
+    for at in stores {
+        checks.extend(store(at).await);
+    }
     checks.extend(docker(host).await);
     checks
 }

@@ -1,7 +1,8 @@
-//! What other policies would bring with time: when a source would run next, and which of its snapshots would go.
+//! What other policies would bring with time: when a source would run next, where its snapshots would go to, and which
+//! of them would be deleted.
 //!
-//! Always true: looking changes nothing, and a source is named only where the two differ. Docker is not asked; the
-//! store is only where some source would be kept for another time than now.
+//! Always true: looking changes nothing, and a source is named only where the two differ. Docker is not asked; a
+//! store is only where some source would be kept there for another time than now.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,7 @@ use crate::usecase::health::{backed_up, jitter_of};
 use crate::usecase::host::{Host, catalog_failure};
 use crate::usecase::retention::{Action, retention, sources};
 use crate::usecase::rule::rule_of;
+use crate::usecase::stores::host_for;
 use crate::words::SourceName;
 
 /// What would be different.
@@ -26,8 +28,21 @@ use crate::words::SourceName;
 pub struct Foresight {
     /// Sources that would run at another time.
     pub runs: Vec<NextRun>,
+    /// Sources whose snapshots would go to another store.
+    pub moves: Vec<Move>,
     /// Sources that would lose snapshots.
     pub expires: Vec<Expiry>,
+}
+
+/// Where the snapshots of a source go to. Those that there are stay where they are, and nothing prunes them any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Move {
+    /// Which.
+    pub source: SourceName,
+    /// The store as things are.
+    pub now: String,
+    /// As they would be.
+    pub then: String,
 }
 
 /// When a source runs next.
@@ -52,7 +67,24 @@ pub struct Expiry {
 
 /// Compares what `before` and `after` mean for the sources of this host.
 pub async fn foresee(host: &Host, before: &Cover, after: &Cover) -> Result<Foresight, Failure> {
-    Ok(Foresight { runs: runs(host, before, after), expires: expires(host, before, after).await? })
+    Ok(Foresight {
+        runs: runs(host, before, after),
+        moves: moves(host, before, after),
+        expires: expires(host, before, after).await?,
+    })
+}
+
+fn moves(host: &Host, before: &Cover, after: &Cover) -> Vec<Move> {
+    let places = |cover: &Cover| -> BTreeMap<SourceName, String> {
+        let place = |(source, _, terms)| (source, host_for(host, Some(terms)).store_address());
+        backed_up(cover).into_iter().map(place).collect()
+    };
+    let (old, new) = (places(before), places(after));
+    let moved = new.into_iter().filter_map(|(source, then)| {
+        let now = old.get(&source).filter(|now| **now != then)?.clone();
+        Some(Move { source, now, then })
+    });
+    moved.collect()
 }
 
 /// When `terms` start next after `from`, and the slot that this is for.
@@ -84,36 +116,45 @@ fn starts(host: &Host, cover: &Cover) -> BTreeMap<SourceName, Option<Timestamp>>
     backed_up(cover).into_iter().map(start).collect()
 }
 
-type Rules = BTreeMap<SourceName, Option<(Keep, TimeZone)>>;
+/// How long each source is kept, and in which store.
+type Rules = BTreeMap<SourceName, (Option<(Keep, TimeZone)>, String)>;
 
-fn rules(cover: &Cover) -> Result<Rules, Failure> {
-    let rule = |(source, _, terms)| Ok((source, rule_of(terms)?));
+fn rules(host: &Host, cover: &Cover) -> Result<Rules, Failure> {
+    let rule =
+        |(source, _, terms)| Ok((source, (rule_of(terms)?, host_for(host, Some(terms)).store_address())));
     backed_up(cover).into_iter().map(rule).collect()
 }
 
 async fn expires(host: &Host, before: &Cover, after: &Cover) -> Result<Vec<Expiry>, Failure> {
-    let (old, mut new) = (rules(before)?, rules(after)?);
-    new.retain(|source, rule| rule.is_some() && old.get(source) != Some(rule));
+    let (old, mut new) = (rules(host, before)?, rules(host, after)?);
+    new.retain(|source, rule| rule.0.is_some() && old.get(source) != Some(rule));
+    let stores: BTreeSet<String> = new.values().map(|(_, store)| store.clone()).collect();
     let mut expiries = Vec::new();
-    if new.is_empty() {
-        return Ok(expiries);
-    }
-    let stored = match sources(host).await {
-        Ok(stored) => stored,
-        // A store that is not there yet has nothing to lose, if nothing of these was ever backed up from here.
-        Err(_) if !was_backed_up(host, &new)? => return Ok(expiries),
-        Err(failure) => return Err(failure.within("look for what would expire")),
-    };
-    for source in stored {
-        let Some(then) = new.get(&source) else { continue };
-        let gone = going(host, &source, then.as_ref()).await?;
-        let already = going(host, &source, old.get(&source).and_then(Option::as_ref)).await?;
-        let snapshots: Vec<String> =
-            gone.into_iter().filter(|snapshot| !already.contains(snapshot)).collect();
-        if !snapshots.is_empty() {
-            expiries.push(Expiry { source, snapshots });
+    for store in stores {
+        let at = host.at(&store);
+        if at.is_new_folder_store() {
+            continue;
+        }
+        let stored = match sources(&at).await {
+            Ok(stored) => stored,
+            // A store that is not there yet has nothing to lose, if nothing of these was ever backed up from here.
+            Err(_) if !was_backed_up(host, &new)? => continue,
+            Err(failure) => return Err(failure.within("look for what would expire")),
+        };
+        for source in stored {
+            let Some((then, _)) = new.get(&source).filter(|(_, place)| *place == store) else { continue };
+            let gone = going(&at, &source, then.as_ref()).await?;
+            // What another rule deletes in another store is no part of it.
+            let now = old.get(&source).filter(|(_, place)| *place == store);
+            let already = going(&at, &source, now.and_then(|(rule, _)| rule.as_ref())).await?;
+            let snapshots: Vec<String> =
+                gone.into_iter().filter(|snapshot| !already.contains(snapshot)).collect();
+            if !snapshots.is_empty() {
+                expiries.push(Expiry { source, snapshots });
+            }
         }
     }
+    expiries.sort_by(|a, b| a.source.cmp(&b.source));
     Ok(expiries)
 }
 

@@ -5,7 +5,8 @@
 //! slot is as old. Slots from before the source was first noticed are nobody's fault; but where nobody ever
 //! noticed it, no daemon keeps its schedule, and then it is overdue at once.
 //!
-//! Always true: only whole snapshots count, partial ones do not; time is an argument.
+//! Always true: only whole snapshots count, partial ones do not, and only those in the store of the policy; time is
+//! an argument.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,7 @@ use crate::usecase::guarding;
 use crate::usecase::host::{Host, catalog_failure};
 use crate::usecase::ledger::{Entry, Ledger};
 use crate::usecase::runs::is_held;
+use crate::usecase::stores::host_for;
 use crate::words::SourceName;
 
 /// So long a run may take before its slot counts as missed.
@@ -117,7 +119,6 @@ impl Health {
 pub fn health(host: &Host, cover: &Cover, ledger: &Ledger) -> Result<Vec<Health>, Failure> {
     let what = "look up what was backed up";
     let own = &host.settings().host;
-    let store = host.indexed_name()?;
     let latest = host.catalog().latest_snapshots(own).map_err(|e| catalog_failure(what, e))?;
     let rows = host.catalog().latest_backups(own, RUNS_LOOKED_AT).map_err(|e| catalog_failure(what, e))?;
     let mut runs: BTreeMap<SourceName, Vec<RunRow>> = BTreeMap::new();
@@ -128,11 +129,12 @@ pub fn health(host: &Host, cover: &Cover, ledger: &Ledger) -> Result<Vec<Health>
     }
     let mut all = Vec::new();
     for (source, policy, terms) in backed_up(cover) {
+        let store = host_for(host, Some(terms)).indexed_name()?;
         let rows = runs.remove(&source).unwrap_or_default();
         let live = rows.first().filter(|row| row.ended_at.is_none() && is_held(host, row));
         let known = Known {
             entry: ledger.sources.get(&source).filter(|entry| entry.schedule == line_of(terms)),
-            last_good: latest.get(&source).copied(),
+            last_good: latest.get(&store).and_then(|latest| latest.get(&source)).copied(),
             live,
             rows: &rows,
         };

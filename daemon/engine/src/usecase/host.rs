@@ -1,18 +1,21 @@
 //! This host, opened: its settings, state folder, catalog, clock, and its store and engine when needed.
+//!
+//! Always true: one [`Host`] speaks of one store. [`Host::at`] is the same host at another of its stores: state
+//! folder, catalog, locks, clock and engine are shared, so whoever has the right one in hand cannot mix two up.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use archive::levels::Levels;
+use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
 use crate::adapter;
 use crate::adapter::store::url::{StoreUrl, StoreUrlError};
-use crate::catalog::rebuild::index_row;
-use crate::catalog::{Catalog, CatalogError, Filter, SnapshotKey, Verified, VerifiedResult};
+use crate::catalog::{self, Catalog, CatalogError, Filter};
 use crate::failure::{Class, Failure};
-use crate::format::key::{HostKey, PublicKey};
-use crate::format::names::Lineage;
+use crate::format::key::HostKey;
 use crate::format::owner::Owner;
 use crate::lock::{LockError, Locks};
 use crate::port::clock::Clock;
@@ -20,8 +23,7 @@ use crate::port::docker::Docker;
 use crate::port::store::{ReadStore, Store};
 use crate::state::StateDir;
 use crate::usecase::blame;
-use crate::usecase::index::Signed;
-use crate::words::{HostName, Number, RunId};
+use crate::words::{HostName, RunId};
 
 /// Where things are, after flags, environment and settings file were put together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,56 +71,91 @@ impl Effort {
     }
 }
 
-/// This host.
+/// This host, at one of its stores.
+#[derive(Clone)]
 pub struct Host {
     settings: Settings,
+    shared: Arc<Shared>,
+    store: StoreCell,
+    docker: Arc<OnceCell<Arc<dyn Docker>>>,
+}
+
+/// A store that is opened at its first use, once for all.
+type StoreCell = Arc<OnceCell<Arc<dyn Store>>>;
+
+/// What is the same at every store.
+struct Shared {
     clock: Arc<dyn Clock>,
     state: StateDir,
     catalog: Catalog,
     locks: Locks,
     notice: Option<String>,
-    key: std::sync::OnceLock<HostKey>,
-    store: OnceCell<Arc<dyn Store>>,
-    docker: OnceCell<Arc<dyn Docker>>,
+    key: OnceLock<HostKey>,
+    /// By their names, so that each is opened once. Those that settings, policies and the catalog name: a handful.
+    stores: Mutex<BTreeMap<String, StoreCell>>,
 }
 
 impl Host {
     /// Opens state folder and catalog; the store and the engine are opened when first needed.
     pub async fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
-        let opened = tokio::task::spawn_blocking(move || Self::open_blocking(settings, clock));
+        Self::open_with(settings, clock, Catalog::open).await
+    }
+
+    /// For programs that only look: the parts of the catalog are checked as they are needed.
+    pub async fn open_to_look(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+        Self::open_with(settings, clock, Catalog::open_to_look).await
+    }
+
+    async fn open_with(settings: Settings, clock: Arc<dyn Clock>, how: OpenCatalog) -> Result<Self, Failure> {
+        let opened = tokio::task::spawn_blocking(move || Self::open_blocking(settings, clock, how));
         opened.await.map_err(|e| Failure::failed("open the state folder").because(e))?
     }
 
-    fn open_blocking(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+    fn open_blocking(settings: Settings, clock: Arc<dyn Clock>, how: OpenCatalog) -> Result<Self, Failure> {
         let state = StateDir::open(&settings.state).map_err(|e| {
             let hint = e.hint();
             with_hint(Failure::failed("open the state folder").because(e), hint)
         })?;
-        let opened = Catalog::open(&state.catalog(), clock.now())
-            .map_err(|e| catalog_failure("open the catalog", e))?;
-        let locks = Locks::new(state.locks());
-        Ok(Self {
-            settings,
+        let opened =
+            how(&state.catalog(), clock.now()).map_err(|e| catalog_failure("open the catalog", e))?;
+        let shared = Shared {
             clock,
-            locks,
+            locks: Locks::new(state.locks()),
             state,
             catalog: opened.catalog,
             notice: opened.notice,
-            key: std::sync::OnceLock::new(),
-            store: OnceCell::new(),
-            docker: OnceCell::new(),
-        })
+            key: OnceLock::new(),
+            stores: Mutex::default(),
+        };
+        let shared = Arc::new(shared);
+        let store = shared.store(&name_of(&settings.store));
+        Ok(Self { settings, shared, store, docker: Arc::default() })
+    }
+
+    /// The same host at another of its stores.
+    #[must_use]
+    pub fn at(&self, store: &str) -> Self {
+        let settings = Settings { store: store.to_owned(), ..self.settings.clone() };
+        Self { settings, store: self.shared.store(&name_of(store)), ..self.clone() }
     }
 
     /// With ports of the caller's choice, for tests and for programs that have opened them already.
     #[must_use]
     pub fn with_ports(self, store: Arc<dyn Store>, docker: Arc<dyn Docker>) -> Self {
-        Self { store: OnceCell::new_with(Some(store)), docker: OnceCell::new_with(Some(docker)), ..self }
+        let store = self.shared.opened(&name_of(&self.settings.store), store);
+        Self { store, docker: Arc::new(OnceCell::new_with(Some(docker))), ..self }
+    }
+
+    /// With a port of the caller's choice for another of its stores.
+    #[must_use]
+    pub fn with_store(self, address: &str, store: Arc<dyn Store>) -> Self {
+        self.shared.opened(&name_of(address), store);
+        self
     }
 
     /// What a person should know of how the catalog was found.
     pub fn notice(&self) -> Option<&str> {
-        self.notice.as_deref()
+        self.shared.notice.as_deref()
     }
 
     /// Where things are.
@@ -128,43 +165,43 @@ impl Host {
 
     /// The clock.
     pub fn clock(&self) -> &dyn Clock {
-        &*self.clock
+        &*self.shared.clock
     }
 
     /// The catalog.
     pub fn catalog(&self) -> &Catalog {
-        &self.catalog
+        &self.shared.catalog
     }
 
     pub(crate) fn locks(&self) -> &Locks {
-        &self.locks
+        &self.shared.locks
     }
 
     /// The id of this installation, as a label.
     pub(crate) fn owner(&self) -> String {
-        self.state.owner().to_string()
+        self.shared.state.owner().to_string()
     }
 
     /// The id of this installation.
     pub(crate) fn installation(&self) -> RunId {
-        self.state.owner().clone()
+        self.shared.state.owner().clone()
     }
 
     /// The key that signs this host's manifests; made at its first use.
     pub(crate) fn key(&self) -> Result<&HostKey, Failure> {
-        if let Some(key) = self.key.get() {
+        if let Some(key) = self.shared.key.get() {
             return Ok(key);
         }
-        let key = HostKey::load_or_make(&self.state.host_key()).map_err(|e| {
+        let key = HostKey::load_or_make(&self.shared.state.host_key()).map_err(|e| {
             let hint = e.hint();
             with_hint(Failure::new(Class::WrongKey, "load the key of this host").because(e), hint)
         })?;
-        Ok(self.key.get_or_init(|| key))
+        Ok(self.shared.key.get_or_init(|| key))
     }
 
     /// Whether this installation may write where `owner` says who writes.
     pub(crate) fn allowed_by(&self, owner: &Owner) -> Result<(), Failure> {
-        owner.allows(self.state.owner(), &self.key()?.public()).map_err(|e| {
+        owner.allows(self.shared.state.owner(), &self.key()?.public()).map_err(|e| {
             let hint = e.hint();
             with_hint(Failure::new(Class::Unsafe, "write under this host's name").because(e), hint)
         })
@@ -187,7 +224,7 @@ impl Host {
 
     async fn open_store(&self, create: bool) -> Result<Arc<dyn Store>, Failure> {
         let url = self.store_url()?;
-        let clock = Arc::clone(&self.clock);
+        let clock = Arc::clone(&self.shared.clock);
         let opened = match create && !self.has_snapshots_in(&url)? {
             true => adapter::store::open_or_create(&url, clock).await,
             false => adapter::store::open(&url, clock).await,
@@ -199,19 +236,18 @@ impl Host {
     /// disk is not mounted, and nothing must be written beneath it.
     fn has_snapshots_in(&self, url: &StoreUrl) -> Result<bool, Failure> {
         let filter = Filter { store: Some(url.to_string()), deleted: true, ..Filter::default() };
-        let known = self.catalog.snapshots(&filter).map_err(|e| catalog_failure("open the store", e))?;
+        let known = self.catalog().snapshots(&filter).map_err(|e| catalog_failure("open the store", e))?;
         Ok(!known.is_empty())
     }
 
     /// A local directory that no backup has used yet, and that is missing or empty.
     pub(crate) fn is_new_folder_store(&self) -> bool {
         let Some(folder) = self.store_folder() else { return false };
-        let unused = self.store_url().is_ok_and(|url| matches!(self.has_snapshots_in(&url), Ok(false)));
         let vacant = match std::fs::read_dir(&folder) {
             Ok(mut inside) => inside.next().is_none(),
             Err(e) => e.kind() == std::io::ErrorKind::NotFound,
         };
-        unused && vacant
+        vacant && self.store_url().is_ok_and(|url| matches!(self.has_snapshots_in(&url), Ok(false)))
     }
 
     /// How runs remember the store.
@@ -223,8 +259,13 @@ impl Host {
     pub(crate) fn indexed_name(&self) -> Result<String, Failure> {
         match self.store.get() {
             Some(store) => Ok(store.name()),
-            None => self.store_name(),
+            None => Ok(self.store_url()?.name()),
         }
+    }
+
+    /// As a person types it, whether or not it makes sense.
+    pub fn store_address(&self) -> String {
+        name_of(&self.settings.store)
     }
 
     fn store_url(&self) -> Result<StoreUrl, Failure> {
@@ -235,12 +276,14 @@ impl Host {
         })
     }
 
-    /// Where an embedded store lies.
-    pub(crate) fn store_folder(&self) -> Option<PathBuf> {
-        match self.store_url() {
-            Ok(StoreUrl::File(path)) => Some(path),
-            Ok(StoreUrl::S3(_)) | Err(_) => None,
-        }
+    /// Where the store lies, if it is a folder.
+    fn store_folder(&self) -> Option<PathBuf> {
+        folder_of(&self.settings.store)
+    }
+
+    /// The folders among the stores that this process has heard of.
+    pub(crate) fn store_folders(&self) -> Vec<PathBuf> {
+        self.shared.known_stores().iter().filter_map(|name| folder_of(name)).collect()
     }
 
     /// The container engine.
@@ -248,7 +291,7 @@ impl Host {
         let open = || async {
             let settings = adapter::docker::Settings {
                 host: self.settings.docker.clone(),
-                run_dir: self.state.run(),
+                run_dir: self.shared.state.run(),
                 attach: false,
                 socket_volume: None,
             };
@@ -261,12 +304,12 @@ impl Host {
 
     /// Where the pack of a run's second pass waits for its upload.
     pub(crate) fn spool(&self, run: &RunId) -> PathBuf {
-        self.state.path().join(format!("{run}.spool"))
+        self.shared.state.path().join(format!("{run}.spool"))
     }
 
     /// An empty folder of ours that a helper may look at.
     pub(crate) fn scratch_folder(&self) -> Result<PathBuf, Failure> {
-        let folder = self.state.path().join("scratch");
+        let folder = self.shared.state.path().join("scratch");
         match std::fs::create_dir(&folder) {
             Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
                 Err(Failure::failed(format!("make `{}`", folder.display())).because(e))
@@ -274,49 +317,38 @@ impl Host {
             Ok(()) | Err(_) => Ok(folder),
         }
     }
+}
 
-    /// How the catalog calls a snapshot of the opened store.
-    pub(crate) async fn snapshot_key(
-        &self,
-        lineage: &Lineage,
-        number: Number,
-    ) -> Result<SnapshotKey, Failure> {
-        Ok(SnapshotKey {
-            store: self.store().await?.name(),
-            host: lineage.host.clone(),
-            source: lineage.source.clone(),
-            number,
-        })
+/// A way to open the catalog.
+type OpenCatalog = fn(&Path, Timestamp) -> Result<catalog::Opened, CatalogError>;
+
+impl Shared {
+    fn store(&self, name: &str) -> StoreCell {
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(stores.entry(name.to_owned()).or_default())
     }
 
-    /// Remembers a snapshot that is in the store.
-    pub(crate) async fn note_snapshot(
-        &self,
-        key: &str,
-        signed: &Signed,
-        signer: &PublicKey,
-    ) -> Result<(), Failure> {
-        let store = self.store().await?.name();
-        let row = index_row(&store, key, &signed.bytes, Some(signer), self.clock.now());
-        let row = row.map_err(|e| Failure::failed(format!("index `{key}`")).because(e))?;
-        self.catalog.put_snapshot(&row).map_err(|e| catalog_failure(format!("index `{key}`"), e))
+    fn opened(&self, name: &str, store: Arc<dyn Store>) -> StoreCell {
+        let opened = Arc::new(OnceCell::new_with(Some(store)));
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.insert(name.to_owned(), Arc::clone(&opened));
+        opened
     }
 
-    /// Remembers what a verification found.
-    pub(crate) async fn note_verified(
-        &self,
-        lineage: &Lineage,
-        signed: &Signed,
-        good: bool,
-    ) -> Result<(), Failure> {
-        let number = signed.manifest.number;
-        self.note_snapshot(&lineage.manifest(number), signed, &signed.signed_by).await?;
-        let result = if good { VerifiedResult::Good } else { VerifiedResult::Damaged };
-        let verified = Verified { at: self.clock.now(), result };
-        let key = self.snapshot_key(lineage, number).await?;
-        self.catalog
-            .mark_verified(&key, verified)
-            .map_err(|e| catalog_failure(format!("note that `{key}` was verified"), e))
+    fn known_stores(&self) -> Vec<String> {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+}
+
+/// One name for one store, however its address was typed. What is no address is found out when it is opened.
+fn name_of(address: &str) -> String {
+    address.parse().map_or_else(|_: StoreUrlError| address.to_owned(), |url: StoreUrl| url.to_string())
+}
+
+fn folder_of(address: &str) -> Option<PathBuf> {
+    match address.parse() {
+        Ok(StoreUrl::File(path)) => Some(path),
+        Ok(StoreUrl::S3(_)) | Err(_) => None,
     }
 }
 

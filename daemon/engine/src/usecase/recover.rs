@@ -3,6 +3,7 @@
 //! It runs whenever a program opens this host for writing. A run is dead if its row is not finished and its
 //! lock is free; the kernel frees the lock of every process that ends, however it ends. Recovery takes the
 //! lock itself, so two of them do not meet, and every step can be done again, so it may be cut off as well.
+//! The row names the store that the run worked on, and that one is opened, whatever is named today.
 
 use crate::catalog::{CatalogError, Outcome, RunRow, Verb};
 use crate::failure::{Class, Failure};
@@ -45,7 +46,7 @@ pub async fn recover(host: &Host, watch: &dyn Watch) -> Result<Recovered, Failur
             continue;
         }
         watch.tell(Told::Step(format!("recovering {} run {}", row.verb.word(), row.id)));
-        match one(host, &row, watch).await {
+        match one(&where_it_worked(host, &row), &row, watch).await {
             Ok(said) => recovered.said.push(said),
             Err(failure) => {
                 let next = failure.hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
@@ -104,6 +105,11 @@ pub(super) fn hold(host: &Host, row: &RunRow) -> Result<Option<Held>, Failure> {
     }
 }
 
+/// This host at the store that a run worked on, whatever settings and policies say now.
+fn where_it_worked(host: &Host, row: &RunRow) -> Host {
+    row.store.as_deref().map_or_else(|| host.clone(), |store| host.at(store))
+}
+
 async fn one(host: &Host, row: &RunRow, watch: &dyn Watch) -> Result<String, Failure> {
     let (outcome, said) = match row.verb {
         Verb::Backup => backup(host, row).await?,
@@ -128,12 +134,6 @@ async fn backup(host: &Host, row: &RunRow) -> Result<(Outcome, String), Failure>
         return Ok((Outcome::Not(Class::Interrupted), format!("backup run {} was cut off", row.id)));
     };
     let lineage = Lineage { host: row.host.clone(), source };
-    if row.store != Some(host.store_name()?) {
-        return Err(Failure::failed(format!("run {} wrote to another store", row.id)).hint(format!(
-            "`backupd --once --store {}` recovers it",
-            row.store.as_deref().unwrap_or_default()
-        )));
-    }
     // Where Docker does not answer, no helper runs either; the store can be put right without it.
     match host.docker().await {
         Ok(docker) => sweep(&*docker, &host.owner(), &row.id).await?,

@@ -17,7 +17,7 @@ use crate::usecase::guarding;
 use crate::usecase::host::{Host, catalog_failure};
 use crate::usecase::index;
 use crate::usecase::opened::{nothing_of, snapshot_id};
-use crate::usecase::snapshots::refresh;
+use crate::usecase::snapshots::{Refreshed, refresh};
 use crate::words::SourceName;
 
 /// The plan for one source.
@@ -141,9 +141,8 @@ pub(crate) async fn look(
     zone: &TimeZone,
 ) -> Result<(retention::Plan, Vec<String>), Failure> {
     let store = host.reading().await?;
-    refresh(host, &*store, lineage).await?;
-    let folder = index::folder(&*store, lineage).await?;
-    let plan = plan_known(host, lineage, keep, zone).await?;
+    let Refreshed { folder, rows } = refresh(host, &*store, lineage).await?;
+    let plan = plan_of(host, &store.name(), lineage, rows, keep, zone)?;
     let planned: BTreeSet<u64> = plan.all.iter().map(|decided| decided.number).collect();
     let unread = folder.live.iter().chain(&folder.deleted).filter(|number| !planned.contains(&number.get()));
     let told = |number| {
@@ -162,7 +161,20 @@ pub(crate) async fn plan_known(
     zone: &TimeZone,
 ) -> Result<retention::Plan, Failure> {
     let store = host.reading().await?.name();
-    let known = gather(host, &store, lineage);
+    let rows = host.catalog().snapshots(&Filter::of(&store, lineage));
+    let rows = rows.map_err(|e| catalog_failure(format!("look at `{}`", lineage.source), e))?;
+    plan_of(host, &store, lineage, rows, keep, zone)
+}
+
+fn plan_of(
+    host: &Host,
+    store: &str,
+    lineage: &Lineage,
+    rows: Vec<SnapshotRow>,
+    keep: &Keep,
+    zone: &TimeZone,
+) -> Result<retention::Plan, Failure> {
+    let known = gather(host, store, lineage, rows);
     let known = known.map_err(|e| catalog_failure(format!("look at `{}`", lineage.source), e))?;
     // No store tells its time through our port. S3 refuses requests of a host whose clock is far off, and the clock of
     // a folder is the host's.
@@ -170,11 +182,14 @@ pub(crate) async fn plan_known(
     Ok(retention::plan(&known, keep, zone, &clock))
 }
 
-fn gather(host: &Host, store: &str, lineage: &Lineage) -> Result<Known, CatalogError> {
+fn gather(
+    host: &Host,
+    store: &str,
+    lineage: &Lineage,
+    rows: Vec<SnapshotRow>,
+) -> Result<Known, CatalogError> {
     let catalog = host.catalog();
-    let filter = Filter::of(store, lineage);
     let pins: BTreeSet<_> = catalog.pins(store)?.into_iter().map(|pin| pin.key).collect();
-    let rows = catalog.snapshots(&filter)?;
     let snapshots: Vec<_> =
         rows.into_iter().map(|row| Snapshot { pinned: pins.contains(&row.key), ..snapshot(&row) }).collect();
     let flags = guarding::standing(host, store, lineage)?.into_iter();

@@ -1,27 +1,24 @@
 //! Which snapshots there are. The store is the truth; the catalog spares us from reading it whole each time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::catalog::rebuild::{IndexRow, index_row};
 use crate::catalog::{Filter, SnapshotKey, SnapshotRow, VerifiedResult};
 use crate::failure::Failure;
-use crate::format::manifest::{Consistency, MANIFEST_BYTES_MAX, Manifest, SnapshotKind};
+use crate::format::manifest::{Consistency, Manifest, SnapshotKind};
 use crate::format::names::Lineage;
-use crate::port::store::{ReadStore, StoreErrorKind};
+use crate::port::store::ReadStore;
 use crate::usecase::blame;
 use crate::usecase::host::{Host, catalog_failure};
-use crate::usecase::index;
+use crate::usecase::index::{self, Folder};
 use crate::usecase::opened::{open, snapshot_id, trusted};
-use crate::usecase::watch::{Told, Watch};
 use crate::words::{HostName, Number, SnapshotName, SourceName};
 
 /// Manifests fetched at once.
-const FETCHES: usize = 16;
+pub(crate) const FETCHES: usize = 16;
 
 /// Whose snapshots.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +79,8 @@ pub struct SnapshotLine {
     pub by_hand: bool,
     /// It was read back, and something was missing or changed.
     pub damaged: bool,
+    /// Where it lies, without how that is reached.
+    pub store: String,
 }
 
 impl SnapshotLine {
@@ -105,6 +104,7 @@ impl SnapshotLine {
             deleted_at: row.deleted_at,
             by_hand: row.by_hand,
             damaged: row.verified.is_some_and(|v| !good(v.result)),
+            store: row.key.store,
         }
     }
 
@@ -126,25 +126,42 @@ pub async fn snapshots(host: &Host, wanted: &Wanted) -> Result<Vec<SnapshotLine>
         WantedHost::Named(name) => Some(name.clone()),
         WantedHost::All => None,
     };
+    let is_wanted = |lineage: &Lineage| wanted.source.as_ref().is_none_or(|source| *source == lineage.source);
     let mut lineages = index::lineages(&*store, whose.as_ref()).await?;
-    lineages.retain(|lineage| wanted.source.as_ref().is_none_or(|source| *source == lineage.source));
+    lineages.retain(is_wanted);
+    let mut rows = unlisted(host, &store.name(), whose.as_ref(), &lineages)?;
+    rows.retain(|row| is_wanted(&row.key.lineage()));
     let reading = &*store;
     let mut refreshed = stream::iter(lineages)
         .map(|lineage| async move { refresh(host, reading, &lineage).await })
         .buffer_unordered(FETCHES);
-    while let Some(done) = refreshed.next().await {
-        done?;
+    while let Some(of_one) = refreshed.next().await {
+        rows.extend(of_one?.rows);
     }
     drop(refreshed);
-    let filter = Filter {
-        store: Some(store.name()),
-        host: whose,
-        source: wanted.source.clone(),
-        deleted: wanted.deleted,
-    };
-    let rows = host.catalog().snapshots(&filter).map_err(|e| catalog_failure("list snapshots", e))?;
+    rows.retain(|row| wanted.deleted || row.deleted_at.is_none());
+    rows.sort_by(|a, b| (a.taken_at, a.key.number, &a.key).cmp(&(b.taken_at, b.key.number, &b.key)));
     let pins = pins(host, &store.name())?;
     Ok(rows.into_iter().map(|row| SnapshotLine::new(host, row, &pins)).collect())
+}
+
+/// What the catalog knows of lineages that the store does not list: nobody looked each of them up, so nobody knows
+/// that they are gone.
+fn unlisted(
+    host: &Host,
+    store: &str,
+    whose: Option<&HostName>,
+    listed: &[Lineage],
+) -> Result<Vec<SnapshotRow>, Failure> {
+    let listed: BTreeSet<&Lineage> = listed.iter().collect();
+    let what = |e| catalog_failure("list snapshots", e);
+    let mut rows = Vec::new();
+    for lineage in host.catalog().lineages(store, whose).map_err(what)? {
+        if !listed.contains(&lineage) {
+            rows.extend(host.catalog().snapshots(&Filter::of(store, &lineage)).map_err(what)?);
+        }
+    }
+    Ok(rows)
 }
 
 fn pins(host: &Host, store: &str) -> Result<BTreeSet<SnapshotKey>, Failure> {
@@ -152,18 +169,36 @@ fn pins(host: &Host, store: &str) -> Result<BTreeSet<SnapshotKey>, Failure> {
     Ok(pins.into_iter().map(|pin| pin.key).collect())
 }
 
-/// Brings the catalog's rows of one lineage up to what the store has.
-pub(crate) async fn refresh(host: &Host, store: &dyn ReadStore, lineage: &Lineage) -> Result<(), Failure> {
+/// A lineage after a look at its store.
+pub(crate) struct Refreshed {
+    /// What the store lists.
+    pub(crate) folder: Folder,
+    /// What the catalog knows now, soft-deleted ones among them, by the time at which they were taken.
+    pub(crate) rows: Vec<SnapshotRow>,
+}
+
+/// Brings the catalog's rows of one lineage up to what the store has, and gives both: listing and rows may be long, so
+/// nobody asks for them twice.
+pub(crate) async fn refresh(
+    host: &Host,
+    store: &dyn ReadStore,
+    lineage: &Lineage,
+) -> Result<Refreshed, Failure> {
     let what = || format!("index `{}`", lineage.prefix());
-    let folder = index::folder(store, lineage).await?;
     let filter = Filter::of(&store.name(), lineage);
-    let known = host.catalog().snapshots(&filter).map_err(|e| catalog_failure(what(), e))?;
+    // Both may be long, and neither waits for the other.
+    let (at, of_lineage) = (host.clone(), filter.clone());
+    let known = tokio::task::spawn_blocking(move || at.catalog().snapshots(&of_lineage));
+    let folder = index::folder(store, lineage).await?;
+    let known = known.await.map_err(|e| Failure::failed(what()).because(e))?;
+    let known = known.map_err(|e| catalog_failure(what(), e))?;
     let rows: BTreeSet<_> = known.iter().map(|row| (row.key.number, row.deleted_at.is_some())).collect();
     let is_known = |number: Number, deleted: bool| rows.contains(&(number, deleted));
     let live = folder.live.iter().map(|number| (*number, false));
     let deleted = folder.deleted.iter().map(|number| (*number, true));
     let new: Vec<_> = live.chain(deleted).filter(|(number, deleted)| !is_known(*number, *deleted)).collect();
-    if !new.is_empty() {
+    let mut changed = !new.is_empty();
+    if changed {
         let keys = trusted(host, store, &lineage.host).await?;
         let mut fetched = stream::iter(new)
             .map(|(number, deleted)| index::manifest(store, lineage, number, deleted, &keys))
@@ -190,9 +225,15 @@ pub(crate) async fn refresh(host: &Host, store: &dyn ReadStore, lineage: &Lineag
     for row in &known {
         if !listed.contains(&row.key.number) {
             forget_if_gone(host, store, lineage, &row.key).await?;
+            changed = true;
         }
     }
-    Ok(())
+    let rows = if changed {
+        host.catalog().snapshots(&filter).map_err(|e| catalog_failure(what(), e))?
+    } else {
+        known
+    };
+    Ok(Refreshed { folder, rows })
 }
 
 /// A listing that lacks a key may be stale; only an object that is asked for and is not there is gone.
@@ -235,109 +276,4 @@ pub async fn show(host: &Host, name: &SnapshotName) -> Result<Shown, Failure> {
         manifest: opened.signed.manifest,
         signed_by: opened.signed.signed_by.to_string(),
     })
-}
-
-/// What a rebuild found.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Rebuilt {
-    /// Hosts that write to the store.
-    pub hosts: u64,
-    /// Sources of all of them.
-    pub lineages: u64,
-    /// Snapshots, soft-deleted ones among them.
-    pub snapshots: u64,
-    /// Manifests that could not be used, with the reason.
-    pub unreadable: Vec<String>,
-}
-
-/// Makes the index anew from the store alone.
-pub async fn catalog_rebuild(host: &Host, watch: &dyn Watch) -> Result<Rebuilt, Failure> {
-    let (rows, mut rebuilt) = read_all(host, watch).await?;
-    let store = host.reading().await?.name();
-    host.catalog().replace_index(&store, &rows).map_err(|e| catalog_failure("rebuild the catalog", e))?;
-    rebuilt.snapshots = rows.len() as u64;
-    Ok(rebuilt)
-}
-
-async fn read_all(host: &Host, watch: &dyn Watch) -> Result<(Vec<IndexRow>, Rebuilt), Failure> {
-    let store = host.reading().await?;
-    let lineages = index::lineages(&*store, None).await?;
-    let mut rebuilt = Rebuilt { lineages: lineages.len() as u64, ..Rebuilt::default() };
-    let (mut rows, mut keys, mut of_host) = (Vec::new(), Vec::new(), None);
-    for lineage in lineages {
-        watch.tell(Told::Step(format!("reading {}", lineage.prefix())));
-        if of_host.as_ref() != Some(&lineage.host) {
-            keys = trusted(host, &*store, &lineage.host).await?;
-            of_host = Some(lineage.host.clone());
-            rebuilt.hosts += 1;
-        }
-        let folder = index::folder(&*store, &lineage).await?;
-        let live = folder.live.iter().map(|number| lineage.manifest(*number));
-        let deleted = folder.deleted.iter().map(|number| lineage.deleted(*number));
-        let objects: Vec<String> = live.chain(deleted).collect();
-        let mut fetched = stream::iter(objects).map(|key| fetch(&*store, key)).buffered(FETCHES);
-        while let Some((key, bytes)) = fetched.next().await {
-            let bytes = match bytes {
-                Ok(bytes) => bytes,
-                Err(failure) if failure.class == crate::failure::Class::NotFound => continue,
-                Err(failure) => return Err(failure),
-            };
-            let signer = crate::format::signed::open(&bytes).ok().map(|opened| opened.signed_by);
-            let signer = signer.filter(|signer| keys.contains(signer)).or_else(|| keys.first().copied());
-            match index_row(&store.name(), &key, &bytes, signer.as_ref(), host.clock().now()) {
-                Ok(row) if signer.is_some() => rows.push(row),
-                Ok(_) => rebuilt.unreadable.push(format!("{key}: nobody says whose signature counts")),
-                Err(why) => rebuilt.unreadable.push(format!("{key}: {why}")),
-            }
-        }
-    }
-    Ok((rows, rebuilt))
-}
-
-async fn fetch(store: &dyn ReadStore, key: String) -> (String, Result<Bytes, Failure>) {
-    let bytes = store.get(&key, MANIFEST_BYTES_MAX).await.map_err(|e| {
-        if e.kind == StoreErrorKind::NotFound {
-            Failure::not_found(format!("`{key}` is gone"))
-        } else {
-            blame::store(format!("read manifest `{key}`"), e)
-        }
-    });
-    (key, bytes)
-}
-
-/// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Checked {
-    /// Snapshots in the store.
-    pub snapshots: u64,
-    /// Where catalog and store disagree, a line each.
-    pub differences: Vec<String>,
-}
-
-/// Compares the index with the store, changing neither.
-pub async fn catalog_check(host: &Host, watch: &dyn Watch) -> Result<Checked, Failure> {
-    host.catalog().check().map_err(|e| catalog_failure("check the catalog", e))?;
-    let (rows, rebuilt) = read_all(host, watch).await?;
-    let filter = Filter { store: Some(host.reading().await?.name()), deleted: true, ..Filter::default() };
-    let known = host.catalog().snapshots(&filter).map_err(|e| catalog_failure("list snapshots", e))?;
-    let mut checked = Checked { snapshots: rows.len() as u64, differences: rebuilt.unreadable };
-    let by_key: BTreeMap<_, _> = known.iter().map(|known| (&known.key, known)).collect();
-    for row in &rows {
-        let key = &row.snapshot.key;
-        match by_key.get(key) {
-            None => checked.differences.push(format!("{key}: in the store, not in the catalog")),
-            Some(known) if known.manifest_hash != row.snapshot.manifest_hash => {
-                checked.differences.push(format!("{key}: the store has another manifest"));
-            }
-            Some(known) if known.deleted_at.is_some() != row.snapshot.deleted_at.is_some() => {
-                checked.differences.push(format!("{key}: deleted in one of them only"));
-            }
-            Some(_) => {}
-        }
-    }
-    let stored: BTreeSet<_> = rows.iter().map(|row| &row.snapshot.key).collect();
-    for known in known.iter().filter(|known| !stored.contains(&known.key)) {
-        checked.differences.push(format!("{}: in the catalog, not in the store", known.key));
-    }
-    Ok(checked)
 }

@@ -69,8 +69,9 @@ impl Source {
 /// old one in the place of what it reads from.
 pub(crate) fn refuse_own_folders(host: &Host, source: &Source) -> Result<(), Failure> {
     let Some(folder) = source.place.as_deref().map(|place| real(Path::new(place))) else { return Ok(()) };
-    let own = [Some(host.settings().state.clone()), host.store_folder()];
-    match own.into_iter().flatten().find(|own| real(own).starts_with(&folder)) {
+    let mut own = host.store_folders();
+    own.push(host.settings().state.clone());
+    match own.into_iter().find(|own| real(own).starts_with(&folder)) {
         None => Ok(()),
         Some(own) => {
             let what = format!("`{}` holds `{}` of backupd itself", folder.display(), own.display());

@@ -82,7 +82,7 @@ async fn two_full_snapshots_of_one_tree_do_not_differ() {
     let world = world().await;
     let host = world.host().await;
     back_up(&host, "db").await.unwrap();
-    let totals = diff(&host, &snapshot("db@1"), &snapshot("db@2"), &mut |_| Ok(())).await.unwrap();
+    let totals = diff((&host, &snapshot("db@1")), (&host, &snapshot("db@2")), &mut |_| Ok(())).await.unwrap();
     let bytes = totals.bytes_before;
     assert_eq!(totals, DiffTotals { bytes_before: bytes, bytes_after: bytes, ..DiffTotals::default() });
     world.replant("db", 2);
@@ -92,7 +92,7 @@ async fn two_full_snapshots_of_one_tree_do_not_differ() {
         seen.push((one.path.to_string(), one.change));
         Ok(())
     };
-    diff(&host, &snapshot("db@1"), &snapshot("db@3"), &mut each).await.unwrap();
+    diff((&host, &snapshot("db@1")), (&host, &snapshot("db@3")), &mut each).await.unwrap();
     for want in [
         ("only-1", Change::Removed),
         ("only-2", Change::Added),

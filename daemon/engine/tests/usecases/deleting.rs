@@ -4,7 +4,8 @@ use engine::failure::{Class, Failure};
 use engine::usecase::backup::{BackupRequest, backup};
 use engine::usecase::delete::{delete, plan_delete, undelete};
 use engine::usecase::host::Host;
-use engine::usecase::snapshots::{Wanted, WantedHost, catalog_check, catalog_rebuild, snapshots};
+use engine::usecase::reindex::{catalog_check, catalog_rebuild};
+use engine::usecase::snapshots::{Wanted, WantedHost, snapshots};
 use engine::usecase::watch::Silent;
 
 use crate::support::tree::differences;

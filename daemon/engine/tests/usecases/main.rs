@@ -16,6 +16,7 @@ mod refused;
 mod restoring;
 mod retention;
 mod sets;
+mod stores;
 #[path = "../support/mod.rs"]
 mod support;
 mod twice;

@@ -20,6 +20,7 @@ fn every_key_is_read() {
         schedule = " 0 2 * * MON-FRI "
         time_zone = "Europe/Berlin"
         jitter = "15m"
+        store = "s3://bucket/prefix?region=eu-1"
         [select]
         volumes = ["*-data", "!cache-data"]
         mounts = ["web:/srv/app"]
@@ -83,6 +84,7 @@ fn every_key_is_read() {
         schedule: Schedule::parse("0 2 * * MON-FRI").unwrap(),
         time_zone: TimeZone::get("Europe/Berlin").unwrap(),
         jitter: Duration::from_secs(900),
+        store: Some("s3://bucket/prefix?region=eu-1".into()),
         consistency: Consistency {
             mode: Mode::Hooks,
             set: true,

@@ -172,6 +172,16 @@ fn key_of(pair: &str) -> &str {
     pair.split_once('=').map_or(pair, |(key, _)| key)
 }
 
+impl StoreUrl {
+    /// The place alone, without what says how to reach it: what snapshots are remembered by.
+    pub fn name(&self) -> String {
+        match self {
+            Self::S3(url) => Self::S3(S3Url::new(url.bucket.clone(), url.prefix.clone())).to_string(),
+            Self::File(_) => self.to_string(),
+        }
+    }
+}
+
 impl S3Url {
     /// A bucket of the AWS chain's server with nothing said about it.
     pub fn new(bucket: String, prefix: String) -> Self {

@@ -46,13 +46,22 @@ fn without_seen(answer: &str) -> String {
 }
 
 /// D2: opens a copy of the catalog with damage done to it, and demands that every answer is the true one or a
-/// refusal, or that the copy was set aside and said so. Returns whether the damage was noticed.
+/// refusal, or that the copy was set aside and said so; whichever way it is opened. Returns whether the damage was
+/// noticed by those who check all of it.
 #[track_caller]
 fn check_damage(what: &str, damaged: &[u8], truth: &[String]) -> bool {
+    check_opened(&format!("{what}, to look"), Catalog::open_to_look, damaged, truth);
+    check_opened(what, Catalog::open, damaged, truth)
+}
+
+type Open = fn(&Path, Timestamp) -> Result<Opened, CatalogError>;
+
+#[track_caller]
+fn check_opened(what: &str, open: Open, damaged: &[u8], truth: &[String]) -> bool {
     let place = Place::new();
     File::create(place.path()).unwrap().write_all(damaged).unwrap();
     File::create(place.dir.path().join("catalog.sqlite.users")).unwrap().write_all(b"1").unwrap();
-    let Opened { catalog, notice } = match Catalog::open(&place.path(), at(0)) {
+    let Opened { catalog, notice } = match open(&place.path(), at(0)) {
         Ok(opened) => opened,
         Err(refused) => {
             assert!(fs::read(place.path()).unwrap() == damaged, "{what}: refused ({refused}), yet changed");
@@ -151,6 +160,38 @@ fn a_flipped_header_is_never_a_wrong_answer() {
         damaged[at] ^= 0x10;
         check_damage(&format!("header byte {at}"), &damaged, &truth);
     }
+}
+
+/// Who looks checks less, and says nothing wrong all the same; who writes has checked all of it before.
+#[test]
+fn a_part_is_checked_before_it_is_read_and_all_before_anything_is_written() {
+    let place = Place::new();
+    let catalog = place.open();
+    fill(&catalog);
+    let page: u32 = {
+        let lock = catalog.lock();
+        // An index that has lost its rows: SQLite does not see it until it is asked to compare.
+        let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'needs_by_pack'";
+        lock.query_row(root, [], |row| row.get(0)).unwrap()
+    };
+    drop(catalog);
+    let mut bytes = fs::read(place.path()).unwrap();
+    let at_page = (page as usize - 1) * PAGE;
+    // No cells, and its content begins at the end of the page.
+    bytes[at_page + 3..at_page + 7].copy_from_slice(&[0, 0, 0x10, 0]);
+    durable::replace(&place.path(), &bytes, 0o600).unwrap();
+
+    let Opened { catalog, notice } = Catalog::open_to_look(&place.path(), at(0)).unwrap();
+    assert_eq!(notice, None, "packs were not looked at yet");
+    assert_eq!(catalog.snapshots(&Filter::default()).unwrap().len(), 24);
+    let db = lineage("vm-1", "db");
+    assert!(matches!(catalog.needed_by(STORE, &db, 4), Err(CatalogError::Damaged(_))));
+    let written = catalog.begin_run(&new_restore(99), at(0)).unwrap_err();
+    assert!(written.hint().unwrap().contains("catalog rebuild"), "{written}");
+    drop(catalog);
+    let Opened { catalog, notice } = Catalog::open(&place.path(), at(0)).unwrap();
+    assert!(notice.unwrap().contains("set aside"));
+    catalog.begin_run(&new_restore(99), at(0)).unwrap();
 }
 
 /// D3: a catalog that was deleted is not taken for a first start.

@@ -27,8 +27,15 @@ fn the_newest_of_each_source_is_found_and_no_other_hosts() {
     for row in [row(&db, 1, 100, &[1]), row(&db, 2, 200, &[2]), row(&far, 1, 900, &[1])] {
         catalog.put_snapshot(&row).unwrap();
     }
+    let mut elsewhere = row(&db, 7, 700, &[7]);
+    elsewhere.snapshot.key.store = "file:///elsewhere".to_owned();
+    catalog.put_snapshot(&elsewhere).unwrap();
     let latest = catalog.latest_snapshots(&host).unwrap();
-    assert_eq!(latest.into_iter().collect::<Vec<_>>(), [("db".parse().unwrap(), at(200))]);
+    let of = |second| BTreeMap::from([("db".parse().unwrap(), at(second))]);
+    assert_eq!(latest, BTreeMap::from([(STORE.into(), of(200)), ("file:///elsewhere".into(), of(700))]));
+    assert_eq!(catalog.stores().unwrap(), [STORE, "file:///elsewhere"]);
+    assert_eq!(catalog.lineages(STORE, Some(&host)).unwrap(), [db]);
+    assert_eq!(catalog.lineages(STORE, None).unwrap(), [far, lineage("vm-1", "db")]);
     assert_eq!(catalog.backed_up(&host).unwrap(), ["db".parse().unwrap()]);
 
     for row in [row(&db, 3, 300, &[3]), row(&lineage("vm-1", "web"), 1, 250, &[1])] {

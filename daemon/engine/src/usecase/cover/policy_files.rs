@@ -14,6 +14,7 @@ use std::path::Path;
 use policies::complaint::{Complaint, Complaints};
 use policies::policy::Folder;
 
+use crate::adapter::store::url::StoreUrl;
 use crate::failure::{Class, Failure};
 
 /// Whose files count.
@@ -71,8 +72,11 @@ pub fn read_folder(folder: &Path, trust: Trust) -> Result<Folder, Unread> {
             }
         }
     }
-    match Folder::judge(files) {
-        Ok(judged) if all.is_empty() => Ok(judged),
+    match Folder::judge(files.iter().map(|(name, text)| (name, text))) {
+        Ok(judged) if all.is_empty() => {
+            let all = bad_stores(&judged, &files);
+            if all.is_empty() { Ok(judged) } else { Err(Unread::Files(Complaints { all })) }
+        }
         Ok(_) => Err(Unread::Files(Complaints { all })),
         Err(complaints) => {
             all.extend(complaints.all);
@@ -80,6 +84,20 @@ pub fn read_folder(folder: &Path, trust: Trust) -> Result<Folder, Unread> {
             Err(Unread::Files(Complaints { all }))
         }
     }
+}
+
+/// What is wrong with the addresses of stores: the language knows their shape, and we their parameters.
+fn bad_stores(judged: &Folder, files: &[(String, String)]) -> Vec<Complaint> {
+    let mut all = Vec::new();
+    for policy in judged.policies() {
+        let Some(store) = policy.terms().and_then(|terms| terms.store.as_deref()) else { continue };
+        let Err(why) = store.parse::<StoreUrl>() else { continue };
+        let file = format!("{}.toml", policy.name);
+        let text = files.iter().find(|(name, _)| *name == file).map_or("", |(_, text)| text);
+        let line = text.lines().position(|line| line.trim_start().starts_with("store")).unwrap_or(0) + 1;
+        all.push(Complaint { file, line, column: 1, message: format!("`store` cannot be used: {why}") });
+    }
+    all
 }
 
 fn names(folder: &Path, trust: Trust) -> Result<Vec<std::ffi::OsString>, Failure> {

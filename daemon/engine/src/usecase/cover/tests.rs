@@ -62,6 +62,20 @@ fn a_fifo_is_no_policy_and_nobody_waits_for_it() {
 }
 
 #[test]
+fn the_address_of_a_store_is_read_to_its_end() {
+    let text = "schedule = \"0 2 * * *\"\nstore = \"s3://b/p?regoin=eu-1\"\nconsistency.mode = \"live\"\n";
+    let said = complaints(&folder(&[("a.toml", text)]), Trust::Owned);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].starts_with("a.toml:2:1: `store` cannot be used: ") && said[0].contains("`region`"),
+        "{said:?}"
+    );
+    assert!(
+        read_folder(folder(&[("a.toml", &text.replace("regoin", "region"))]).path(), Trust::Owned).is_ok()
+    );
+}
+
+#[test]
 fn without_a_folder_the_shipped_default_stands_in_unless_a_folder_was_named() {
     let dir = folder(&[]);
     let mut places = Places { policies: dir.path().join("none"), named: false, folders: Vec::new() };

@@ -75,7 +75,7 @@ impl S3Store {
             limits: options.limits,
             bucket: url.bucket.clone(),
             prefix: if url.prefix.is_empty() { String::new() } else { format!("{}/", url.prefix) },
-            name: StoreUrl::S3(S3Url::new(url.bucket.clone(), url.prefix.clone())).to_string(),
+            name: StoreUrl::S3(url.clone()).name(),
             sign_payload: url.sign_payload.unwrap_or(plain),
             conditions: OnceCell::new(),
         })))
