@@ -2,7 +2,7 @@
 //! tries to get out; each attempt is one line of its answer, `denied NAME: why` or `allowed NAME`.
 //!
 //! Its arguments are the real helper's. The first byte that it is sent says what to do: the
-//! battery, or what other tests need. With the argument `sleep` it is any container that runs.
+//! battery, or what other tests need. With the argument `sleep` it is any container that runs, with `say TEXT STATUS` one that ends.
 
 mod battery;
 
@@ -21,6 +21,10 @@ fn main() -> ExitCode {
         ["sleep"] => loop {
             thread::sleep(Duration::from_secs(3600));
         },
+        ["say", text, status] => {
+            eprintln!("{text}");
+            return ExitCode::from(status.parse::<u8>().unwrap_or(1));
+        }
         ["--socket", path, "--root", _root] => UnixStream::connect(path).and_then(|mut peer| {
             let mut orders = peer.try_clone()?;
             obey(&mut orders, &mut peer)

@@ -7,6 +7,7 @@
 mod changes;
 mod helper;
 mod script;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,11 +22,14 @@ use self::changes::Listeners;
 use self::helper::Running;
 pub use self::helper::{Cut, JobRunner, real_jobs};
 pub use self::script::{Calls, Moment, Script, Verdict};
+use self::trial::KeptTrial;
+pub use self::trial::{Act, Actor};
 use crate::port::changes::{Changes, Happened, Thing};
 use crate::port::docker::{
     About, Container, ContainerState, Docker, DockerError, DockerErrorKind, Helper, HelperMount, HelperSpec,
     Leftover, MountOf, NewVolume, Volume,
 };
+use crate::port::trial::TrialSpec;
 
 /// What the engine knows.
 #[derive(Debug, Default)]
@@ -40,6 +44,12 @@ struct World {
     cuts: Vec<Cut>,
     made: u64,
     listeners: Listeners,
+    /// By name, their ids.
+    images: BTreeMap<String, String>,
+    /// By the leftover's id.
+    trials: BTreeMap<String, KeptTrial>,
+    /// All that were started, the first one first.
+    trial_specs: Vec<TrialSpec>,
 }
 
 /// A helper that was not removed yet.
@@ -56,20 +66,22 @@ pub struct FakeDocker {
     folder: PathBuf,
     runner: JobRunner,
     script: Script,
+    /// What trials do; without it no program is in any image.
+    actor: Arc<Mutex<Option<Actor>>>,
 }
 
 impl FakeDocker {
     /// Volumes live under `folder`; `runner` does the helpers' jobs; `script` is asked before and after each
     /// call.
     pub fn new(folder: PathBuf, runner: JobRunner, script: Script) -> Self {
-        Self { world: Arc::default(), folder, runner, script }
+        Self { world: Arc::default(), folder, runner, script, actor: Arc::default() }
     }
 
     /// The same engine with another script: the world after our death, seen by our next start.
     #[must_use]
     pub fn reopened(&self, script: Script) -> Self {
         let (world, runner) = (Arc::clone(&self.world), Arc::clone(&self.runner));
-        Self { world, folder: self.folder.clone(), runner, script }
+        Self { world, folder: self.folder.clone(), runner, script, actor: Arc::clone(&self.actor) }
     }
 
     /// Where a volume's content is.
@@ -136,7 +148,9 @@ fn not_running() -> Trouble {
 impl World {
     /// By id or by name, as the engine takes either.
     fn container(&mut self, id: &str) -> Result<&mut Container, Trouble> {
-        self.containers.values_mut().find(|c| c.id == id || c.name == id).ok_or_else(|| missing("container"))
+        let trials = self.trials.values_mut().map(|kept| &mut kept.container);
+        let mut all = self.containers.values_mut().chain(trials);
+        all.find(|c| c.id == id || c.name == id).ok_or_else(|| missing("container"))
     }
 
     fn is_held(&self, volume: &str) -> bool {
@@ -144,7 +158,9 @@ impl World {
         let mut by_container =
             by_container.filter(|m| matches!(&m.of, MountOf::Volume { name } if name == volume));
         let mut by_helper = self.helpers.values();
+        let mut by_trial = self.trials.values();
         by_container.next().is_some()
+            || by_trial.any(|kept| kept.volume.as_deref() == Some(volume))
             || by_helper.any(|kept| matches!(&kept.mount, HelperMount::Volume(name) if name == volume))
     }
 
@@ -228,6 +244,9 @@ impl Docker for FakeDocker {
             let before = container.clone();
             container.state = ContainerState::Down;
             let after = container.clone();
+            if world.trials.contains_key(&after.id) {
+                return Ok(());
+            }
             world.listeners.tell_of(Some(&before), Some(&after));
             if after.auto_remove {
                 world.containers.remove(&after.id);
@@ -314,7 +333,11 @@ impl Docker for FakeDocker {
     }
 
     async fn leftovers(&self) -> Result<Vec<Leftover>, DockerError> {
-        let all = |world: &mut World| Ok(world.helpers.values().map(|kept| kept.leftover.clone()).collect());
+        let all = |world: &mut World| {
+            let helpers = world.helpers.values().map(|kept| &kept.leftover);
+            let trials = world.trials.values().map(|kept| &kept.leftover);
+            Ok(helpers.chain(trials).cloned().collect())
+        };
         self.call("leftovers".to_owned(), all)
     }
 
@@ -323,6 +346,7 @@ impl Docker for FakeDocker {
             if let Some(kept) = world.helpers.remove(&leftover.id) {
                 kept.running.end();
             }
+            world.trials.remove(&leftover.id);
             Ok(())
         })
     }

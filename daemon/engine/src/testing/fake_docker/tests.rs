@@ -5,6 +5,7 @@ use tokio::io::AsyncReadExt as _;
 use super::*;
 use crate::port::docker::{Access, Health};
 use crate::testing::docker_contract::{self as contract, spec};
+use crate::testing::trial_contract::{self, Programs};
 
 fn fake(script: Script) -> (FakeDocker, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -38,6 +39,20 @@ async fn the_twin_keeps_the_contract() {
     contract::containers_stop_and_start(&docker, "c1").await;
     contract::volumes_that_come_and_go_are_told(&docker, "t").await;
     contract::starts_and_ends_of_containers_are_told(&docker, "c1").await;
+}
+
+#[tokio::test]
+async fn the_twin_keeps_the_contract_of_trials() {
+    let (docker, _folder) = fake(Calls::new().script());
+    docker.put_image("db:1", "sha256:1");
+    docker.act_trials(Arc::new(|spec, _volume| match spec.argv[0].as_str() {
+        "ends" => Act::Ends { status: 3, said: "something\n".to_owned() },
+        "stays" => Act::Runs { said: String::new() },
+        _ => Act::Ends { status: 127, said: String::new() },
+    }));
+    let programs = Programs { image: "db:1", ends: &["ends"], stays: &["stays"] };
+    trial_contract::a_trial_takes_what_is_there_and_its_own(&docker, "t", programs).await;
+    trial_contract::a_trial_lives_by_its_labels(&docker, "t", programs).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,58 @@
+//! What drills found, for those who list snapshots and sources.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::catalog::{DrillResult, DrillRow, SnapshotKey};
+use crate::failure::Failure;
+use crate::usecase::host::{Host, catalog_failure};
+use crate::words::RunId;
+
+/// One drill, for a list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DrillLine {
+    /// Its run.
+    pub run: String,
+    /// When it ended.
+    pub at: Timestamp,
+    /// Who judged.
+    pub checker: String,
+    /// What was found.
+    pub result: DrillResult,
+    /// In words.
+    pub what: String,
+    /// How long the restore took, if it came to its end.
+    pub restore_seconds: Option<f64>,
+    /// How long all of it took.
+    pub seconds: f64,
+}
+
+impl From<&DrillRow> for DrillLine {
+    fn from(row: &DrillRow) -> Self {
+        Self {
+            run: row.run.to_string(),
+            at: row.at,
+            checker: row.checker.clone(),
+            result: row.result,
+            what: row.what.clone(),
+            restore_seconds: row.restore_ms.map(seconds),
+            seconds: seconds(row.ms),
+        }
+    }
+}
+
+pub(super) fn seconds(ms: u64) -> f64 {
+    std::time::Duration::from_millis(ms).as_secs_f64()
+}
+
+/// The end of what the programs of a drill said.
+pub fn output(host: &Host, run: &RunId) -> Result<String, Failure> {
+    host.catalog().drill_output(run).map_err(|e| catalog_failure("look up a drill", e))
+}
+
+/// Whether the last drill that judged a snapshot found it bad. Then reading its bytes back proves nothing.
+pub fn refuted(host: &Host, key: &SnapshotKey) -> Result<bool, Failure> {
+    let judged = host.catalog().judged(&key.store, Some(&key.host), Some(&key.source));
+    let judged = judged.map_err(|e| catalog_failure(format!("look up the drills of `{key}`"), e))?;
+    Ok(judged.get(key).is_some_and(|row| row.result == DrillResult::Unproven))
+}
