@@ -2,9 +2,11 @@
 //! tries to get out; each attempt is one line of its answer, `denied NAME: why` or `allowed NAME`.
 //!
 //! Its arguments are the real helper's. The first byte that it is sent says what to do: the
-//! battery, or what other tests need. With the argument `sleep` it is any container that runs, with `say TEXT STATUS` one that ends.
+//! battery, or what other tests need. With the argument `sleep` it is any container that runs, and with `words` the
+//! program that the suite for programs in containers speaks to.
 
 mod battery;
+mod words;
 
 use std::fs::File;
 use std::io::{self, Read as _, Write};
@@ -21,10 +23,7 @@ fn main() -> ExitCode {
         ["sleep"] => loop {
             thread::sleep(Duration::from_secs(3600));
         },
-        ["say", text, status] => {
-            eprintln!("{text}");
-            return ExitCode::from(status.parse::<u8>().unwrap_or(1));
-        }
+        ["words", ..] => return words::run(&words[1..]),
         ["--socket", path, "--root", _root] => UnixStream::connect(path).and_then(|mut peer| {
             let mut orders = peer.try_clone()?;
             obey(&mut orders, &mut peer)

@@ -2,6 +2,7 @@
 
 use engine::port::docker::{Access, Docker as _};
 use engine::testing::docker_contract::{self as contract, spec};
+use engine::testing::exec_contract as programs;
 use engine::testing::trial_contract::{self, Programs};
 
 use crate::rig::{Rig, confined, docker_cli};
@@ -29,7 +30,7 @@ async fn the_real_engine_keeps_the_contract_of_trials() {
     let helper = rig.docker.open_helper(&spec(&volume, Access::Read)).await.unwrap();
     helper.life.kill().await.unwrap();
     let image = rig.docker.helper_image_id();
-    let ends = ["/backupd-helper", "say", "something", "3"];
+    let ends = ["/backupd-helper", "words", "fail"];
     let programs = Programs { image: &image, ends: &ends, stays: &["/backupd-helper", "sleep"] };
     trial_contract::a_trial_takes_what_is_there_and_its_own(&rig.docker, &rig.prefix, programs).await;
     trial_contract::a_trial_lives_by_its_labels(&rig.docker, &rig.prefix, programs).await;
@@ -52,6 +53,10 @@ async fn containers_of_others_stop_and_start() {
     assert_eq!((seen.mounts.len(), seen.mounts[0].at.as_str(), seen.mounts[0].writable), (1, "/data", false));
     contract::containers_stop_and_start(&rig.docker, &id).await;
     contract::starts_and_ends_of_containers_are_told(&rig.docker, &id).await;
+    let words = ["/backupd-helper", "words"];
+    programs::programs_are_started_heard_and_ended(&rig.docker, &id, &words).await;
+    programs::a_program_that_was_dropped_hears_the_end_of_its_input(&rig.docker, &id, &words).await;
+    programs::programs_are_started_only_where_something_runs(&rig.docker, &id, &words).await;
     docker_cli(&["rm", "-f", &id]);
     rig.end(&volume).await;
 }

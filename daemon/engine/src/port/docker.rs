@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::port::changes::Changes;
+use crate::port::exec::{Exec, ExecSpec};
 use crate::port::trial::Trials;
 use crate::words::RunId;
 
@@ -269,6 +270,8 @@ pub struct Leftover {
 ///   is made anew by the engine is removed again. Through the engine's own channel (remote engines) it returns
 ///   when the helper was started; whether it lives shows at the first record.
 /// * Whoever drops the future of `open_helper` before it is done leaves a container to the next sweep.
+/// * `exec` starts a program inside a container that runs; it fails with `Conflict` if that is down or paused. A program
+///   that cannot be started is no error here: it ends with status 126 or 127, and says why in its output or last words.
 /// * `leftovers` lists containers by our two labels and by nothing else.
 /// * `changes` asks the engine first, so it fails where nobody is there. [`Changes`] tells what happens after it has
 ///   returned.
@@ -312,6 +315,9 @@ pub trait Docker: Trials {
 
     /// Sets its restart policy, in the words of [`Container::restart_policy`].
     async fn set_restart_policy(&self, id: &str, policy: &str) -> Result<(), DockerError>;
+
+    /// Starts a program inside a container.
+    async fn exec(&self, spec: &ExecSpec) -> Result<Exec, DockerError>;
 
     /// Starts a helper and connects to it.
     async fn open_helper(&self, spec: &HelperSpec) -> Result<Helper, DockerError>;

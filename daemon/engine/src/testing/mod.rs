@@ -6,6 +6,7 @@
 
 pub mod calls;
 pub mod docker_contract;
+pub mod exec_contract;
 pub mod fake_docker;
 pub mod faulty_store;
 pub mod memory_store;

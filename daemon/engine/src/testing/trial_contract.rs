@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Programs<'a> {
     /// The image, by name or id.
     pub image: &'a str,
-    /// Says `something` and ends with status 3.
+    /// Says `cannot` on its standard error, and ends with status 3.
     pub ends: &'a [&'a str],
     /// Runs until it is stopped.
     pub stays: &'a [&'a str],
@@ -90,7 +90,7 @@ pub async fn a_trial_lives_by_its_labels(docker: &dyn Docker, prefix: &str, prog
     let mut started = docker.start_trial(&ends).await.expect("start");
     let end = started.life.ended(PATIENCE).await.expect("ask").expect("it ended");
     assert_eq!(end.status, 3, "{}", end.why);
-    assert!(started.life.said().await.expect("said").contains("something"));
+    assert!(started.life.said().await.expect("said").contains("cannot"));
     assert_eq!(leftovers_of(docker, &ends.run).await.len(), 1);
     remove(docker, &ends.run).await;
     fails(started.life.said().await, Kind::NotFound);

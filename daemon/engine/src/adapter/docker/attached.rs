@@ -14,27 +14,27 @@ use bytes::{Buf as _, Bytes};
 use futures_util::Stream;
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// So much of the helper's last words is kept for the error.
-const WORDS_BYTES_MAX: usize = 4096;
+use crate::port::exec::LAST_WORDS_BYTES;
 
-/// The end of what the helper wrote to standard error: empty, or why it ended.
+/// The end of what the other side wrote to standard error: empty, or why it ended.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LastWords(Arc<Mutex<Vec<u8>>>);
 
 impl LastWords {
-    /// Keeps the last [`WORDS_BYTES_MAX`] bytes.
+    /// Keeps the last [`LAST_WORDS_BYTES`] bytes.
     fn add(&self, bytes: &[u8]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.extend_from_slice(bytes);
-        let over = kept.len().saturating_sub(WORDS_BYTES_MAX);
+        let over = kept.len().saturating_sub(LAST_WORDS_BYTES);
         kept.drain(..over);
     }
 
-    /// On one line.
+    /// On one line, without what a terminal would obey.
     pub(super) fn text(&self) -> String {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&kept);
-        text.split_whitespace().collect::<Vec<_>>().join(" ")
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        line.replace(char::is_control, "")
     }
 }
 
@@ -97,12 +97,12 @@ mod tests {
 
     #[tokio::test]
     async fn output_is_joined_and_errors_are_set_aside() {
-        let records = [out(b"one"), err(b"cannot\nread  it\n"), out(b""), out(b"two")];
+        let records = [out(b"one"), err(b"cannot\nread  \x1b[2Jit\n"), out(b""), out(b"two")];
         let (mut output, words) = Output::of(stream::iter(records));
         let mut got = Vec::new();
         output.read_to_end(&mut got).await.unwrap();
         assert_eq!(got, b"onetwo");
-        assert_eq!(words.text(), "cannot read it");
+        assert_eq!(words.text(), "cannot read [2Jit");
     }
 
     #[tokio::test]
@@ -119,7 +119,7 @@ mod tests {
         let records: Vec<_> = (0..100).map(|i| err(format!("{i:0100}\n").as_bytes())).collect();
         let (mut output, words) = Output::of(stream::iter(records));
         output.read_to_end(&mut Vec::new()).await.unwrap();
-        assert!(words.text().len() <= WORDS_BYTES_MAX);
+        assert!(words.text().len() <= LAST_WORDS_BYTES);
         assert!(words.text().ends_with("99"));
     }
 }

@@ -10,6 +10,7 @@ mod changes;
 mod confinement;
 mod containers;
 mod doorway;
+mod exec;
 mod helper_binary;
 mod helper_container;
 mod image;
@@ -33,6 +34,7 @@ use crate::port::changes::Changes;
 use crate::port::docker::{
     About, Container, Docker, DockerError, DockerErrorKind, Helper, HelperSpec, Leftover, NewVolume, Volume,
 };
+use crate::port::exec::{Exec, ExecSpec};
 use crate::port::trial::{Trial, TrialSpec, Trials};
 
 /// How to reach the engine, and how helpers speak to us.
@@ -154,6 +156,10 @@ impl Docker for BollardDocker {
 
     async fn set_restart_policy(&self, id: &str, policy: &str) -> Result<(), DockerError> {
         containers::set_restart_policy(&self.engine, id, policy).await
+    }
+
+    async fn exec(&self, spec: &ExecSpec) -> Result<Exec, DockerError> {
+        exec::start(&self.engine, spec).await
     }
 
     async fn open_helper(&self, spec: &HelperSpec) -> Result<Helper, DockerError> {

@@ -6,6 +6,7 @@
 
 mod changes;
 mod helper;
+mod program;
 mod script;
 mod trial;
 
@@ -21,6 +22,8 @@ use jiff::Timestamp;
 use self::changes::Listeners;
 use self::helper::Running;
 pub use self::helper::{Cut, JobRunner, real_jobs};
+use self::program::Installed;
+pub use self::program::Program;
 pub use self::script::{Calls, Moment, Script, Verdict};
 use self::trial::KeptTrial;
 pub use self::trial::{Act, Actor};
@@ -29,6 +32,7 @@ use crate::port::docker::{
     About, Container, ContainerState, Docker, DockerError, DockerErrorKind, Helper, HelperMount, HelperSpec,
     Leftover, MountOf, NewVolume, Volume,
 };
+use crate::port::exec::{Exec, ExecSpec};
 use crate::port::trial::TrialSpec;
 
 /// What the engine knows.
@@ -44,6 +48,7 @@ struct World {
     cuts: Vec<Cut>,
     made: u64,
     listeners: Listeners,
+    installed: Installed,
     /// By name, their ids.
     images: BTreeMap<String, String>,
     /// By the leftover's id.
@@ -101,6 +106,11 @@ impl FakeDocker {
         let mut world = lock(&self.world);
         let before = world.containers.remove(id);
         world.listeners.tell_of(before.as_ref(), None);
+    }
+
+    /// Does the work of all programs in all containers from now on. Before, none is installed.
+    pub fn install(&self, program: Program) {
+        lock(&self.world).installed = Installed(Some(program));
     }
 
     /// Ends all subscriptions, as a restart of the engine does.
@@ -303,6 +313,14 @@ impl Docker for FakeDocker {
             }
             policy.clone_into(&mut container.restart_policy);
             Ok(())
+        })
+    }
+
+    async fn exec(&self, spec: &ExecSpec) -> Result<Exec, DockerError> {
+        let what = format!("{} {}", spec.container, spec.argv.first().map_or("", String::as_str));
+        self.call(format!("exec {what}"), |world| match world.container(&spec.container)?.state {
+            ContainerState::Running => program::start(spec, &world.installed, what, Arc::clone(&self.script)),
+            ContainerState::Paused | ContainerState::Restarting | ContainerState::Down => Err(not_running()),
         })
     }
 

@@ -5,6 +5,7 @@ use tokio::io::AsyncReadExt as _;
 use super::*;
 use crate::port::docker::{Access, Health};
 use crate::testing::docker_contract::{self as contract, spec};
+use crate::testing::exec_contract as programs;
 use crate::testing::trial_contract::{self, Programs};
 
 fn fake(script: Script) -> (FakeDocker, tempfile::TempDir) {
@@ -39,6 +40,10 @@ async fn the_twin_keeps_the_contract() {
     contract::containers_stop_and_start(&docker, "c1").await;
     contract::volumes_that_come_and_go_are_told(&docker, "t").await;
     contract::starts_and_ends_of_containers_are_told(&docker, "c1").await;
+    docker.install(programs::words());
+    programs::programs_are_started_heard_and_ended(&docker, "c1", &["words"]).await;
+    programs::a_program_that_was_dropped_hears_the_end_of_its_input(&docker, "c1", &["words"]).await;
+    programs::programs_are_started_only_where_something_runs(&docker, "c1", &["words"]).await;
 }
 
 #[tokio::test]
@@ -46,7 +51,7 @@ async fn the_twin_keeps_the_contract_of_trials() {
     let (docker, _folder) = fake(Calls::new().script());
     docker.put_image("db:1", "sha256:1");
     docker.act_trials(Arc::new(|spec, _volume| match spec.argv[0].as_str() {
-        "ends" => Act::Ends { status: 3, said: "something\n".to_owned() },
+        "ends" => Act::Ends { status: 3, said: "cannot\n".to_owned() },
         "stays" => Act::Runs { said: String::new() },
         _ => Act::Ends { status: 127, said: String::new() },
     }));
