@@ -21,6 +21,7 @@ fn health(source: &str, overdue: bool) -> Health {
         running: None,
         held: None,
         pruned_at: None,
+        drill: None,
     }
 }
 
@@ -47,6 +48,40 @@ fn health_is_red_until_all_is_known_to_be_well() {
     assert_eq!(page.answer("POST /metrics HTTP/1.1").0, "405 Method Not Allowed");
     assert_eq!(page.answer("").0, "405 Method Not Allowed");
     assert_eq!(page.answer("GET /../etc HTTP/1.0").0, "404 Not Found");
+}
+
+fn drilled(overdue: bool) -> DrillStanding {
+    DrillStanding {
+        every_seconds: Some(604_800),
+        proven_at: Some("2026-11-20T02:00:00Z".parse().unwrap()),
+        proven: Some("a@1".into()),
+        restore_seconds: Some(2.5),
+        last: None,
+        next: None,
+        overdue,
+        running: false,
+    }
+}
+
+#[test]
+fn what_drills_proved_is_told_and_a_proof_that_is_too_old_is_ill() {
+    let page = Page::default();
+    let mut a = health("a", false);
+    a.drill = Some(drilled(true));
+    page.set(&sight(vec![a.clone()], &[]), NONE, None);
+    assert_eq!(page.answer("GET /healthz HTTP/1.1").1, "not proven: a\n");
+    a.drill = Some(drilled(false));
+    page.set(&sight(vec![a, health("b", false)], &[]), NONE, None);
+    assert_eq!(page.answer("GET /healthz HTTP/1.1").1, "ok\n");
+    let text = page.answer("GET /metrics HTTP/1.1").1;
+    for line in [
+        "backupd_proven_timestamp_seconds{source=\"a\",policy=\"p\"} 1795140000",
+        "backupd_drill_restore_seconds{source=\"a\",policy=\"p\"} 2.5",
+        "backupd_drill_overdue{source=\"a\",policy=\"p\"} 0",
+    ] {
+        assert!(text.lines().any(|one| one == line), "{line}\n{text}");
+    }
+    assert!(!text.contains("drill_good{") && !text.contains("drill_overdue{source=\"b\""), "{text}");
 }
 
 #[test]

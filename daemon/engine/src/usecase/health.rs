@@ -15,15 +15,16 @@ use policies::schedule::{Due, Jitter, Standing, decide};
 use policies::select::Verdict;
 use serde::Serialize;
 
-use crate::catalog::{CatalogError, Outcome, RunRow};
+use crate::catalog::{CatalogError, DrillRow, Outcome, RunRow};
 use crate::failure::{Class, Failure};
 use crate::format::names::Lineage;
 use crate::usecase::cover::Cover;
+use crate::usecase::drill::{DrillStanding, Drilled};
 use crate::usecase::guarding;
 use crate::usecase::host::{Host, catalog_failure};
 use crate::usecase::ledger::{Entry, Ledger};
 use crate::usecase::runs::is_held;
-use crate::words::SourceName;
+use crate::words::{HostName, SourceName};
 
 /// So long a run may take before its slot counts as missed.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
@@ -60,6 +61,8 @@ pub struct Health {
     pub held: Option<String>,
     /// When pruning last came to its end.
     pub pruned_at: Option<Timestamp>,
+    /// How its drills stand, if there are any or should be.
+    pub drill: Option<DrillStanding>,
 }
 
 /// A run that is on.
@@ -78,7 +81,7 @@ pub struct Running {
 impl Health {
     /// Somebody must look.
     pub fn is_alarming(&self) -> bool {
-        self.overdue || self.failures > 0
+        self.overdue || self.failures > 0 || self.drill.as_ref().is_some_and(DrillStanding::is_alarming)
     }
 }
 
@@ -95,6 +98,7 @@ pub fn health(host: &Host, cover: &Cover, ledger: &Ledger) -> Result<Vec<Health>
             runs.entry(source).or_default().push(row);
         }
     }
+    let drills = Drills::of(host, &store, own).map_err(|e| catalog_failure(what, e))?;
     let mut all = Vec::new();
     for (source, policy, terms) in backed_up(cover) {
         let rows = runs.remove(&source).unwrap_or_default();
@@ -107,6 +111,8 @@ pub fn health(host: &Host, cover: &Cover, ledger: &Ledger) -> Result<Vec<Health>
         };
         let jitter = jitter_of(own.as_str(), policy, terms);
         let mut health = assess(&source, policy, terms, jitter, &known, host.clock().now());
+        let since = ledger.drills.get(&source).copied();
+        health.drill = drills.standing(host, &source, terms, since, health.last_good.is_some());
         let lineage = Lineage { host: own.clone(), source };
         health.held = held(host, &store, &lineage).map_err(|e| catalog_failure(what, e))?;
         health.pruned_at =
@@ -114,6 +120,42 @@ pub fn health(host: &Host, cover: &Cover, ledger: &Ledger) -> Result<Vec<Health>
         all.push(health);
     }
     Ok(all)
+}
+
+/// What is known of all drills of this host.
+struct Drills {
+    rows: BTreeMap<SourceName, Vec<DrillRow>>,
+    runs: BTreeMap<SourceName, Vec<RunRow>>,
+}
+
+impl Drills {
+    fn of(host: &Host, store: &str, own: &HostName) -> Result<Self, CatalogError> {
+        let mut drills = Self { rows: BTreeMap::new(), runs: BTreeMap::new() };
+        for row in host.catalog().drills(store, Some(own), None)? {
+            drills.rows.entry(row.key.source.clone()).or_default().push(row);
+        }
+        for row in host.catalog().latest_drills(own, RUNS_LOOKED_AT)? {
+            if let Some(source) = row.source.clone() {
+                drills.runs.entry(source).or_default().push(row);
+            }
+        }
+        Ok(drills)
+    }
+
+    fn standing(
+        &self,
+        host: &Host,
+        source: &SourceName,
+        terms: &Terms,
+        since: Option<Timestamp>,
+        has_snapshot: bool,
+    ) -> Option<DrillStanding> {
+        let runs = self.runs.get(source).map_or(&[][..], Vec::as_slice);
+        let running = runs.first().is_some_and(|row| row.ended_at.is_none() && is_held(host, row));
+        let rows = self.rows.get(source).map_or(&[][..], Vec::as_slice);
+        let drilled = Drilled { wanted: terms.drill.as_ref(), since, has_snapshot, rows, runs, running };
+        DrillStanding::of(&drilled, host.clock().now())
+    }
 }
 
 /// What stands between a lineage and its pruning, in words.
@@ -191,6 +233,7 @@ fn assess(
         }),
         held: None,
         pruned_at: None,
+        drill: None,
     }
 }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::catalog::journal::RestoreTarget;
+use crate::catalog::{Verified, VerifiedResult};
 use crate::failure::{Class, Failure};
 use crate::format::manifest::Consistency;
 use crate::lock::LockOn;
@@ -198,7 +199,8 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
     }
     let key = host.snapshot_key(&opened.lineage, manifest.number).await?;
     let row = host.catalog().snapshot(&key).ok().flatten();
-    let proven_at = row.and_then(|row| row.verified).map(|verified| verified.at);
+    let good = |verified: &Verified| verified.result == VerifiedResult::Good;
+    let proven_at = row.and_then(|row| row.verified).filter(good).map(|verified| verified.at);
     let mut plan = RestorePlan {
         snapshot: opened.id(host),
         taken_at: manifest.taken_at,

@@ -9,61 +9,26 @@ mod helper;
 mod program;
 mod script;
 mod trial;
+mod world;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 
-use self::changes::Listeners;
-use self::helper::Running;
 pub use self::helper::{Cut, JobRunner, real_jobs};
-use self::program::Installed;
 pub use self::program::Program;
 pub use self::script::{Calls, Moment, Script, Verdict};
-use self::trial::KeptTrial;
 pub use self::trial::{Act, Actor};
+use self::world::{Kept, Trouble, World, lock, missing, not_running};
 use crate::port::changes::{Changes, Happened, Thing};
 use crate::port::docker::{
     About, Container, ContainerState, Docker, DockerError, DockerErrorKind, Helper, HelperMount, HelperSpec,
-    Leftover, MountOf, NewVolume, Volume,
+    Leftover, NewVolume, Volume,
 };
 use crate::port::exec::{Exec, ExecSpec};
-use crate::port::trial::TrialSpec;
-
-/// What the engine knows.
-#[derive(Debug, Default)]
-struct World {
-    volumes: BTreeMap<String, Volume>,
-    containers: BTreeMap<String, Container>,
-    /// By the leftover's id.
-    helpers: BTreeMap<String, Kept>,
-    /// All that were started, the first one first.
-    specs: Vec<HelperSpec>,
-    /// How each coming helper dies, the next one first.
-    cuts: Vec<Cut>,
-    made: u64,
-    listeners: Listeners,
-    installed: Installed,
-    /// By name, their ids.
-    images: BTreeMap<String, String>,
-    /// By the leftover's id.
-    trials: BTreeMap<String, KeptTrial>,
-    /// All that were started, the first one first.
-    trial_specs: Vec<TrialSpec>,
-}
-
-/// A helper that was not removed yet.
-#[derive(Debug)]
-struct Kept {
-    leftover: Leftover,
-    mount: HelperMount,
-    running: Running,
-}
 
 /// The twin.
 pub struct FakeDocker {
@@ -138,47 +103,6 @@ impl FakeDocker {
         let done = effect(&mut lock(&self.world));
         script::ask(&self.script, Moment::After, &deed)?;
         done.map_err(|(kind, why)| DockerError { kind, deed, why })
-    }
-}
-
-type Trouble = (DockerErrorKind, String);
-
-fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
-    world.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn missing(what: &str) -> Trouble {
-    (DockerErrorKind::NotFound, format!("no such {what}"))
-}
-
-fn not_running() -> Trouble {
-    (DockerErrorKind::Conflict, "the container is not running".to_owned())
-}
-
-impl World {
-    /// By id or by name, as the engine takes either.
-    fn container(&mut self, id: &str) -> Result<&mut Container, Trouble> {
-        let trials = self.trials.values_mut().map(|kept| &mut kept.container);
-        let mut all = self.containers.values_mut().chain(trials);
-        all.find(|c| c.id == id || c.name == id).ok_or_else(|| missing("container"))
-    }
-
-    fn is_held(&self, volume: &str) -> bool {
-        let by_container = self.containers.values().flat_map(|c| &c.mounts);
-        let mut by_container =
-            by_container.filter(|m| matches!(&m.of, MountOf::Volume { name } if name == volume));
-        let mut by_helper = self.helpers.values();
-        let mut by_trial = self.trials.values();
-        by_container.next().is_some()
-            || by_trial.any(|kept| kept.volume.as_deref() == Some(volume))
-            || by_helper.any(|kept| matches!(&kept.mount, HelperMount::Volume(name) if name == volume))
-    }
-
-    /// A time that grows with each use, whatever the clock says.
-    fn now(&mut self) -> Timestamp {
-        self.made += 1;
-        let seconds = i64::try_from(self.made).unwrap_or(i64::MAX);
-        Timestamp::from_second(1_767_225_600 + seconds).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 }
 

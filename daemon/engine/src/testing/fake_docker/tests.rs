@@ -1,5 +1,8 @@
 //! The twin keeps the contract of the real engine, and breaks it only where the script says so.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use tokio::io::AsyncReadExt as _;
 
 use super::*;

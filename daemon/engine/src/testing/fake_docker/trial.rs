@@ -85,8 +85,7 @@ fn container(world: &mut World, id: &str, spec: &TrialSpec, image_id: String, ru
         at: mount.at.clone(),
         writable: true,
     };
-    let labels =
-        [(RUN_LABEL.to_owned(), spec.run.to_string()), (OWNER_LABEL.to_owned(), spec.owner.clone())];
+    let labels = [(RUN_LABEL.to_owned(), spec.run.to_string()), (OWNER_LABEL.to_owned(), spec.owner.clone())];
     Container {
         id: id.to_owned(),
         name: format!("backupd-drill-{}", spec.run),

@@ -5,7 +5,6 @@
 //! over; its server has no network and sees no other volume; `proven` is said by a checker that ran to its end.
 
 mod checker;
-mod due;
 mod files;
 mod found;
 mod mysql;
@@ -17,9 +16,10 @@ mod rrd;
 mod shell;
 mod signs;
 mod stage;
+mod standing;
 
 pub use self::checker::Checker;
-pub use self::due::{Attempt, DrillStanding, Wanted, standing};
 pub use self::found::{DrillLine, output, refuted};
 pub use self::plan::{DrillPlan, DrillRequest, plan_drill};
 pub use self::rehearsal::{DrillReport, drill};
+pub use self::standing::{DrillStanding, Drilled};
