@@ -8,7 +8,7 @@ use engine::words::SnapshotName;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::snapshots::{consistency, kind, proof};
+use super::snapshots::{kind, proof};
 use crate::screen::{fields, plain, units};
 use crate::session::{Ending, Session};
 
@@ -56,7 +56,7 @@ fn text(
     line("host", manifest.host.as_str());
     line("taken", &format!("{} to {}", moment(manifest.taken_at), moment(manifest.finished_at)));
     let by_hand = if manifest.by_hand { ", by hand" } else { "" };
-    line("kind", &format!("{}, {}{by_hand}", kind(manifest.kind), consistency(manifest.consistency)));
+    line("kind", &format!("{}, {}{by_hand}", kind(manifest.kind), manifest.consistency.word()));
     let totals = &manifest.totals;
     line(
         "content",

@@ -2,7 +2,7 @@
 
 use engine::catalog::DrillResult;
 use engine::failure::Failure;
-use engine::format::manifest::{Consistency, SnapshotKind};
+use engine::format::manifest::SnapshotKind;
 use engine::usecase::snapshots::{SnapshotLine, snapshots};
 use engine::words::HostName;
 use jiff::Timestamp;
@@ -104,15 +104,6 @@ pub(crate) fn kind(kind: SnapshotKind) -> &'static str {
     }
 }
 
-pub(crate) fn consistency(consistency: Consistency) -> &'static str {
-    match consistency {
-        Consistency::Live => "live",
-        Consistency::Idle => "idle",
-        Consistency::Paused => "paused",
-        Consistency::Stopped => "stopped",
-    }
-}
-
 /// What is known of whether it can be restored: by a drill, else by reading it back.
 pub(super) fn proof(line: &SnapshotLine, now: Timestamp) -> Option<String> {
     let drilled = line.drill.as_ref().map(|drill| (drill.result, drill));
@@ -140,7 +131,7 @@ fn notes(line: &SnapshotLine, now: Timestamp) -> (String, Style) {
     if line.partial {
         notes.push("partial".to_owned());
     }
-    notes.push(consistency(line.consistency).to_owned());
+    notes.push(line.consistency.word().to_owned());
     if line.pinned {
         notes.push("pinned".to_owned());
     }
@@ -154,6 +145,7 @@ fn notes(line: &SnapshotLine, now: Timestamp) -> (String, Style) {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use engine::format::manifest::Consistency;
     use engine::usecase::drill::DrillLine;
 
     use super::*;

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::screen::{plain, units};
-use crate::verbs::snapshots::consistency;
 
 /// What of a plan is printed.
 #[derive(Debug, Clone)]
@@ -76,7 +75,7 @@ impl<'a> PlanText<'a> {
                 "{} ({}), {}, {proven}",
                 units::moment_with_zone(self.taken_at, zone),
                 units::age(self.age_seconds),
-                consistency(self.consistency),
+                self.consistency.word(),
             ),
         );
         line("chosen", plain::line(self.why).into_owned());

@@ -2,29 +2,64 @@
 //! they run again.
 
 use rusqlite::{Row, Transaction, params};
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::journal::StoppedContainer;
 use crate::catalog::row::{check_digest, decode, digest};
 use crate::catalog::{Catalog, CatalogError};
 use crate::words::RunId;
 
-/// How a container is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a container is held, and what it takes to let it go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum How {
     /// Its processes are frozen by the kernel.
     Pause,
     /// It is stopped.
     Stop,
+    /// A program that its policy names was run in it, and another one lets it go.
+    Hooks {
+        /// That one: program and arguments. It may be empty.
+        after: Vec<String>,
+        /// How long it may take.
+        patience_seconds: u64,
+    },
+    /// Redis in it rewrites no log.
+    Redis {
+        /// Its `auto-aof-rewrite-percentage`, which it gets back.
+        percentage: String,
+    },
 }
 
 impl How {
-    const ALL: [Self; 2] = [Self::Pause, Self::Stop];
-
     /// One word, for rows.
-    pub fn word(self) -> &'static str {
+    pub fn word(&self) -> &'static str {
         match self {
             Self::Pause => "pause",
             Self::Stop => "stop",
+            Self::Hooks { .. } => "hooks",
+            Self::Redis { .. } => "redis",
+        }
+    }
+
+    /// What a row says of a container that is held in this way.
+    fn to_json(&self, was: &StoppedContainer) -> serde_json::Result<String> {
+        match self {
+            Self::Pause | Self::Stop => serde_json::to_string(was),
+            Self::Hooks { .. } | Self::Redis { .. } => serde_json::to_string(&(was, self)),
+        }
+    }
+
+    fn from_json(word: &str, json: &str) -> Result<(StoppedContainer, Self), String> {
+        let broken = |e: serde_json::Error| e.to_string();
+        match word {
+            "pause" => Ok((serde_json::from_str(json).map_err(broken)?, Self::Pause)),
+            "stop" => Ok((serde_json::from_str(json).map_err(broken)?, Self::Stop)),
+            "hooks" | "redis" => {
+                let (was, how): (StoppedContainer, Self) = serde_json::from_str(json).map_err(broken)?;
+                if how.word() == word { Ok((was, how)) } else { Err(format!("`{word}` with {}", how.word())) }
+            }
+            _ => Err("unknown way to hold".to_owned()),
         }
     }
 }
@@ -40,7 +75,7 @@ pub struct Freeze {
     pub how: How,
     /// What it was like before.
     pub was: StoppedContainer,
-    /// The engine was told to hold it, or is about to be. Otherwise nobody has touched it.
+    /// It is held, or is about to be. Otherwise nobody has touched it.
     pub begun: bool,
 }
 
@@ -50,7 +85,7 @@ impl Catalog {
     pub fn claim(
         &self,
         run: &RunId,
-        how: How,
+        how: &How,
         containers: &[StoppedContainer],
     ) -> Result<Option<RunId>, CatalogError> {
         self.write(|t| {
@@ -60,19 +95,20 @@ impl Catalog {
                 return Ok(Some(freeze.run.clone()));
             }
             for (place, was) in (0..).zip(containers) {
-                put(t, &Freeze { run: run.clone(), place, how, was: was.clone(), begun: false })?;
+                let (run, how, was) = (run.clone(), how.clone(), was.clone());
+                put(t, &Freeze { run, place, how, was, begun: false })?;
             }
             Ok(None)
         })
     }
 
-    /// The engine is about to be told to hold a container that was claimed.
-    pub fn begin_freeze(&self, container: &str) -> Result<(), CatalogError> {
+    /// A container that was claimed is about to be held, in this way.
+    pub fn begin_freeze(&self, container: &str, how: &How) -> Result<(), CatalogError> {
         self.write(|t| {
             let mut found = select(t)?;
             found.retain(|freeze| freeze.was.id == container);
             match found.pop() {
-                Some(freeze) => put(t, &Freeze { begun: true, ..freeze }),
+                Some(freeze) => put(t, &Freeze { begun: true, how: how.clone(), ..freeze }),
                 None => Err(CatalogError::Value(format!("container `{container}` was not claimed"))),
             }
         })
@@ -94,7 +130,7 @@ impl Catalog {
 
 fn put(t: &Transaction<'_>, freeze: &Freeze) -> Result<(), CatalogError> {
     let Freeze { run, place, how, was, begun } = freeze;
-    let json = serde_json::to_string(was).map_err(|e| CatalogError::Value(e.to_string()))?;
+    let json = how.to_json(was).map_err(|e| CatalogError::Value(e.to_string()))?;
     let digest = digest(&[&was.id, &run.as_str(), place, &how.word(), &json, begun])?;
     t.prepare_cached("INSERT OR REPLACE INTO freezes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
         .execute(params![was.id, run.as_str(), place, how.word(), json, begun, digest])?;
@@ -117,12 +153,6 @@ fn from_row(row: &Row<'_>) -> Result<Freeze, CatalogError> {
     const WHAT: &str = "freeze";
     check_digest(row, 6, 6)?;
     let text = |i: usize| row.get::<_, String>(i);
-    let how = text(3)?;
-    Ok(Freeze {
-        run: decode(WHAT, text(1)?.parse())?,
-        place: row.get(2)?,
-        how: decode(WHAT, How::ALL.into_iter().find(|one| one.word() == how).ok_or("unknown way to hold"))?,
-        was: decode(WHAT, serde_json::from_str(&text(4)?))?,
-        begun: row.get(5)?,
-    })
+    let (was, how) = decode(WHAT, How::from_json(&text(3)?, &text(4)?))?;
+    Ok(Freeze { run: decode(WHAT, text(1)?.parse())?, place: row.get(2)?, how, was, begun: row.get(5)? })
 }

@@ -127,18 +127,8 @@ pub(super) fn kind_parse(word: &str) -> Option<SnapshotKind> {
     [SnapshotKind::Full, SnapshotKind::Incremental].into_iter().find(|kind| kind_word(*kind) == word)
 }
 
-pub(super) fn consistency_word(consistency: Consistency) -> &'static str {
-    match consistency {
-        Consistency::Live => "live",
-        Consistency::Idle => "idle",
-        Consistency::Paused => "paused",
-        Consistency::Stopped => "stopped",
-    }
-}
-
 pub(super) fn consistency_parse(word: &str) -> Option<Consistency> {
-    use Consistency::{Idle, Live, Paused, Stopped};
-    [Live, Idle, Paused, Stopped].into_iter().find(|one| consistency_word(*one) == word)
+    Consistency::ALL.into_iter().find(|one| one.word() == word)
 }
 
 pub(super) fn verified_word(result: VerifiedResult) -> &'static str {

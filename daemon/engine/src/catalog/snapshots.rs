@@ -8,9 +8,7 @@ use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use crate::catalog::rebuild::IndexRow;
 use crate::catalog::row::{check_digest, decode, digest, from_nanos, nanos};
 use crate::catalog::snapshot::{Filter, SnapshotKey, SnapshotRow, Verified};
-use crate::catalog::snapshot::{
-    consistency_parse, consistency_word, kind_parse, kind_word, verified_parse, verified_word,
-};
+use crate::catalog::snapshot::{consistency_parse, kind_parse, kind_word, verified_parse, verified_word};
 use crate::catalog::{Catalog, CatalogError, flags, packs, pins};
 use crate::format::names::Lineage;
 use crate::words::{HostName, Number, SourceName};
@@ -213,7 +211,7 @@ pub(super) fn put(t: &Transaction<'_>, new: &IndexRow) -> Result<(), CatalogErro
         row.run.as_str(),
         nanos(row.taken_at)?,
         kind_word(row.kind),
-        consistency_word(row.consistency),
+        row.consistency.word(),
         row.by_hand,
         row.totals.entries,
         row.totals.files,
@@ -244,7 +242,7 @@ fn row_digest(row: &SnapshotRow) -> Result<[u8; 16], CatalogError> {
         &row.run.as_str(),
         &nanos(row.taken_at)?,
         &kind_word(row.kind),
-        &consistency_word(row.consistency),
+        &row.consistency.word(),
         &row.by_hand,
         &row.totals.entries,
         &row.totals.files,

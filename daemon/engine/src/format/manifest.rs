@@ -39,6 +39,46 @@ pub enum Consistency {
     Paused,
     /// Those who write to it were stopped meanwhile.
     Stopped,
+    /// Between two programs of its policy.
+    Hooks,
+    /// In PostgreSQL's backup mode, with the log that belongs to it.
+    Postgres,
+    /// MySQL or MariaDB was locked and paused meanwhile.
+    Mysql,
+    /// Redis wrote no file anew meanwhile.
+    Redis,
+    /// What rrdcached held back was written, and those who write to it were paused meanwhile.
+    Rrd,
+}
+
+impl Consistency {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Live,
+        Self::Idle,
+        Self::Paused,
+        Self::Stopped,
+        Self::Hooks,
+        Self::Postgres,
+        Self::Mysql,
+        Self::Redis,
+        Self::Rrd,
+    ];
+
+    /// One word, as manifests spell it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Idle => "idle",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+            Self::Hooks => "hooks",
+            Self::Postgres => "postgres",
+            Self::Mysql => "mysql",
+            Self::Redis => "redis",
+            Self::Rrd => "rrd",
+        }
+    }
 }
 
 /// One pack that the snapshot needs.

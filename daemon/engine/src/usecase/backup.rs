@@ -205,11 +205,11 @@ impl Deed<'_> {
         };
         let taken_at = self.host.clock().now();
         self.watch.tell(Told::Step(format!("reading {}", self.request.source)));
-        let how = self.hold_by()?;
+        let mut recipe = self.recipe().await?;
         let (first, lost) = self.read(number, taken_at, parent.as_ref()).await?;
-        let passed = match how {
+        let passed = match &mut recipe {
             None => first,
-            Some(how) => self.read_again(number, taken_at, first, parent.as_ref(), how).await?,
+            Some(recipe) => self.read_again(number, taken_at, first, parent.as_ref(), &mut **recipe).await?,
         };
         let manifest = self.manifest(number, taken_at, passed, parent.as_ref()).await?;
         self.as_promised(manifest.consistency)?;

@@ -1,8 +1,8 @@
 //! The freeze: those who write to a source are held while the second pass reads it.
 //!
 //! ```text
-//! tables of the first pass fetched → helper waits for its job → containers claimed → each noted, then held
-//!   → second pass → all still held? → let go → nobody else wrote? → upload
+//! tables of the first pass fetched → helper waits for its job → containers claimed → the recipe's part → each noted,
+//!   then held → second pass → all still held? → let go → the recipe's part undone → nobody else wrote? → upload
 //! ```
 //!
 //! Always true: a container is noted before it is touched, and let go whatever happens, here or by the next start of
@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use policies::policy::{Mode, OnUnfreezable, print_time};
+use policies::policy::{OnUnfreezable, print_time};
 
 use crate::catalog::How;
 use crate::catalog::journal::StoppedContainer;
@@ -22,6 +22,7 @@ use crate::port::docker::{Container, ContainerState};
 use crate::usecase::backup::Deed;
 use crate::usecase::blame;
 use crate::usecase::host::catalog_failure;
+use crate::usecase::recipe::Recipe;
 use crate::usecase::service;
 use crate::usecase::source::{self, Source, User};
 use crate::usecase::thaw::let_go;
@@ -42,36 +43,41 @@ pub(super) struct Held {
     pub(super) millis: u64,
 }
 
-/// Writers that are held.
+/// Containers that are held.
 pub(super) struct Freeze {
     how: How,
     /// The source right before.
     before: Source,
-    writers: Vec<Container>,
+    held: Vec<Container>,
     /// By the clock that never goes back.
     began: Duration,
 }
 
 /// Those who may write, dependents first.
-fn writers(source: &Source) -> Vec<Container> {
-    let mut writers: Vec<&Container> = Vec::new();
-    for user in source.users.iter().filter(|user| user.writable && user.is_up()) {
-        if !writers.iter().any(|known| known.id == user.container.id) {
-            writers.push(&user.container);
+pub(super) fn writers(source: &Source) -> Vec<Container> {
+    chosen(source, |user| user.writable)
+}
+
+/// Those who are up, and chosen.
+fn chosen(source: &Source, is_chosen: impl Fn(&User) -> bool) -> Vec<Container> {
+    let mut chosen: Vec<&Container> = Vec::new();
+    for user in source.users.iter().filter(|user| is_chosen(user) && user.is_up()) {
+        if !chosen.iter().any(|known| known.id == user.container.id) {
+            chosen.push(&user.container);
         }
     }
-    service::order(&mut writers);
-    writers.into_iter().cloned().collect()
+    service::order(&mut chosen);
+    chosen.into_iter().cloned().collect()
 }
 
 /// Why a container cannot be held in this way.
-fn refusal(container: &Container, how: How) -> Option<String> {
+pub(super) fn refusal(container: &Container, how: &How) -> Option<String> {
     let name = &container.name;
     if container.state == ContainerState::Restarting {
         return Some(format!("container `{name}` is being restarted"));
     }
     match how {
-        How::Pause => None,
+        How::Pause | How::Hooks { .. } | How::Redis { .. } => None,
         How::Stop if container.auto_remove => {
             Some(format!("container `{name}` would be gone after a stop: it was started with `--rm`"))
         }
@@ -87,28 +93,6 @@ fn started(users: &[User]) -> Vec<(&str, Option<jiff::Timestamp>)> {
 }
 
 impl Deed<'_> {
-    /// How writers will be held; `None` if nobody is. Refuses what cannot be had, before anything is read.
-    pub(super) fn hold_by(&self) -> Result<Option<How>, Failure> {
-        let mode = self.request.consistency.mode;
-        let how = match mode {
-            Mode::Live => return Ok(None),
-            Mode::Pause => How::Pause,
-            Mode::Stop => How::Stop,
-            Mode::Hooks | Mode::Postgres | Mode::Mysql | Mode::Redis | Mode::Rrd => {
-                // Files that nobody writes are of one moment in any mode.
-                if writers(self.source).is_empty() {
-                    return Ok(None);
-                }
-                let why = format!("this version has no mode `{}`", mode.word());
-                return self.or_live(&why).map(|()| None);
-            }
-        };
-        match writers(self.source).iter().find_map(|container| refusal(container, how)) {
-            None => Ok(Some(how)),
-            Some(why) => self.or_live(&why).map(|()| None),
-        }
-    }
-
     /// Writers cannot be held: reads while they run where that is allowed, else refuses.
     pub(super) fn or_live(&self, why: &str) -> Result<(), Failure> {
         let source = &self.request.source;
@@ -133,16 +117,23 @@ impl Deed<'_> {
         Ok(!idle || started(&self.source.users) != started(&now.users))
     }
 
-    /// Holds everybody who writes. `None`: they cannot be held, and the source may be read all the same.
-    pub(super) async fn freeze(&self, how: How) -> Result<Option<Freeze>, Failure> {
-        let before = self.claim(how).await?;
-        let freeze = Freeze { how, writers: writers(&before), before, began: self.host.clock().elapsed() };
-        let names: Vec<&str> = freeze.writers.iter().map(|container| container.name.as_str()).collect();
+    /// Holds all whom the recipe wants held. `None`: they cannot be held, and the source may be read all the same.
+    pub(super) async fn freeze(&self, how: How, recipe: &mut dyn Recipe) -> Result<Option<Freeze>, Failure> {
+        let before = self.claim(&how, recipe).await?;
+        let held = chosen(&before, |user| recipe.holds(user));
+        let freeze = Freeze { how, held, before, began: self.host.clock().elapsed() };
+        let names: Vec<&str> = freeze.held.iter().map(|container| container.name.as_str()).collect();
         if !names.is_empty() {
             self.watch.tell(Told::Step(format!("holding {}", names.join(", "))));
         }
+        let hold = async {
+            if !freeze.held.is_empty() {
+                recipe.quiesce(self, &freeze.held).await?;
+            }
+            self.hold(&freeze.how, &freeze.held).await
+        };
         let held = tokio::select! {
-            held = self.hold(how, &freeze.writers) => Some(held),
+            held = hold => Some(held),
             () = self.host.clock().sleep(self.request.consistency.max_freeze) => None,
         };
         if let Some(Ok(())) = held {
@@ -150,39 +141,42 @@ impl Deed<'_> {
         }
         self.let_go(true).await?;
         match held {
-            Some(Err(failure)) => self.or_live(&failure.to_string()).map(|()| None),
-            Some(Ok(())) | None => Err(self.too_long()),
+            Some(Err(failure)) if recipe.may_be_live() => self.or_live(&failure.to_string()).map(|()| None),
+            Some(Err(failure)) => Err(failure),
+            Some(Ok(())) | None => Err(self.too_long(&freeze.how)),
         }
     }
 
-    /// Has `read` read while writers are held, and lets go of them.
+    /// Has `read` read while containers are held, and lets go of them.
     pub(super) async fn frozen<T>(
         &self,
         freeze: Freeze,
+        recipe: &mut dyn Recipe,
         read: BoxFuture<'_, Result<T, Failure>>,
     ) -> Result<(T, Held), Failure> {
-        let Freeze { how, before, writers, began } = freeze;
+        let Freeze { how, before, held, began } = freeze;
         let clock = self.host.clock();
         self.watch.tell(Told::Step(format!("reading what changed in {}", self.request.source)));
         let whole = async {
             let read = read.await?;
-            self.still_held(how, &writers).await.map(|()| read)
+            self.still_held(&how, &held).await.map(|()| read)
         };
         let left = self.request.consistency.max_freeze.saturating_sub(clock.elapsed().saturating_sub(began));
         let done = tokio::select! {
             done = whole => done,
-            () = clock.sleep(left) => Err(self.too_long()),
+            () = clock.sleep(left) => Err(self.too_long(&how)),
         };
         self.let_go(done.is_err()).await?;
-        let held_for = clock.elapsed().saturating_sub(began);
         let read = done?;
-        self.nobody_else(&before, &writers).await?;
-        let consistency = match how {
-            _ if writers.is_empty() => Consistency::Idle,
-            How::Pause => Consistency::Paused,
-            How::Stop => Consistency::Stopped,
+        if !held.is_empty() {
+            recipe.release(self).await?;
+        }
+        let held_for = clock.elapsed().saturating_sub(began);
+        self.nobody_else(&before, &held).await?;
+        let (consistency, millis) = match held.is_empty() {
+            true => (Consistency::Idle, 0),
+            false => (recipe.consistency(), held_for.as_millis()),
         };
-        let millis = if writers.is_empty() { 0 } else { held_for.as_millis() };
         Ok((read, Held { consistency, millis: u64::try_from(millis).unwrap_or(u64::MAX) }))
     }
 
@@ -193,24 +187,27 @@ impl Deed<'_> {
         Ok(())
     }
 
-    fn too_long(&self) -> Failure {
-        let (source, max) = (&self.request.source, self.request.consistency.max_freeze);
-        Failure::failed(format!("read `{source}` while its writers are held"))
-            .because(format!("that took longer than {}, so they were let go", print_time(max)))
+    fn too_long(&self, how: &How) -> Failure {
+        let (source, max) = (&self.request.source, print_time(self.request.consistency.max_freeze));
+        let (what, undone) = match how {
+            How::Pause | How::Stop => ("its writers are held", "they were let go"),
+            How::Hooks { .. } | How::Redis { .. } => ("its hooks hold it", "`after` was run"),
+        };
+        Failure::failed(format!("read `{source}` while {what}"))
+            .because(format!("that took longer than {max}, so {undone}"))
             .hint("raise `max_freeze` in its policy, or back it up when less is written")
     }
 
-    /// Claims all who write now; waits for another run that holds one of them, because it has two sources, say.
-    async fn claim(&self, how: How) -> Result<Source, Failure> {
+    /// Claims all whom the recipe wants held; waits for another run that holds one of them, because it has two sources, say.
+    pub(super) async fn claim(&self, how: &How, recipe: &mut dyn Recipe) -> Result<Source, Failure> {
         let what = || format!("hold those who write to `{}`", self.request.source);
-        let claim = |source: &Source| {
-            let claimed: Vec<StoppedContainer> = writers(source).iter().map(service::stopped).collect();
-            self.host.catalog().claim(self.run.id(), how, &claimed).map_err(|e| catalog_failure(what(), e))
-        };
         let mut by = None;
         for _ in 0..CLAIMS_MAX {
             let seen = source::resolve(self.docker, &self.request.source).await?;
-            by = claim(&seen)?;
+            let claimed = chosen(&seen, |user| recipe.holds(user));
+            let claimed: Vec<StoppedContainer> = claimed.iter().map(service::stopped).collect();
+            let claim = self.host.catalog().claim(self.run.id(), how, &claimed);
+            by = claim.map_err(|e| catalog_failure(what(), e))?;
             match &by {
                 // What another run held when we looked first may run by now.
                 None => {
@@ -240,30 +237,37 @@ impl Deed<'_> {
     }
 
     /// Holds them, each noted before. One that somebody else has paused does not write.
-    async fn hold(&self, how: How, writers: &[Container]) -> Result<(), Failure> {
-        for container in writers.iter().filter(|container| container.state != ContainerState::Paused) {
+    async fn hold(&self, how: &How, held: &[Container]) -> Result<(), Failure> {
+        for container in held {
+            if container.state == ContainerState::Paused && matches!(how, How::Pause | How::Stop) {
+                continue;
+            }
             if let Some(why) = refusal(container, how) {
                 return Err(Failure::failed(why));
             }
             let what = || format!("hold container `{}`", container.name);
-            let noted = self.host.catalog().begin_freeze(&container.id);
+            let noted = self.host.catalog().begin_freeze(&container.id, how);
             noted.map_err(|e| catalog_failure(what(), e))?;
             match how {
                 How::Pause => {
                     self.docker.pause(&container.id).await.map_err(|e| blame::docker(what(), e))?;
                 }
                 How::Stop => service::stop(self.docker, &[service::stopped(container)]).await?,
+                How::Hooks { .. } => self.hook_before(container).await?,
+                // It was told before the first pass.
+                How::Redis { .. } => {}
             }
         }
         Ok(())
     }
 
     /// All that were held are held still, and were all the time: a start shows.
-    async fn still_held(&self, how: How, writers: &[Container]) -> Result<(), Failure> {
-        for before in writers {
+    async fn still_held(&self, how: &How, held: &[Container]) -> Result<(), Failure> {
+        for before in held {
             let what = format!("look at container `{}`", before.name);
             let now = self.docker.container(&before.id).await.map_err(|e| blame::docker(what, e))?;
             let wanted = match (before.state, how) {
+                (_, How::Hooks { .. } | How::Redis { .. }) => ContainerState::Running,
                 (ContainerState::Paused, _) | (_, How::Pause) => ContainerState::Paused,
                 (_, How::Stop) => ContainerState::Down,
             };
@@ -278,13 +282,13 @@ impl Deed<'_> {
     }
 
     /// Nobody came up meanwhile who was not held.
-    async fn nobody_else(&self, before: &Source, writers: &[Container]) -> Result<(), Failure> {
+    pub(super) async fn nobody_else(&self, before: &Source, held: &[Container]) -> Result<(), Failure> {
         let now = source::resolve(self.docker, &self.request.source).await?;
         for user in now.users.iter().filter(|user| user.writable) {
             let id = &user.container.id;
             let was = before.users.iter().find(|was| was.container.id == *id);
             let is_new = was.is_none_or(|was| was.container.started_at != user.container.started_at);
-            if is_new && user.container.started_at.is_some() && !writers.iter().any(|held| held.id == *id) {
+            if is_new && user.container.started_at.is_some() && !held.iter().any(|held| held.id == *id) {
                 return Err(self.voided(&user.container.name));
             }
         }

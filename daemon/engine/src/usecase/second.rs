@@ -14,36 +14,48 @@ use archive::base::Base;
 use jiff::Timestamp;
 use policies::policy::Reread;
 
-use crate::catalog::How;
 use crate::failure::Failure;
 use crate::pipeline::reading::Reading;
 use crate::pipeline::spool::Spool;
 use crate::usecase::backup::Deed;
 use crate::usecase::blame;
+use crate::usecase::freeze::Held;
 use crate::usecase::index::Signed;
 use crate::usecase::pass::{Ended, Pass, Passed};
+use crate::usecase::recipe::{Recipe, Second};
 use crate::words::Number;
 
 impl Deed<'_> {
-    /// Reads once more what changed since the first pass, while writers are held.
+    /// Reads once more what changed since the first pass, as the recipe says, and ends the recipe.
     pub(super) async fn read_again(
         &self,
         number: Number,
         taken_at: Timestamp,
         first: Passed,
         parent: Option<&Signed>,
-        how: How,
+        recipe: &mut dyn Recipe,
     ) -> Result<Passed, Failure> {
-        let incremental = first.incremental;
+        let how = match recipe.second() {
+            Second::Held(how) => how,
+            Second::Not => {
+                recipe.end(self).await?;
+                self.nobody_else(self.source, &[]).await?;
+                return Ok(Passed {
+                    held: Some(Held { consistency: recipe.consistency(), millis: 0 }),
+                    ..first
+                });
+            }
+        };
         if !self.is_written().await? {
             return Ok(first);
         }
+        let incremental = first.incremental;
         let pass = self.prepare_second(number, taken_at, first.clone(), parent).await?;
         let place = self.host.spool(self.run.id());
         let spool_bytes = self.host.settings().effort.spool_bytes;
         let spool = Spool::begin(self.host.store().await?, &pass.key, &place, spool_bytes);
         let session = self.helper(0).await?;
-        let Some(freeze) = self.freeze(how).await? else {
+        let Some(freeze) = self.freeze(how, recipe).await? else {
             // Nobody could be held, so a second look is worth no more than the first.
             session.kill().await;
             return Ok(first);
@@ -54,8 +66,10 @@ impl Deed<'_> {
                 Ended::BaseLost(e) => blame::read(self.comparing(), e),
             })
         };
-        let (received, held) = self.frozen(freeze, Box::pin(read)).await?;
-        Ok(Passed { incremental, held: Some(held), ..self.complete(received).await? })
+        let (received, held) = self.frozen(freeze, recipe, Box::pin(read)).await?;
+        let passed = Passed { incremental, held: Some(held), ..self.complete(received).await? };
+        recipe.end(self).await?;
+        Ok(passed)
     }
 
     /// All that can be had before anybody is held for it.

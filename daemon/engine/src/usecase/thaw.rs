@@ -1,8 +1,9 @@
 //! Lets go of containers that a run held while it read what they write.
 //!
-//! To thaw is to make run again as it was, not to unpause: an engine that dies kills what is paused. What was
-//! not held is not touched, and what a human did meanwhile wins: a container that was started since, or that runs, is
-//! left alone. Always true: a container is forgotten only once it runs again, or once it is somebody else's.
+//! To thaw is to make run again as it was, not to unpause: an engine that dies kills what is paused, and what a recipe changed
+//! inside a container outlives the run. What was not held is not touched, and what a human did meanwhile wins: a container
+//! that was started since, or that runs, is left alone. Always true: a container is forgotten only once it runs again, or
+//! once it is somebody else's, or once its hook was run, however that ended.
 
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use crate::port::clock::Clock;
 use crate::port::docker::{ContainerState, Docker};
 use crate::usecase::blame;
 use crate::usecase::host::{Host, catalog_failure};
+use crate::usecase::recipe::hooks::{After, run_after};
+use crate::usecase::recipe::redis::give_back;
 use crate::usecase::recover::{Recovered, hold};
 use crate::usecase::service;
 use crate::words::RunId;
@@ -62,22 +65,44 @@ pub(crate) async fn let_go(
     let freezes = host.catalog().freezes().map_err(|e| catalog_failure(what(), e))?;
     let (mut said, mut failed) = (Vec::new(), None);
     for freeze in freezes.iter().rev().filter(|freeze| freeze.run == *run) {
-        let done = if freeze.begun { patiently(docker, host.clock(), freeze, late).await } else { Ok(None) };
-        let done = done.and_then(|line| {
+        let done = match freeze.begun {
+            true => patiently(docker, host.clock(), freeze, late).await,
+            false => Ok(LetGo::Quietly),
+        };
+        let done = done.and_then(|done| {
             let forgotten = host.catalog().end_freeze(&freeze.was.id);
-            forgotten.map(|()| line).map_err(|e| catalog_failure(what(), e))
+            forgotten.map(|()| done).map_err(|e| catalog_failure(what(), e))
         });
         match done {
-            Ok(line) => said.extend(line),
+            Ok(LetGo::Quietly) => {}
+            Ok(LetGo::Said(line)) => said.push(line),
+            Ok(LetGo::Badly(failure)) => failed = failed.or(Some(failure)),
             Err(failure) => {
                 tracing::error!("container `{}` is still held: {failure}", freeze.was.name);
-                failed = failed.or(Some(failure));
+                let hint = "`backupctl thaw` tries again; so does `backupd`, until it runs";
+                failed = failed.or(Some(failure.hint(hint)));
             }
         }
     }
     match failed {
         None => Ok(said),
-        Some(failure) => Err(failure.hint("`backupctl thaw` tries again; so does `backupd`, until it runs")),
+        Some(failure) => Err(failure),
+    }
+}
+
+/// How a container was let go.
+enum LetGo {
+    /// As expected.
+    Quietly,
+    /// It is, and this is news.
+    Said(String),
+    /// Its hook was run, and failed: there is nothing to try again.
+    Badly(Failure),
+}
+
+impl From<Option<String>> for LetGo {
+    fn from(said: Option<String>) -> Self {
+        said.map_or(Self::Quietly, Self::Said)
     }
 }
 
@@ -87,7 +112,7 @@ async fn patiently(
     clock: &dyn Clock,
     freeze: &Freeze,
     late: bool,
-) -> Result<Option<String>, Failure> {
+) -> Result<LetGo, Failure> {
     let mut pause = TRY_AGAIN;
     for _ in 1..TRIES {
         if let Ok(done) = one(docker, clock, freeze, late).await {
@@ -99,20 +124,31 @@ async fn patiently(
     one(docker, clock, freeze, late).await
 }
 
-async fn one(
-    docker: &dyn Docker,
-    clock: &dyn Clock,
-    freeze: &Freeze,
-    late: bool,
-) -> Result<Option<String>, Failure> {
-    match freeze.how {
-        How::Pause => unpause(docker, clock, freeze, late).await,
+async fn one(docker: &dyn Docker, clock: &dyn Clock, freeze: &Freeze, late: bool) -> Result<LetGo, Failure> {
+    match &freeze.how {
+        How::Pause => unpause(docker, clock, freeze, late).await.map(LetGo::from),
         // Whatever the engine was told is done to its end before it is undone.
         How::Stop => {
             let stopped = std::slice::from_ref(&freeze.was);
             let (started, mut warnings) = service::start_again(docker, clock, stopped, late).await?;
             let again = started.first().filter(|_| late).map(|name| format!("started container `{name}`"));
-            Ok(warnings.pop().or(again))
+            Ok(warnings.pop().or(again).into())
+        }
+        How::Hooks { after, patience_seconds } => {
+            if late {
+                clock.sleep(LATE).await;
+            }
+            let patience = Duration::from_secs(*patience_seconds);
+            Ok(match run_after(docker, clock, freeze, after, patience).await? {
+                After::Done => {
+                    late.then(|| format!("ran the hook `after` in container `{}`", freeze.was.name)).into()
+                }
+                After::Needless(why) => LetGo::Said(why),
+                After::Failed(failure) => LetGo::Badly(failure),
+            })
+        }
+        How::Redis { percentage } => {
+            give_back(docker, clock, freeze, percentage, late).await.map(LetGo::from)
         }
     }
 }

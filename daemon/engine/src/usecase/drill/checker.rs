@@ -131,7 +131,15 @@ pub(super) fn choose(
 /// What a snapshot was taken by, where that says what is in it.
 fn recipe(consistency: Consistency) -> Option<Checker> {
     match consistency {
-        Consistency::Live | Consistency::Idle | Consistency::Paused | Consistency::Stopped => None,
+        Consistency::Postgres => Some(Checker::Postgres),
+        Consistency::Mysql => Some(Checker::Mysql),
+        Consistency::Redis => Some(Checker::Redis),
+        Consistency::Rrd => Some(Checker::Rrd),
+        Consistency::Live
+        | Consistency::Idle
+        | Consistency::Paused
+        | Consistency::Stopped
+        | Consistency::Hooks => None,
     }
 }
 

@@ -1,0 +1,140 @@
+//! Mode `hooks`: programs of the policy say when files may be read: `before`, then the second pass, then `after`.
+//!
+//! Always true: `after` was noted in the catalog before `before` is run, so it is run whatever happens, also by whoever comes
+//! after a SIGKILL, and then perhaps a second time; neither may take longer than `max_freeze`. A bad status of either fails the backup,
+//! for nobody knows what was read then. No program is run by a shell of ours.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use policies::policy;
+
+use crate::catalog::{Freeze, How};
+use crate::failure::{Class, Failure};
+use crate::format::manifest::Consistency;
+use crate::port::clock::Clock;
+use crate::port::docker::{Container, ContainerState, Docker};
+use crate::usecase::backup::Deed;
+use crate::usecase::blame;
+use crate::usecase::guest::{Guest, Said};
+use crate::usecase::recipe::place::Place;
+use crate::usecase::recipe::{Recipe, Second};
+use crate::usecase::source::User;
+use crate::usecase::watch::Told;
+
+/// The hooks of a policy, in one container.
+pub(super) struct Hooks {
+    place: Place,
+    how: How,
+}
+
+impl Hooks {
+    pub(super) fn new(place: Place, consistency: &policy::Consistency) -> Self {
+        let patience_seconds = consistency.max_freeze.as_secs();
+        Self { place, how: How::Hooks { after: consistency.after.clone(), patience_seconds } }
+    }
+}
+
+#[async_trait]
+impl Recipe for Hooks {
+    async fn begin(&mut self, deed: &Deed<'_>) -> Result<(), Failure> {
+        let policy::Consistency { before, after, .. } = &deed.request.consistency;
+        if !before.is_empty() || !after.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::new(Class::Usage, format!("`{}` has no hooks", deed.request.source))
+            .because("mode `hooks` runs `before` and `after` of a policy")
+            .hint("write them below `[consistency]` of its policy"))
+    }
+
+    fn second(&self) -> Second {
+        Second::Held(self.how.clone())
+    }
+
+    fn holds(&self, user: &User) -> bool {
+        user.container.id == self.place.container.id
+    }
+
+    fn consistency(&self) -> Consistency {
+        Consistency::Hooks
+    }
+}
+
+impl Deed<'_> {
+    /// Runs `before`. Whoever calls this has noted `after`.
+    pub(in crate::usecase) async fn hook_before(&self, container: &Container) -> Result<(), Failure> {
+        let policy::Consistency { before, max_freeze, .. } = &self.request.consistency;
+        if before.is_empty() {
+            return Ok(());
+        }
+        let words: Vec<&str> = before.iter().map(String::as_str).collect();
+        self.watch.tell(Told::Step(format!("running the hook `{}` in {}", words[0], container.name)));
+        match self.guest(container).run(&words, None, b"", *max_freeze).await? {
+            Said { status: 0, .. } => Ok(()),
+            said => Err(failed("before", &container.name, &words, &said)),
+        }
+    }
+}
+
+/// What became of `after`.
+#[derive(Debug)]
+pub(in crate::usecase) enum After {
+    /// All is well.
+    Done,
+    /// It could not be run, and need not be tried again.
+    Needless(String),
+    /// It was run, and nobody knows what it has left.
+    Failed(Failure),
+}
+
+/// Runs `after` in the container that was noted. An error means that it may not have been run: try again.
+pub(in crate::usecase) async fn run_after(
+    docker: &dyn Docker,
+    clock: &dyn Clock,
+    freeze: &Freeze,
+    after: &[String],
+    patience: Duration,
+) -> Result<After, Failure> {
+    let (id, name) = (&freeze.was.id, &freeze.was.name);
+    let words: Vec<&str> = after.iter().map(String::as_str).collect();
+    if words.is_empty() {
+        return Ok(After::Done);
+    }
+    let guest = Guest::noted(docker, clock, id, name);
+    let found = docker.container(id).await.map_err(|e| blame::docker(guest.what(&words), e))?;
+    match found.map(|found| found.state) {
+        None => {
+            return Ok(After::Needless(format!(
+                "container `{name}` was removed, so its hook `after` was not run"
+            )));
+        }
+        Some(ContainerState::Down) => {
+            return Ok(After::Needless(format!(
+                "container `{name}` is down, so its hook `after` was not run"
+            )));
+        }
+        // It is on its way up, or a person has paused it: nothing can be run in it now.
+        Some(ContainerState::Running | ContainerState::Restarting | ContainerState::Paused) => {}
+    }
+    Ok(match guest.try_run(&words, None, b"", patience).await? {
+        Some(Said { status: 0, .. }) => After::Done,
+        Some(said) => After::Failed(failed("after", name, &words, &said)),
+        None => {
+            let what = format!("hook `after` in container `{name}`");
+            After::Failed(
+                Failure::failed(what)
+                    .because(format!("it runs for longer than {}", policy::print_time(patience)))
+                    .hint(format!("`docker top {name}` shows it; raise `max_freeze` if it needs the time")),
+            )
+        }
+    })
+}
+
+fn failed(which: &str, name: &str, words: &[&str], said: &Said) -> Failure {
+    let what = format!("hook `{which}` in container `{name}`");
+    let hint = match said.was_not_started() {
+        true => format!("is it there? `docker exec {name} {} …`", words[0]),
+        false => format!("see what it says by hand: `docker exec {name} {} …`", words[0]),
+    };
+    Failure::failed(what).because(said.ending()).hint(hint)
+}

@@ -1,0 +1,164 @@
+//! Where the programs of a recipe run: in which of the containers that use a source.
+//!
+//! Always true: nothing is guessed. It is the only container that writes to the source, or the one that a person has
+//! labelled; otherwise the backup is refused, and told how to choose.
+
+use policies::policy::Mode;
+
+use crate::failure::{Class, Failure};
+use crate::port::docker::{Container, ContainerState};
+use crate::usecase::source::{Source, User};
+use crate::words::SourceName;
+
+/// On a container: here programs are run, whoever else uses the source.
+const LABEL: (&str, &str) = ("backupd.commands", "true");
+
+/// A container that runs, and where it sees the source.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) container: Container,
+    at: Vec<String>,
+    source: SourceName,
+}
+
+impl Place {
+    /// Whether a folder of the container is in the source.
+    pub(super) fn sees(&self, folder: &str) -> bool {
+        let within = |at: &String| {
+            let rest = folder.strip_prefix(at.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.at.iter().any(within)
+    }
+
+    /// A server keeps its files somewhere else, so a copy of the source is no copy of them.
+    pub(super) fn elsewhere(&self, server: &str, folder: &str) -> Failure {
+        let what = format!("{server} in container `{}` keeps its files in `{folder}`", self.container.name);
+        Failure::new(Class::Unsafe, what)
+            .because(format!("`{}` is mounted at `{}`", self.source, self.at.join("` and `")))
+            .hint("`backupctl volumes` shows what is mounted there; for this source, choose another `mode`")
+    }
+}
+
+/// The container for the programs of `mode`.
+pub(super) fn find(source: &Source, name: &SourceName, mode: Mode) -> Result<Place, Failure> {
+    let refuse = |why: String| {
+        Failure::new(
+            Class::Unsafe,
+            format!("mode `{}` of `{name}` needs a container for its programs", mode.word()),
+        )
+        .because(why)
+    };
+    let labelled = names(source, |user| user.container.labels.get(LABEL.0).is_some_and(|on| on == LABEL.1));
+    let chosen =
+        if labelled.is_empty() { names(source, |user| user.writable && user.is_up()) } else { labelled };
+    let [only] = chosen[..] else {
+        let why = format!("`{}` could be meant", chosen.join("` and `"));
+        let hint = format!("label the one that is meant, and no other: `{}={}`", LABEL.0, LABEL.1);
+        return Err(refuse(why).hint(hint));
+    };
+    let of_it = || source.users.iter().filter(|user| user.container.name == only);
+    let Some(container) = of_it().map(|user| user.container.clone()).next() else {
+        return Err(refuse(format!("`{only}` is gone")));
+    };
+    let at = of_it().map(|user| user.at.clone()).collect();
+    let hint = match container.state {
+        ContainerState::Running => return Ok(Place { container, at, source: name.clone() }),
+        ContainerState::Paused => format!("`docker unpause {only}`"),
+        ContainerState::Restarting => format!("`docker logs {only}` may tell why it does not stay up"),
+        ContainerState::Down => format!("`docker start {only}`, or take the label `{}` from it", LABEL.0),
+    };
+    Err(refuse(format!("`{only}` does not run")).hint(hint))
+}
+
+/// The names of containers, each once.
+fn names(source: &Source, is_one: impl Fn(&User) -> bool) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for user in source.users.iter().filter(|user| is_one(user)) {
+        if !names.contains(&user.container.name.as_str()) {
+            names.push(&user.container.name);
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::format::manifest::VolumeShape;
+    use crate::port::docker::{Health, HelperMount};
+
+    fn user(name: &str, at: &str, state: ContainerState, words: &str) -> User {
+        let label = (LABEL.0.to_owned(), LABEL.1.to_owned());
+        let container = Container {
+            id: format!("id-of-{name}"),
+            name: name.to_owned(),
+            image: String::new(),
+            image_id: String::new(),
+            state,
+            health: Health::None,
+            started_at: None,
+            restart_policy: "no".to_owned(),
+            labels: if words.contains("labelled") { BTreeMap::from([label]) } else { BTreeMap::new() },
+            mounts: Vec::new(),
+            auto_remove: false,
+        };
+        User { container, at: at.to_owned(), writable: !words.contains("reads") }
+    }
+
+    fn source(users: Vec<User>) -> Source {
+        let (mount, shape) = (HelperMount::Volume("v".to_owned()), VolumeShape::default());
+        Source { mount, shape, users, place: None }
+    }
+
+    #[track_caller]
+    fn check(users: &[(&str, ContainerState, &str)], want: Result<&str, &str>) {
+        let users = users.iter().map(|(name, state, words)| user(name, "/data", *state, words)).collect();
+        let found = find(&source(users), &"v".parse().unwrap(), Mode::Mysql);
+        match (&found, want) {
+            (Ok(place), Ok(name)) => assert_eq!(place.container.name, name),
+            (Err(failure), Err(words)) => {
+                let said = format!("{failure}; {}", failure.hint.as_deref().unwrap_or_default());
+                assert!(failure.class == Class::Unsafe && said.contains(words), "{said}");
+            }
+            _ => panic!("{found:?}, not {want:?}"),
+        }
+    }
+
+    #[test]
+    fn the_only_writer_or_the_labelled_one_is_taken() {
+        use ContainerState::{Down, Paused, Restarting, Running};
+        check(&[("db", Running, "")], Ok("db"));
+        check(&[("db", Running, ""), ("web", Running, "reads"), ("old", Down, "")], Ok("db"));
+        check(&[("db", Running, ""), ("side", Running, "")], Err("`db` and `side` could be meant"));
+        check(&[("db", Running, ""), ("side", Running, "")], Err("backupd.commands=true"));
+        check(&[("db", Running, "labelled"), ("side", Running, "")], Ok("db"));
+        check(&[("db", Running, ""), ("admin", Running, "labelled reads")], Ok("admin"));
+        check(&[("db", Running, "labelled"), ("side", Running, "labelled")], Err("could be meant"));
+        check(&[("db", Down, "labelled"), ("side", Running, "")], Err("docker start db"));
+        check(&[("db", Paused, "")], Err("docker unpause db"));
+        check(&[("db", Restarting, "")], Err("docker logs db"));
+    }
+
+    #[test]
+    fn a_folder_is_in_the_source_or_it_is_not() {
+        let users = [("db", "/var/lib/mysql"), ("db", "/copy/")]
+            .map(|(name, at)| user(name, at, ContainerState::Running, ""));
+        let place = find(&source(users.into()), &"v".parse().unwrap(), Mode::Mysql).unwrap();
+        for (folder, want) in [
+            ("/var/lib/mysql", true),
+            ("/var/lib/mysql/", true),
+            ("/var/lib/mysql/data", true),
+            ("/copy", true),
+            ("/var/lib/mysql-8", false),
+            ("/var/lib", false),
+            ("/", false),
+        ] {
+            assert_eq!(place.sees(folder), want, "{folder}");
+        }
+        let said = place.elsewhere("MariaDB", "/data").to_string();
+        assert!(said.contains("keeps its files in `/data`") && said.contains("/copy/"), "{said}");
+    }
+}
