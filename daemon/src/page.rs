@@ -182,9 +182,8 @@ fn of_sources(out: &mut String, all: &[Health], counts: Counts<'_>) {
 /// What drills found.
 fn of_drills(out: &mut String, all: &[Health]) {
     let mut each = |name: &str, about: &str, value: &dyn Fn(&DrillStanding) -> Option<String>| {
-        let of = |health: &Health| {
-            Some((labels(&health.source, &health.policy), value(health.drill.as_ref()?)?))
-        };
+        let of =
+            |health: &Health| Some((labels(&health.source, &health.policy), value(health.drill.as_ref()?)?));
         family(out, name, "gauge", about, all.iter().filter_map(of));
     };
     let flag = |on: bool| Some(u8::from(on).to_string());

@@ -176,7 +176,7 @@ fn folder(dir: &Path) -> Result<String, Failure> {
 }
 
 /// `42`, `@42`, `SOURCE@42`, `latest`: `None` is the newest.
-fn number(source: &SourceName, text: &str) -> Result<Option<Number>, String> {
+pub(super) fn number(source: &SourceName, text: &str) -> Result<Option<Number>, String> {
     let which = match text.rsplit_once('@') {
         None | Some(("", _)) => text.trim_start_matches('@'),
         Some((named, which)) if named == source.to_string() => which,

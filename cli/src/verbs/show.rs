@@ -43,13 +43,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     Ok(Ending::Done)
 }
 
-fn text(
-    id: &str,
-    manifest: &Manifest,
-    signed_by: &str,
-    proof: Option<&str>,
-    zone: &TimeZone,
-) -> String {
+fn text(id: &str, manifest: &Manifest, signed_by: &str, proof: Option<&str>, zone: &TimeZone) -> String {
     let mut out = format!("{}\n", plain::line(id));
     let mut line = |name: &str, text: &str| out += &format!("  {name:<12} {}\n", plain::line(text));
     let moment = |at| units::moment_with_zone(at, zone);

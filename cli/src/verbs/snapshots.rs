@@ -176,6 +176,7 @@ pub(crate) mod tests {
     pub(crate) fn drilled(result: DrillResult) -> DrillLine {
         DrillLine {
             run: "00112233445566aa".into(),
+            snapshot: "db-data@42".into(),
             at: "2026-11-19T10:00:00Z".parse().unwrap(),
             checker: "postgres".into(),
             result,

@@ -251,6 +251,7 @@ mod tests {
             proven: Some("db-data@7".into()),
             restore_seconds: Some(42.0),
             last: None,
+            message: None,
             next: None,
             overdue: false,
             running: false,

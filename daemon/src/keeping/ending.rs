@@ -5,6 +5,7 @@
 use engine::failure::{Class, Failure};
 use engine::usecase::prune::Pruned;
 use engine::words::SourceName;
+use tokio::task::{Id, JoinError};
 use tracing::{Span, info, warn};
 
 use super::Keeping;
@@ -12,13 +13,23 @@ use super::errand::{Ended, Pruning};
 use crate::watching::{line, tell_failure};
 
 impl Keeping {
-    /// Waits for the next run to end; for ever where none is on.
+    /// Waits for the next run or drill to end; for ever where none is on.
     pub(crate) async fn one_ended(&mut self) {
-        let (id, ended) = match self.runs.join_next_with_id().await {
-            None => std::future::pending().await,
-            Some(Ok((id, ended))) => (id, ended),
+        tokio::select! {
+            Some(joined) = self.runs.join_next_with_id() => self.run_ended(joined),
+            Some(joined) = self.drilling.tasks.join_next() => {
+                let broke = |broken| (Span::none(), Err(Failure::failed("it broke down").because(broken)));
+                self.drill_ended(joined.unwrap_or_else(broke));
+            }
+            else => std::future::pending().await,
+        }
+    }
+
+    fn run_ended(&mut self, joined: Result<(Id, Ended), JoinError>) {
+        let (id, ended) = match joined {
+            Ok((id, ended)) => (id, ended),
             // A panic is a bug of ours; recovery puts right what it left.
-            Some(Err(broken)) => {
+            Err(broken) => {
                 let id = broken.id();
                 let backup = Err(Failure::failed("it broke down").because(broken));
                 (id, Ended { rule: None, backup: (Span::none(), backup), pruning: None })

@@ -57,6 +57,7 @@ fn drilled(overdue: bool) -> DrillStanding {
         proven: Some("a@1".into()),
         restore_seconds: Some(2.5),
         last: None,
+        message: None,
         next: None,
         overdue,
         running: false,

@@ -78,9 +78,8 @@ impl Catalog {
         let DrillRow { run, key, at, checker, result, restore_ms, ms, .. } = drill;
         let (host, source, at) = (key.host.as_str(), key.source.to_string(), nanos(*at)?);
         let (run, number, word) = (run.as_str(), key.number.get(), result.word());
-        let digest = digest(&[
-            &run, &key.store, &host, &source, &number, &at, checker, &word, &what, restore_ms, ms,
-        ])?;
+        let digest =
+            digest(&[&run, &key.store, &host, &source, &number, &at, checker, &word, &what, restore_ms, ms])?;
         self.write(|t| {
             t.prepare_cached(
                 "INSERT OR REPLACE INTO drills VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",

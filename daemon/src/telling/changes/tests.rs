@@ -30,6 +30,7 @@ fn well() -> Health {
 fn drilled(result: DrillResult, overdue: bool) -> DrillStanding {
     let last = DrillLine {
         run: "r".into(),
+        snapshot: "db-data@42".into(),
         at: at("19T02:00"),
         checker: "postgres".into(),
         result,
@@ -43,6 +44,7 @@ fn drilled(result: DrillResult, overdue: bool) -> DrillStanding {
         proven: None,
         restore_seconds: None,
         last: Some(last),
+        message: None,
         next: None,
         overdue,
         running: false,

@@ -121,12 +121,7 @@ fn capabilities(access: Access) -> &'static [&'static str] {
 }
 
 /// The labels are for a volume that the engine makes because it is missing: that is how we know it again.
-pub(super) fn volume(
-    name: &str,
-    target: &str,
-    read_only: bool,
-    labels: HashMap<String, String>,
-) -> Mount {
+pub(super) fn volume(name: &str, target: &str, read_only: bool, labels: HashMap<String, String>) -> Mount {
     Mount {
         target: Some(target.to_owned()),
         source: Some(name.to_owned()),

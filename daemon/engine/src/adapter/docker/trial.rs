@@ -232,12 +232,13 @@ impl TrialLife for Life {
         let client = self.engine.client().await?;
         let options =
             LogsOptions { stdout: true, stderr: true, tail: LINES.to_owned(), ..Default::default() };
-        let lines = client.logs(&self.id, Some(options)).try_fold(Vec::new(), async |mut kept: Vec<u8>, line| {
-            kept.extend_from_slice(line.as_ref());
-            let over = kept.len().saturating_sub(SAID_BYTES);
-            kept.drain(..over);
-            Ok(kept)
-        });
+        let lines =
+            client.logs(&self.id, Some(options)).try_fold(Vec::new(), async |mut kept: Vec<u8>, line| {
+                kept.extend_from_slice(line.as_ref());
+                let over = kept.len().saturating_sub(SAID_BYTES);
+                kept.drain(..over);
+                Ok(kept)
+            });
         let kept = self.engine.within("read what the trial said", LIST, lines).await?;
         Ok(String::from_utf8_lossy(&kept).into_owned())
     }
@@ -291,7 +292,10 @@ mod tests {
             why: why.to_owned(),
         };
         let status = |why: &str| not_a_program(error(why)).map(|end| end.status).ok();
-        assert_eq!(status("exec: \"pg_amcheck\": executable file not found in $PATH (status 400)"), Some(127));
+        assert_eq!(
+            status("exec: \"pg_amcheck\": executable file not found in $PATH (status 400)"),
+            Some(127)
+        );
         assert_eq!(status("exec: \"/x\": stat /x: no such file or directory: unknown"), Some(127));
         assert_eq!(status("exec: \"/etc\": permission denied"), Some(126));
         assert_eq!(status("no space left on device"), None);

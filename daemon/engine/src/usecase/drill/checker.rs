@@ -116,8 +116,10 @@ pub(super) fn choose(
     };
     match places {
         1 => Ok((checker, why)),
-        0 => Err(Failure::new(Class::NotFound, format!("the snapshot holds nothing that `{checker}` checks"))
-            .hint("choose another one with `--checker`; `files` checks anything")),
+        0 => {
+            Err(Failure::new(Class::NotFound, format!("the snapshot holds nothing that `{checker}` checks"))
+                .hint("choose another one with `--checker`; `files` checks anything"))
+        }
         _ => Err(Failure::new(
             Class::Unsafe,
             format!("the snapshot holds more than one database that `{checker}` checks"),
@@ -206,7 +208,8 @@ mod tests {
     /// Data-only containers use the volume as well, and have no server in them.
     #[test]
     fn the_image_is_that_of_the_server() {
-        let users = [user("data", "busybox", false), user("app", "shop:3", true), user("db", "postgres:15", false)];
+        let users =
+            [user("data", "busybox", false), user("app", "shop:3", true), user("db", "postgres:15", false)];
         assert_eq!(Checker::Postgres.user(&users).unwrap().container, "db");
         assert_eq!(Checker::Mysql.user(&users).unwrap().container, "app");
         assert_eq!(Checker::Mysql.user(&users[..1]).unwrap().container, "data");

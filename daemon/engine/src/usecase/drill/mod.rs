@@ -13,13 +13,15 @@ mod postgres;
 mod redis;
 mod rehearsal;
 mod rrd;
+mod scheduled;
 mod shell;
 mod signs;
 mod stage;
 mod standing;
 
 pub use self::checker::Checker;
-pub use self::found::{DrillLine, output, refuted};
+pub use self::found::{DrillLine, last, refuted};
 pub use self::plan::{DrillPlan, DrillRequest, plan_drill};
 pub use self::rehearsal::{DrillReport, drill};
+pub use self::scheduled::rehearse;
 pub use self::standing::{DrillStanding, Drilled};

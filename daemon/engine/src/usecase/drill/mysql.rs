@@ -52,7 +52,8 @@ impl Database<'_> {
         if of == has {
             return Ok(());
         }
-        let what = format!("the snapshot is of release {of}, and image `{image}` has {}", last_line(&ended.said));
+        let what =
+            format!("the snapshot is of release {of}, and image `{image}` has {}", last_line(&ended.said));
         Err(Failure::new(Class::Unsafe, what).hint(other))
     }
 
@@ -83,7 +84,8 @@ impl Database<'_> {
         if let Some(bad) = bad_table(&check) {
             return Ok(Found::Bad(bad));
         }
-        let all = ["--all-databases", "--single-transaction", "--quick", "--hex-blob", "--result-file=/dev/null"];
+        let all =
+            ["--all-databases", "--single-transaction", "--quick", "--hex-blob", "--result-file=/dev/null"];
         let dump = server.ask(&client(&["mariadb-dump", "mysqldump"], &all)).await?;
         Ok(match dump.status {
             0 => Found::Good("every table was checked, and every row could be dumped".to_owned()),
@@ -135,7 +137,8 @@ fn after(good: String, stopped: &Ended) -> Found {
 /// `10.11` of `10.11.6-MariaDB`, and of what a server says of itself.
 fn release(said: &str) -> Option<String> {
     let mut words = said.split(|c: char| !c.is_ascii_digit() && c != '.');
-    let number = words.find(|word| word.matches('.').count() >= 2 && word.starts_with(|c: char| c.is_ascii_digit()))?;
+    let number = words
+        .find(|word| word.matches('.').count() >= 2 && word.starts_with(|c: char| c.is_ascii_digit()))?;
     let mut parts = number.split('.');
     Some(format!("{}.{}", parts.next()?, parts.next()?))
 }
@@ -148,7 +151,10 @@ mod tests {
     fn releases_are_read_from_files_and_programs() {
         for (said, want) in [
             ("10.11.6-MariaDB", Some("10.11")),
-            ("mariadbd  Ver 10.11.6-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)", Some("10.11")),
+            (
+                "mariadbd  Ver 10.11.6-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)",
+                Some("10.11"),
+            ),
             ("/usr/sbin/mysqld  Ver 8.0.36 for Linux on x86_64 (MySQL Community Server - GPL)", Some("8.0")),
             ("nothing", None),
         ] {
@@ -176,7 +182,8 @@ mod tests {
     fn a_log_that_speaks_of_corruption_is_no_good_end() {
         let ended = |said: &str, status| Ended { status, why: "it ended".to_owned(), said: said.to_owned() };
         assert_eq!(after("good".into(), &ended("InnoDB: ready\n", 0)), Found::Good("good".into()));
-        let future = ended("x\n[ERROR] InnoDB: Page [page id: space=0] log sequence number is in the future!\n", 0);
+        let future =
+            ended("x\n[ERROR] InnoDB: Page [page id: space=0] log sequence number is in the future!\n", 0);
         assert!(matches!(after("good".into(), &future), Found::Bad(why) if why.contains("in the future")));
         assert!(matches!(after("good".into(), &ended("", 137)), Found::Bad(_)));
     }

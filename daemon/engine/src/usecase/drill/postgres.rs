@@ -23,18 +23,18 @@ const LINES: usize = 3;
 /// The copy is alone: it archives nothing, follows nobody, waits for no standby, and takes nobody's word for who may
 /// log in but that of its socket. What its settings name outside of the volume is not there.
 const START: &str = "PATH=\"$1:$PATH\"; data=\"$2\"\n\
-    rm -f \"$data/postmaster.pid\" \"$data/standby.signal\" \"$data/recovery.signal\" || exit\n\
+    cd \"$data\" && rm -f postmaster.pid standby.signal recovery.signal recovery.conf || exit\n\
     echo 'local all all trust' >/tmp/hba && : >/tmp/ident || exit\n\
     conf=\"$data/postgresql.conf\"; [ -f \"$conf\" ] || { conf=/tmp/postgresql.conf; : >\"$conf\"; }\n\
     exec postgres -D \"$data\" -c config_file=\"$conf\" -c data_directory=\"$data\" -c hba_file=/tmp/hba \\\n\
     -c ident_file=/tmp/ident -c external_pid_file= -c archive_mode=off -c listen_addresses= \\\n\
-    -c unix_socket_directories=/tmp -c ssl=off -c synchronous_standby_names= -c primary_conninfo= \\\n\
-    -c restore_command= -c logging_collector=off -c log_destination=stderr -c shared_buffers=\"$3\"kB \\\n\
-    -c huge_pages=off -c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off\n";
+    -c unix_socket_directories=/tmp -c ssl=off -c synchronous_standby_names= \\\n\
+    -c logging_collector=off -c log_destination=stderr -c shared_buffers=\"$3\"kB -c huge_pages=off \\\n\
+    -c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off\n";
 
 /// Arguments: as above. Prints the name of the role that made the cluster, which may log in whatever else was changed.
 const WHO: &str = "PATH=\"$1:$PATH\"; data=\"$2\"\n\
-    rm -f \"$data/postmaster.pid\" \"$data/standby.signal\" \"$data/recovery.signal\" || exit\n\
+    cd \"$data\" && rm -f postmaster.pid standby.signal recovery.signal recovery.conf || exit\n\
     conf=\"$data/postgresql.conf\"; [ -f \"$conf\" ] || { conf=/tmp/postgresql.conf; : >\"$conf\"; }\n\
     echo 'SELECT rolname FROM pg_authid WHERE oid = 10' | postgres --single -D \"$data\" \\\n\
     -c config_file=\"$conf\" -c data_directory=\"$data\" -c archive_mode=off -c logging_collector=off \\\n\
@@ -60,9 +60,12 @@ impl Cluster<'_> {
         let image = &self.stage.image_name;
         let other = "name an image of that version with `--image`, or `image` in `[drill]` of its policy";
         if ended.status != 0 {
-            return Err(Failure::new(Class::NotFound, format!("image `{image}` has no server of PostgreSQL"))
-                .because(ended.why)
-                .hint(other));
+            return Err(Failure::new(
+                Class::NotFound,
+                format!("image `{image}` has no server of PostgreSQL"),
+            )
+            .because(ended.why)
+            .hint(other));
         }
         let has = major(&ended.said).unwrap_or_default();
         if has != self.version {
@@ -83,7 +86,9 @@ impl Cluster<'_> {
             Started::Down(why) => return Ok(Found::Bad(why)),
             Started::NoRole => {
                 let Some(role) = self.who().await? else {
-                    return Ok(Found::Bad("nobody can log in: the role that made the cluster is gone".to_owned()));
+                    return Ok(Found::Bad(
+                        "nobody can log in: the role that made the cluster is gone".to_owned(),
+                    ));
                 };
                 match self.start(&role).await? {
                     Started::Up(server) => (server, role),
@@ -159,7 +164,8 @@ impl Cluster<'_> {
     /// It must end as it was told to, and what it leaves must have right checksums.
     async fn after(&self, stopped: Ended) -> Result<Found, Failure> {
         if stopped.status != 0 {
-            let why = format!("the server did not stop cleanly: {}: {}", stopped.why, last_line(&stopped.said));
+            let why =
+                format!("the server did not stop cleanly: {}: {}", stopped.why, last_line(&stopped.said));
             return Ok(Found::Bad(why));
         }
         let good = "pg_amcheck found nothing wrong in any database, and every row could be dumped";
@@ -169,7 +175,9 @@ impl Cluster<'_> {
             0 => Found::Good(format!("{good}; all page checksums are right")),
             // There are none, or the program is older than them.
             127 => Found::Good(good.to_owned()),
-            _ if sums.said.contains("not enabled") => Found::Good(format!("{good}; it has no page checksums")),
+            _ if sums.said.contains("not enabled") => {
+                Found::Good(format!("{good}; it has no page checksums"))
+            }
             _ => Found::Bad(format!("pg_checksums: {}", first_lines(&sums.said, LINES))),
         })
     }
@@ -191,7 +199,9 @@ fn with<'a>(program: &'a str, role: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 fn up(said: &Said) -> Answer {
     match said.stdout.trim() {
         "f" if said.status == 0 => Answer::Ready,
-        _ if said.last_words.contains("role \"") && said.last_words.contains("does not exist") => Answer::Never,
+        _ if said.last_words.contains("role \"") && said.last_words.contains("does not exist") => {
+            Answer::Never
+        }
         _ => Answer::NotYet,
     }
 }

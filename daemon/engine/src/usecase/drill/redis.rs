@@ -28,7 +28,8 @@ pub(super) struct Files<'a> {
 impl Files<'_> {
     /// Refuses an image without a server before anything is fetched for it.
     pub(super) async fn prepare(&self) -> Result<(), Failure> {
-        let ended = self.stage.ask_image(first_of(&["redis-server", "valkey-server"], &["--version"])).await?;
+        let ended =
+            self.stage.ask_image(first_of(&["redis-server", "valkey-server"], &["--version"])).await?;
         if ended.status == 0 {
             return Ok(());
         }
@@ -49,7 +50,10 @@ impl Files<'_> {
                 0 => {}
                 127 => return Ok(Found::Missing(format!("the image has no `{program}`"))),
                 _ => {
-                    return Ok(Found::Bad(format!("{program}: {}", first_lines(last_part(&ended.said), LINES))));
+                    return Ok(Found::Bad(format!(
+                        "{program}: {}",
+                        first_lines(last_part(&ended.said), LINES)
+                    )));
                 }
             }
         }
@@ -67,7 +71,10 @@ impl Files<'_> {
             return Ok(Found::Bad(format!("it was loaded and does not answer: {}", keys.last_words)));
         }
         stopped?;
-        Ok(Found::Good(format!("its files are whole, and {} keys were loaded from them", count(&keys.stdout))))
+        Ok(Found::Good(format!(
+            "its files are whole, and {} keys were loaded from them",
+            count(&keys.stdout)
+        )))
     }
 
     fn start(&self) -> Vec<String> {
@@ -75,9 +82,10 @@ impl Files<'_> {
             true => self.root.clone(),
             false => format!("{}/{}", self.root, self.place.folder),
         };
-        let mut arguments: Vec<String> = ["--port", "0", "--unixsocket", "/tmp/redis.sock", "--save", "", "--dir"]
-            .map(str::to_owned)
-            .to_vec();
+        let mut arguments: Vec<String> =
+            ["--port", "0", "--unixsocket", "/tmp/redis.sock", "--save", "", "--dir"]
+                .map(str::to_owned)
+                .to_vec();
         arguments.push(folder);
         let appends = self.signs.aof.first();
         arguments.extend(["--appendonly", if appends.is_some() { "yes" } else { "no" }].map(str::to_owned));
@@ -106,7 +114,9 @@ fn loaded(said: &Said) -> Answer {
 
 /// `12` of `db0:keys=10,expires=0` and `db3:keys=2,…`.
 fn count(keyspace: &str) -> u64 {
-    let keys = keyspace.lines().filter_map(|line| line.split("keys=").nth(1)?.split(',').next()?.trim().parse().ok());
+    let keys = keyspace
+        .lines()
+        .filter_map(|line| line.split("keys=").nth(1)?.split(',').next()?.trim().parse().ok());
     keys.sum::<u64>()
 }
 
@@ -129,8 +139,7 @@ mod tests {
 
     #[test]
     fn a_server_is_up_when_it_has_loaded() {
-        let said =
-            |stdout: &str| Said { status: 0, stdout: stdout.to_owned(), last_words: String::new() };
+        let said = |stdout: &str| Said { status: 0, stdout: stdout.to_owned(), last_words: String::new() };
         assert!(matches!(loaded(&said("# Persistence\r\nloading:0\r\n")), Answer::Ready));
         assert!(matches!(loaded(&said("# Persistence\r\nloading:1\r\n")), Answer::NotYet));
         assert!(matches!(loaded(&said("async_loading:0\r\n")), Answer::NotYet));

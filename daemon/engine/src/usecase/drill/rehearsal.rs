@@ -93,7 +93,8 @@ pub async fn drill(host: &Host, plan: DrillPlan, watch: &dyn Watch) -> Result<Dr
         said: Mutex::default(),
     };
     let restored = Mutex::new(None);
-    let rehearsal = Rehearsal { stage: &stage, run: &run, opened: &opened, plan: &plan, watch, restored: &restored };
+    let rehearsal =
+        Rehearsal { stage: &stage, run: &run, opened: &opened, plan: &plan, watch, restored: &restored };
     let judged = tokio::select! {
         judged = Box::pin(rehearsal.judge()) => judged,
         () = watch.cancel().asked() => Err(interrupted(&plan)),
@@ -232,7 +233,10 @@ struct Rehearsal<'a> {
 impl Rehearsal<'_> {
     async fn judge(&self) -> Result<Found, Failure> {
         let signs = &self.plan.signs;
-        self.step(format!("asking image {} what it is", self.stage.image_name), self.plan.checker.needs_image());
+        self.step(
+            format!("asking image {} what it is", self.stage.image_name),
+            self.plan.checker.needs_image(),
+        );
         self.prepare(signs).await?;
         let mount = self.restore().await?;
         self.step(format!("{} judges {}", self.plan.checker, self.plan.snapshot), true);

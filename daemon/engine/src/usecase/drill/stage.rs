@@ -138,7 +138,9 @@ impl Stage<'_> {
         let said = trial.life.said().await.map_err(|e| blame::docker(what(), e))?;
         match ended {
             Some(TrialEnd { status, why }) => Ok(Ended { status, why, said }),
-            None => Err(Failure::failed(what()).because(format!("it was still running: {}", last_line(&said)))),
+            None => {
+                Err(Failure::failed(what()).because(format!("it was still running: {}", last_line(&said))))
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! How the drills of one source stand: when it was last proven, and whether its policy wants another one now.
 //!
 //! Always true: time is an argument, and what is dated after it counts for nothing; one that was interrupted is tried again
-//! within the hour and no sooner; and nobody is late with what was first wanted a moment ago.
+//! within the hour and no sooner, one that failed a day later; and nobody is late with what was first wanted a moment ago.
 
 use jiff::{SignedDuration, Timestamp};
 use policies::policy::Drill;
@@ -13,6 +13,9 @@ use crate::failure::Class;
 
 /// After a drill that somebody stopped, or that was cut off.
 const TRY_AGAIN: SignedDuration = SignedDuration::from_hours(1);
+
+/// After one that failed or found something wrong: there is another snapshot by then.
+const NEXT_DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// So long a drill may wait for its turn before it is overdue, beside what it may take.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(6);
@@ -28,8 +31,10 @@ pub struct DrillStanding {
     pub proven: Option<String>,
     /// How long the newest restore of a drill took.
     pub restore_seconds: Option<f64>,
-    /// The newest drill.
+    /// The newest drill that had a snapshot to judge.
     pub last: Option<DrillLine>,
+    /// Why a newer one did not come so far, if it did not.
+    pub message: Option<String>,
     /// When the next one is wanted.
     pub next: Option<Timestamp>,
     /// Its policy wants a newer proof than there is.
@@ -59,9 +64,12 @@ impl DrillStanding {
     /// How it stands at `now`; `None` where nobody wants drills and none was made.
     pub fn of(drilled: &Drilled<'_>, now: Timestamp) -> Option<Self> {
         let rows = drilled.rows.iter().rev().filter(|row| row.at <= now);
-        if drilled.wanted.is_none() && rows.clone().next().is_none() {
+        let last = rows.clone().next();
+        if drilled.wanted.is_none() && last.is_none() {
             return None;
         }
+        let newer = |run: &&RunRow| run.began_at <= now && last.is_none_or(|last| run.began_at > last.at);
+        let failed = |run: &&RunRow| !was_cut_off(run) && !matches!(run.outcome, None | Some(Outcome::Done));
         let proven = rows.clone().find(|row| row.result == DrillResult::Proven);
         let next = next(drilled, now);
         Some(Self {
@@ -69,7 +77,8 @@ impl DrillStanding {
             proven_at: proven.map(|row| row.at),
             proven: proven.map(|row| format!("{}@{}", row.key.source, row.key.number)),
             restore_seconds: rows.clone().find_map(|row| row.restore_ms).map(seconds),
-            last: rows.clone().next().map(DrillLine::from),
+            last: last.map(DrillLine::from),
+            message: drilled.runs.iter().filter(newer).find(failed).and_then(|run| run.message.clone()),
             next,
             overdue: !drilled.running && is_overdue(drilled, proven.map(|row| row.at), now),
             running: drilled.running,
@@ -83,8 +92,11 @@ impl DrillStanding {
 
     /// What is not as it should be with the newest one, in words. One by hand that could not be carried out alarms nobody.
     pub fn trouble(&self) -> Option<String> {
-        let last = self.last.as_ref()?;
         let wanted = self.every_seconds.is_some();
+        if let Some(message) = self.message.as_ref().filter(|_| wanted) {
+            return Some(format!("the drill failed: {message}"));
+        }
+        let last = self.last.as_ref()?;
         match last.result {
             DrillResult::Proven => None,
             DrillResult::Unproven => Some(format!("the drill says that it is not whole: {}", last.what)),
@@ -114,9 +126,17 @@ fn next(drilled: &Drilled<'_>, now: Timestamp) -> Option<Timestamp> {
     let runs = drilled.runs.iter().filter(|run| run.began_at <= now);
     let settled = runs.clone().find(|run| run.ended_at.is_some() && !was_cut_off(run));
     let newest = runs.clone().next();
-    let by_turn = settled.map_or(since, |run| after(run.began_at, every));
+    let by_turn = settled.map_or(since, |run| after(run.began_at, every.min(pause(run))));
     let not_before = newest.map_or(since, |run| after(run.began_at, every.min(TRY_AGAIN)));
     Some(by_turn.max(not_before))
+}
+
+/// How long after it another one is worth its cost.
+fn pause(run: &RunRow) -> SignedDuration {
+    match run.outcome {
+        Some(Outcome::Done | Outcome::Not(Class::Partial)) => SignedDuration::MAX,
+        Some(Outcome::Not(_)) | None => NEXT_DAY,
+    }
 }
 
 fn was_cut_off(run: &RunRow) -> bool {
@@ -151,13 +171,26 @@ mod tests {
             number: Number::new(7).unwrap(),
         };
         let (checker, what) = ("postgres".into(), "words".into());
-        DrillRow { run: "00112233445566aa".parse().unwrap(), key, at: at(text), checker, result, what, restore_ms, ms: 9000 }
+        DrillRow {
+            run: "00112233445566aa".parse().unwrap(),
+            key,
+            at: at(text),
+            checker,
+            result,
+            what,
+            restore_ms,
+            ms: 9000,
+        }
     }
 
-    /// `!` behind it: it was cut off.
+    /// `!` behind it: it was cut off; `?`: it failed.
     fn run(text: &str) -> RunRow {
-        let began_at = at(text.trim_end_matches('!'));
-        let outcome = if text.ends_with('!') { Outcome::Not(Class::Interrupted) } else { Outcome::Done };
+        let began_at = at(text.trim_end_matches(['!', '?']));
+        let outcome = match text.chars().next_back() {
+            Some('!') => Outcome::Not(Class::Interrupted),
+            Some('?') => Outcome::Not(Class::NotFound),
+            _ => Outcome::Done,
+        };
         RunRow {
             id: "00112233445566aa".parse().unwrap(),
             verb: Verb::Drill,
@@ -169,7 +202,7 @@ mod tests {
             began_at,
             ended_at: Some(began_at),
             outcome: Some(outcome),
-            message: None,
+            message: Some("no image".into()),
             snapshot: None,
             uploads: Vec::new(),
             journal: None,
@@ -179,7 +212,11 @@ mod tests {
     }
 
     fn weekly() -> Drill {
-        Drill { every: Duration::from_secs(7 * 86_400), timeout: Duration::from_secs(3600), ..Drill::default() }
+        Drill {
+            every: Duration::from_secs(7 * 86_400),
+            timeout: Duration::from_secs(3600),
+            ..Drill::default()
+        }
     }
 
     /// Since, runs, the newest first, now: and when the next is wanted.
@@ -187,7 +224,8 @@ mod tests {
     fn check(since: Option<&str>, runs: &[&str], now: &str, want: Option<&str>) {
         let (wanted, runs): (_, Vec<_>) = (weekly(), runs.iter().map(|text| run(text)).collect());
         let since = since.map(at);
-        let drilled = Drilled { wanted: Some(&wanted), since, has_snapshot: true, runs: &runs, ..Drilled::default() };
+        let drilled =
+            Drilled { wanted: Some(&wanted), since, has_snapshot: true, runs: &runs, ..Drilled::default() };
         let standing = DrillStanding::of(&drilled, at(now)).unwrap();
         assert_eq!(standing.next, want.map(at), "{since:?} {now}");
         assert_eq!(standing.is_due(at(now)), want.is_some_and(|want| at(want) <= at(now)));
@@ -204,6 +242,21 @@ mod tests {
         check(Some("01T00:00"), &["09T23:30!", "01T00:00"], "10T00:00", Some("10T00:30"));
         check(Some("01T00:00"), &["09T10:00!", "08T00:00"], "10T00:00", Some("15T00:00"));
         check(Some("01T00:00"), &["28T00:00", "02T00:00"], "10T00:00", Some("09T00:00"));
+        check(Some("01T00:00"), &["09T10:00?", "08T00:00"], "10T00:00", Some("10T10:00"));
+    }
+
+    #[test]
+    fn one_that_did_not_come_so_far_as_a_snapshot_is_told_too() {
+        let (wanted, rows) = (weekly(), [row("02T00:00", DrillResult::Proven, Some(1500))]);
+        let standing = |runs: &[RunRow], wanted| {
+            let drilled = Drilled { wanted, rows: &rows, runs, ..Drilled::default() };
+            DrillStanding::of(&drilled, at("10T00:00")).unwrap().trouble()
+        };
+        let (failed, earlier, cut) = ([run("09T00:00?")], [run("01T23:00?")], [run("09T00:00!")]);
+        assert_eq!(standing(&failed, Some(&wanted)).as_deref(), Some("the drill failed: no image"));
+        assert_eq!(standing(&failed, None), None);
+        assert_eq!(standing(&earlier, Some(&wanted)), None);
+        assert_eq!(standing(&cut, Some(&wanted)), None);
     }
 
     #[test]
@@ -211,8 +264,7 @@ mod tests {
         let wanted = weekly();
         let standing = |since: &str, rows: &[DrillRow], has_snapshot: bool| {
             let since = Some(at(since));
-            let drilled =
-                Drilled { wanted: Some(&wanted), since, has_snapshot, rows, ..Drilled::default() };
+            let drilled = Drilled { wanted: Some(&wanted), since, has_snapshot, rows, ..Drilled::default() };
             DrillStanding::of(&drilled, at("20T12:00")).unwrap()
         };
         assert!(!standing("20T00:00", &[], true).overdue);
@@ -240,9 +292,13 @@ mod tests {
         assert_eq!(by_hand(&rows[..1]).unwrap().trouble(), None);
         assert!(by_hand(&rows[..2]).unwrap().is_alarming());
         let last = by_hand(&rows).unwrap();
-        assert_eq!((last.trouble(), last.proven_at, last.restore_seconds), (None, Some(at("02T00:00")), Some(2.5)));
+        assert_eq!(
+            (last.trouble(), last.proven_at, last.restore_seconds),
+            (None, Some(at("02T00:00")), Some(2.5))
+        );
         let wanted = weekly();
-        let drilled = Drilled { wanted: Some(&wanted), since: Some(at("04T00:00")), rows: &rows, ..Drilled::default() };
+        let drilled =
+            Drilled { wanted: Some(&wanted), since: Some(at("04T00:00")), rows: &rows, ..Drilled::default() };
         let standing = DrillStanding::of(&drilled, at("05T00:00")).unwrap();
         assert_eq!(standing.trouble().as_deref(), Some("the drill failed: words"));
     }
