@@ -2,7 +2,8 @@
 //! it is told to. What it wrote shows when it ran, and when it did not.
 //!
 //! `serve FILE WARM-UP LINGER` is the service; `ready` is its health check, which is well `WARM-UP`
-//! milliseconds after the start. Told to end, it takes `LINGER` milliseconds, as databases do.
+//! milliseconds after the start. Told to end, it takes `LINGER` milliseconds, as databases do. `quiet FILE` and
+//! `loud FILE` are hooks: what the first makes, the second removes, if it is there.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -24,6 +25,11 @@ async fn main() -> io::Result<()> {
     match words[..] {
         ["serve", file, warm_up, linger] => serve(file, millis(warm_up)?, millis(linger)?).await,
         ["ready"] => std::fs::metadata(READY).map(drop),
+        ["quiet", file] => File::create(file).map(drop),
+        ["loud", file] => match std::fs::remove_file(file) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            Ok(()) | Err(_) => Ok(()),
+        },
         _ => Err(io::Error::other(format!("what is {words:?}?"))),
     }
 }

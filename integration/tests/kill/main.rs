@@ -10,6 +10,7 @@
 
 mod cut_backups;
 mod cut_freezes;
+mod cut_hooks;
 mod cut_restores;
 mod engine_death;
 mod helper_deaths;

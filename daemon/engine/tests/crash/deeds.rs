@@ -30,6 +30,10 @@ pub(crate) enum Deed {
     BackupPaused,
     /// It stops them.
     BackupStopped,
+    /// It runs hooks in one of them.
+    BackupHooked,
+    /// It keeps a server in one of them from writing its log anew.
+    BackupRedis,
     /// The older snapshot, into a volume that does not exist.
     RestoreNew,
     /// The older snapshot, over a volume that containers use.
@@ -50,16 +54,38 @@ pub(crate) enum Deed {
 
 impl Deed {
     pub(crate) fn backs_up(self) -> bool {
-        matches!(self, Self::FirstBackup | Self::Backup | Self::BackupPaused | Self::BackupStopped)
+        matches!(self, Self::FirstBackup | Self::Backup) || self.mode().is_some()
+    }
+
+    /// Of a backup that does more than read.
+    fn mode(self) -> Option<Mode> {
+        match self {
+            Self::BackupPaused => Some(Mode::Pause),
+            Self::BackupStopped => Some(Mode::Stop),
+            Self::BackupHooked => Some(Mode::Hooks),
+            Self::BackupRedis => Some(Mode::Redis),
+            Self::FirstBackup
+            | Self::Backup
+            | Self::RestoreNew
+            | Self::RestoreInPlace
+            | Self::Purge
+            | Self::Delete
+            | Self::Prune
+            | Self::PruneDeleted
+            | Self::Undelete => None,
+        }
     }
 
     pub(crate) async fn run(self, host: &Host) -> Result<(), Failure> {
         let old = snapshot("db@1");
         match self {
             Self::FirstBackup | Self::Backup => drop(back_up(host, "db").await?),
-            Self::BackupPaused | Self::BackupStopped => {
-                let mode = if self == Self::BackupPaused { Mode::Pause } else { Mode::Stop };
-                let consistency = Consistency { mode, ..Consistency::default() };
+            Self::BackupPaused | Self::BackupStopped | Self::BackupHooked | Self::BackupRedis => {
+                let mut consistency = Consistency { mode: self.mode().unwrap(), ..Consistency::default() };
+                if self == Self::BackupHooked {
+                    consistency.before = ["hook", "before"].map(str::to_owned).into();
+                    consistency.after = ["hook", "after"].map(str::to_owned).into();
+                }
                 let request = BackupRequest { consistency, ..backup_request("db") };
                 drop(backup(host, &request, &Silent::default()).await?);
             }

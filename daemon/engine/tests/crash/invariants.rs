@@ -74,6 +74,9 @@ async fn service(case: &Case, wrong: &mut Wrong) {
     }
     let held = case.world.host().await.catalog().freezes().unwrap();
     wrong.unless(held.is_empty(), || format!("held: {held:?}"));
+    let inside = case.inside.look().clone();
+    wrong.unless(!inside.is_quiet, || "the hook `after` was not run".to_owned());
+    wrong.unless(inside.percentage == "100", || format!("the server's setting is {}", inside.percentage));
     // Nobody stopped and started what was down.
     let idle = case.world.docker.container("id-of-idle").await.unwrap();
     let idle = idle.map(|idle| (idle.state, idle.started_at));
@@ -117,7 +120,9 @@ async fn history(template: &Template, case: &Case, host: &Host, said_ok: bool, w
     let mut surely = all.clone();
     let doubtful = match template.deed {
         Deed::FirstBackup => Some(1),
-        Deed::Backup | Deed::BackupPaused | Deed::BackupStopped => Some(3),
+        Deed::Backup | Deed::BackupPaused | Deed::BackupStopped | Deed::BackupHooked | Deed::BackupRedis => {
+            Some(3)
+        }
         Deed::Purge | Deed::Delete | Deed::Prune | Deed::PruneDeleted | Deed::Undelete => Some(1),
         Deed::RestoreNew | Deed::RestoreInPlace | Deed::Drill => None,
     };

@@ -140,6 +140,32 @@ async fn backup_that_stops() {
     every_call_of_freeze(Deed::BackupStopped, ["docker.stop", "docker.start"]).await;
 }
 
+/// Both programs are run, and the second one before the second pack is on its way.
+#[tokio::test]
+async fn backup_between_hooks() {
+    let template = Template::new(Deed::BackupHooked).await;
+    let names = recorded(&template).await.names();
+    let hooks: Vec<_> = (0..names.len()).filter(|i| names[*i] == "docker.exec id-of-web hook").collect();
+    let second = names.iter().rposition(|name| name.starts_with("store.begin")).unwrap();
+    assert!(hooks.len() == 2 && second > hooks[1], "{names:?}");
+    every_call(Deed::BackupHooked, 100).await;
+}
+
+#[tokio::test]
+async fn backup_of_a_server_that_keeps_its_log() {
+    every_call(Deed::BackupRedis, 100).await;
+}
+
+#[tokio::test]
+async fn recovery_of_a_backup_between_hooks() {
+    every_call_of_recovery(Deed::BackupHooked, 11, 20).await;
+}
+
+#[tokio::test]
+async fn recovery_of_a_backup_of_a_server_that_keeps_its_log() {
+    every_call_of_recovery(Deed::BackupRedis, 13, 20).await;
+}
+
 /// Both writers are held, and run again before the second pack is on its way.
 async fn every_call_of_freeze(deed: Deed, held: [&str; 2]) {
     let template = Template::new(deed).await;

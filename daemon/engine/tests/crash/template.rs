@@ -16,6 +16,7 @@ use engine::usecase::watch::Silent;
 use engine::words::RunId;
 
 use crate::deeds::{Deed, IMAGE};
+use crate::support::inside::{Inside, Shared};
 use crate::support::tree::Tree;
 use crate::support::world::{World, back_up, container, snapshot};
 
@@ -32,6 +33,8 @@ pub(crate) struct Template {
 pub(crate) struct Case {
     pub(crate) world: World,
     pub(crate) containers: Vec<Container>,
+    /// What runs in them.
+    pub(crate) inside: Shared,
     pub(crate) their_objects: BTreeMap<String, Bytes>,
     pub(crate) their_uploads: Vec<OpenUpload>,
     /// Somebody else's, at work.
@@ -90,7 +93,16 @@ impl Template {
             container("worker", "db", ContainerState::Running, "on-failure:3"),
         ];
         for container in &containers {
-            world.docker.put_container(container.clone());
+            let mut container = container.clone();
+            if container.name == "web" {
+                container.labels.insert("backupd.commands".to_owned(), "true".to_owned());
+            }
+            world.docker.put_container(container);
+        }
+        let inside = Shared::new(Inside::default());
+        world.docker.install(inside.programs());
+        if self.deed == Deed::Drill {
+            perform(&world);
         }
         let spec = HelperSpec {
             run: RunId::random().unwrap(),
@@ -106,12 +118,13 @@ impl Template {
             their_uploads: world.store.open_uploads("").await.unwrap(),
             _their_helper: Arc::clone(&world.docker).open_helper(&spec).await.unwrap(),
             containers,
+            inside,
             world,
         }
     }
 }
 
-/// For a drill, the volume holds a cluster, and there is an image whose server finds it good.
+/// For a drill, the volume holds a cluster.
 fn furnish(deed: Deed, world: &World) {
     if deed != Deed::Drill {
         return;
@@ -124,6 +137,10 @@ fn furnish(deed: Deed, world: &World) {
     for place in [&folder, &root] {
         fs::File::open(place).unwrap().set_modified(at).unwrap();
     }
+}
+
+/// There is an image whose server finds the cluster good.
+fn perform(world: &World) {
     world.docker.put_image(IMAGE, "sha256:14");
     world.docker.act_trials(Arc::new(|spec, _volume| match spec.argv[2].contains("-c listen_addresses=") {
         true => Act::Runs { said: String::new() },
