@@ -10,7 +10,8 @@ use engine::usecase::host::Host;
 use engine::usecase::recover::recover;
 use engine::usecase::stores::{Standing, Stores, host_for};
 use engine::usecase::watch::Cancel;
-use engine::words::{HostName, SnapshotName};
+use engine::words::{HostName, Number, SnapshotName, SourceName};
+use jiff::Timestamp;
 use policies::policy::Terms;
 
 use crate::args::Globals;
@@ -115,6 +116,21 @@ impl Session {
     /// This host at the store that has a snapshot which can be restored.
     pub(crate) async fn having(&self, host: &Host, name: &SnapshotName) -> Result<Host, Failure> {
         self.stores(host)?.having(name, Standing::Live).await
+    }
+
+    /// This host at the store that has a numbered snapshot of a source, or the newest that was taken by then.
+    pub(crate) async fn at_store_with(
+        &self,
+        host: &Host,
+        whose: Option<&HostName>,
+        source: &SourceName,
+        number: Option<Number>,
+        at: Option<Timestamp>,
+    ) -> Result<Host, Failure> {
+        let stores = self.stores(host)?;
+        let Some(number) = number else { return stores.newest(whose, source, at).await };
+        let name = SnapshotName { host: whose.cloned(), source: source.clone(), number: Some(number) };
+        stores.having(&name, Standing::Live).await
     }
 
     /// This host at the store of a policy, unless the command line names one.

@@ -4,6 +4,7 @@
 //! change as a whole or not at all; whoever is asked to stop asks every run to stop, and waits for all of
 //! them. Time comes from the host's clock alone.
 
+mod drilling;
 mod ending;
 mod errand;
 mod jobs;
@@ -32,6 +33,7 @@ use policies::policy::{Folder, Policy};
 use tokio::task::{Id, JoinSet};
 use tracing::{error, info, warn};
 
+use self::drilling::Drilling;
 use self::errand::{Ended, Errand, Wanted};
 pub(crate) use self::missing::Sight;
 use self::unsettled::unsettled;
@@ -56,6 +58,7 @@ pub(crate) struct Keeping {
     /// Which task works on what.
     tasks: BTreeMap<Id, Vec<SourceName>>,
     runs: JoinSet<Vec<Ended>>,
+    drilling: Drilling,
     /// Runs that failed since this process began, by source.
     failures: BTreeMap<SourceName, u64>,
     /// Whose newest plan of pruning was left for a person.
@@ -90,6 +93,7 @@ impl Keeping {
             busy: BTreeMap::new(),
             tasks: BTreeMap::new(),
             runs: JoinSet::new(),
+            drilling: Drilling::default(),
             failures: BTreeMap::new(),
             sweeping: BTreeSet::new(),
             looked: false,
@@ -188,6 +192,7 @@ impl Keeping {
             let of_group = |step: &&Step| group.contains(&step.source);
             self.begin_run(&runs.iter().filter(of_group).collect::<Vec<_>>());
         }
+        self.drill()?;
         Ok(if noticed { Some(now) } else { round_of.until })
     }
 
@@ -277,7 +282,7 @@ impl Keeping {
     /// Asks every run to stop, and waits until all have ended, each by its own clean way.
     pub(crate) async fn stop(&mut self) {
         self.cancel.ask();
-        while !self.runs.is_empty() {
+        while !self.runs.is_empty() || !self.drilling.is_idle() {
             self.one_ended().await;
         }
         self.teller.finish().await;

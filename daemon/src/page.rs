@@ -16,6 +16,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use engine::failure::Failure;
+use engine::usecase::drill::DrillStanding;
 use engine::usecase::history::History;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -72,6 +73,10 @@ impl Page {
     pub(crate) fn set(&self, sight: Sight, counts: Counts<'_>, trouble: Option<&str>) {
         let overdue = sight.health.iter().filter(|health| health.overdue);
         let mut ill: Vec<String> = overdue.map(|health| format!("overdue: {}", health.source)).collect();
+        ill.extend(sight.health.iter().filter_map(|health| {
+            let alarming = health.drill.as_ref().is_some_and(DrillStanding::is_alarming);
+            alarming.then(|| format!("not proven: {}", health.source))
+        }));
         ill.extend(sight.vanished.iter().map(|gone| format!("vanished: {}", gone.source)));
         ill.extend(trouble.map(str::to_owned));
         let metrics = metrics(&sight, counts, trouble.is_some());

@@ -170,7 +170,7 @@ pub(crate) fn size(judge: &mut Judge<'_>, key: &str, value: &Spanned<DeValue<'_>
 }
 
 /// `192MiB`, `1GiB`, `1.5GiB` is not one: whole numbers of KiB, MiB, GiB or TiB.
-pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
+pub fn parse_bytes(text: &str) -> Option<u64> {
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
     let (digits, shift) = units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)))?;
     let digits = digits.trim_end();

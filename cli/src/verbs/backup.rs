@@ -139,7 +139,7 @@ impl Args {
 }
 
 /// The policies, for what they say of each source. A backup by hand does not wait for a policy to be corrected.
-async fn covered(host: &Host, session: &Session) -> Result<Option<Cover>, Failure> {
+pub(super) async fn covered(host: &Host, session: &Session) -> Result<Option<Cover>, Failure> {
     let places = session.places()?;
     if !places.named && !places.policies.exists() {
         return Ok(None);
@@ -147,7 +147,7 @@ async fn covered(host: &Host, session: &Session) -> Result<Option<Cover>, Failur
     Ok(match cover(host, &places).await {
         Ok(cover) => Some(cover),
         Err(failure) => {
-            session.screen.warn(&format!("policies are left out of this backup: {failure}"));
+            session.screen.warn(&format!("policies are left out of this: {failure}"));
             None
         }
     })

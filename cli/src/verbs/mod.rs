@@ -11,6 +11,7 @@ mod delete;
 mod demo;
 mod diff;
 mod doctor;
+mod drill;
 mod entry;
 mod explain;
 mod export;
@@ -58,6 +59,7 @@ pub(crate) enum Verb {
     Diff(diff::Args),
     Export(export::Args),
     Verify(verify::Args),
+    Drill(drill::Args),
     Delete(delete::Args),
     Undelete(undelete::Args),
     Retention(retention::Args),
@@ -93,6 +95,7 @@ impl Verb {
             Self::Diff(args) => Box::pin(diff::run(args, session)).await,
             Self::Export(args) => Box::pin(export::run(args, session)).await,
             Self::Verify(args) => Box::pin(verify::run(args, session)).await,
+            Self::Drill(args) => Box::pin(drill::run(args, session)).await,
             Self::Delete(args) => Box::pin(delete::run(args, session)).await,
             Self::Undelete(args) => Box::pin(undelete::run(args, session)).await,
             Self::Retention(args) => Box::pin(retention::run(args, session)).await,

@@ -4,10 +4,8 @@ use std::path::{Path, PathBuf};
 
 use engine::archive::path::TreePath;
 use engine::failure::{Class, Failure};
-use engine::usecase::host::Host;
 use engine::usecase::restore::{RestorePlan, RestoreReport, RestoreRequest, plan_restore, restore};
-use engine::usecase::stores::Standing;
-use engine::words::{HostName, Number, RunId, SnapshotName, SourceName};
+use engine::words::{HostName, Number, RunId, SourceName};
 use jiff::tz::TimeZone;
 
 use super::values::tree_path;
@@ -122,7 +120,8 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     };
     let request = request(source, args, session)?;
     let host = if args.dry_run { session.open().await? } else { session.open_to_write().await? };
-    let host = at_store_of(&request, &host, session).await?;
+    let RestoreRequest { source, host: whose, number, at, .. } = &request;
+    let host = session.at_store_with(&host, whose.as_ref(), source, *number, *at).await?;
     let plan = plan_restore(&host, &request).await?;
     let text = plan_text(&plan, args.from_host.as_ref(), screen.zone());
     if screen.is_json() {
@@ -153,19 +152,6 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
         screen.result(&done(&report))?;
     }
     Ok(Ending::Done)
-}
-
-/// This host at the store that has what is asked for.
-async fn at_store_of(request: &RestoreRequest, host: &Host, session: &Session) -> Result<Host, Failure> {
-    let RestoreRequest { source, host: whose, number, at, .. } = request;
-    let stores = session.stores(host)?;
-    match number {
-        None => stores.newest(whose.as_ref(), source, *at).await,
-        Some(_) => {
-            let name = SnapshotName { host: whose.clone(), source: source.clone(), number: *number };
-            stores.having(&name, Standing::Live).await
-        }
-    }
 }
 
 fn request(source: &SourceName, args: &Args, session: &Session) -> Result<RestoreRequest, Failure> {
@@ -207,7 +193,7 @@ fn folder(dir: &Path) -> Result<String, Failure> {
 }
 
 /// `42`, `@42`, `SOURCE@42`, `latest`: `None` is the newest.
-fn number(source: &SourceName, text: &str) -> Result<Option<Number>, String> {
+pub(super) fn number(source: &SourceName, text: &str) -> Result<Option<Number>, String> {
     let which = match text.rsplit_once('@') {
         None | Some(("", _)) => text.trim_start_matches('@'),
         Some((named, which)) if named == source.to_string() => which,

@@ -18,7 +18,7 @@ use crate::session::{Ending, Session};
 /// Show what is kept, what goes, and why
 ///
 /// Changes nothing. The newest snapshot stays whatever the rule says, as do the newest whole one, the newest that was
-/// verified, pinned ones, and those that were made by hand for 90 days. Buckets that hold snapshots are counted,
+/// verified or drilled, pinned ones, and those that were made by hand for 90 days. Buckets that hold snapshots are counted,
 /// not days that passed: a host that was off for a month loses nothing.
 ///
 /// Days and weeks are those of the local time zone.
@@ -112,10 +112,17 @@ fn text(fates: &[&Fate], now: Timestamp, zone: &TimeZone, width: Option<usize>, 
             units::moment(fate.taken_at, zone).into(),
             Cell::styled(&units::since(fate.taken_at, now), Style::Faint),
             Cell::styled(fate.action.word(), style),
-            fate.reasons.join("; ").into(),
+            why(fate, now).as_str().into(),
         ]);
     }
     table.render(width, paint)
+}
+
+/// All reasons, and how old the proof is where one counts.
+fn why(fate: &Fate, now: Timestamp) -> String {
+    let proven = fate.proven_at.map(|at| format!("proven {}", units::since(at, now)));
+    let all: Vec<_> = fate.reasons.iter().cloned().chain(proven).collect();
+    all.join("; ")
 }
 
 #[cfg(test)]
@@ -130,12 +137,14 @@ pub(super) mod tests {
             taken_at: format!("2026-11-{day:02}T02:00:00Z").parse().unwrap(),
             action,
             reasons: vec![reason.to_owned()],
+            proven_at: None,
         }
     }
 
     fn fates() -> [Fate; 3] {
         let mut newest = fate(42, 20, Action::Keep, "the newest");
         newest.reasons.push("daily 1 of 7 (2026-11-20)".to_owned());
+        newest.proven_at = Some("2026-11-20T14:00:00Z".parse().unwrap());
         [
             newest,
             fate(41, 19, Action::Delete, "@42 stands for 2026-W47 (weekly)"),
@@ -149,7 +158,7 @@ pub(super) mod tests {
         let fates: Vec<&Fate> = fates.iter().collect();
         let want = "\
 SNAPSHOT    TAKEN                     AGE  PLAN    WHY
-db-data@42  2026-11-20 02:00:00  24 h ago  keep    the newest; daily 1 of 7 (2026-11-20)
+db-data@42  2026-11-20 02:00:00  24 h ago  keep    the newest; daily 1 of 7 (2026-11-20); proven 12 h ago
 db-data@41  2026-11-19 02:00:00   2 d ago  delete  @42 stands for 2026-W47 (weekly)
 db-data@40  2026-11-02 02:00:00  19 d ago  purge   deleted, and its grace time is over
 ";
@@ -158,7 +167,7 @@ db-data@40  2026-11-02 02:00:00  19 d ago  purge   deleted, and its grace time i
 
     #[test]
     fn json_rows_carry_the_fixed_fields() {
-        let want = r#"{"snapshot":"db-data@41","source":"db-data","number":41,"taken_at":"2026-11-19T02:00:00Z","action":"delete","reasons":["@42 stands for 2026-W47 (weekly)"]}"#;
+        let want = r#"{"snapshot":"db-data@41","source":"db-data","number":41,"taken_at":"2026-11-19T02:00:00Z","action":"delete","reasons":["@42 stands for 2026-W47 (weekly)"],"proven_at":null}"#;
         assert_eq!(serde_json::to_string(&fates()[1]).unwrap(), want);
     }
 }

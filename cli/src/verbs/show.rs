@@ -8,7 +8,7 @@ use engine::words::SnapshotName;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::snapshots::kind;
+use super::snapshots::{kind, proof};
 use crate::screen::{fields, plain, units};
 use crate::session::{Ending, Session};
 
@@ -36,12 +36,15 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
         value["manifest"] = fields(&shown.manifest)?;
         session.screen.value(&value)?;
     } else {
-        session.screen.result(&text(&shown.line.id, &shown.manifest, signed_by, session.screen.zone()))?;
+        let screen = &session.screen;
+        let proof = proof(&shown.line, screen.now());
+        let text = text(&shown.line.id, &shown.manifest, signed_by, proof.as_deref(), screen.zone());
+        screen.result(&text)?;
     }
     Ok(Ending::Done)
 }
 
-fn text(id: &str, manifest: &Manifest, signed_by: &str, zone: &TimeZone) -> String {
+fn text(id: &str, manifest: &Manifest, signed_by: &str, proof: Option<&str>, zone: &TimeZone) -> String {
     let mut out = format!("{}\n", plain::line(id));
     let mut line = |name: &str, text: &str| out += &format!("  {name:<12} {}\n", plain::line(text));
     let moment = |at| units::moment_with_zone(at, zone);
@@ -60,6 +63,7 @@ fn text(id: &str, manifest: &Manifest, signed_by: &str, zone: &TimeZone) -> Stri
             units::bytes(totals.data_bytes)
         ),
     );
+    line("proven", proof.map_or("not yet", |proof| proof.strip_prefix("proven ").unwrap_or(proof)));
     line("sent", &units::bytes(manifest.sent_bytes()));
     line("run", manifest.run.as_str());
     if let Some(set) = &manifest.set {
@@ -207,6 +211,7 @@ db-data@42
   taken        2026-11-20 13:00:05 +00:00 to 2026-11-20 13:00:13 +00:00
   kind         full, idle, by hand
   content      1,234 files, 1,300 entries in all, 5.0 GiB, 4.0 GiB of it not holes
+  proven       2 d ago
   sent         1.0 GiB
   run          00112233445566aa
   signed by    key 12
@@ -223,6 +228,7 @@ db-data@42
                run/1
                and 58 more
 ";
-        assert_eq!(text("db-data@42", &manifest(), "key 12", &TimeZone::UTC), want);
+        let proof = Some("proven 2 d ago");
+        assert_eq!(text("db-data@42", &manifest(), "key 12", proof, &TimeZone::UTC), want);
     }
 }

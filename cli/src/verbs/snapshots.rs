@@ -1,5 +1,6 @@
 //! `backupctl snapshots`.
 
+use engine::catalog::DrillResult;
 use engine::failure::{Class, Failure};
 use engine::format::manifest::SnapshotKind;
 use engine::usecase::host::Host;
@@ -146,6 +147,24 @@ pub(crate) fn kind(kind: SnapshotKind) -> &'static str {
     }
 }
 
+/// What is known of whether it can be restored: by a drill, else by reading it back.
+pub(super) fn proof(line: &SnapshotLine, now: Timestamp) -> Option<String> {
+    let drilled = line.drill.as_ref().map(|drill| (drill.result, drill));
+    match (drilled, line.proven_at) {
+        (Some((DrillResult::Unproven, drill)), _) => {
+            Some(format!("{} found it bad {}", drill.checker, units::since(drill.at, now)))
+        }
+        (Some((DrillResult::Proven, drill)), Some(at)) => {
+            let took = drill.restore_seconds.map(|took| format!(", restored in {}", units::seconds(took)));
+            let took = took.unwrap_or_default();
+            Some(format!("proven {} ({}{took})", units::since(at, now), drill.checker))
+        }
+        (_, Some(at)) => Some(format!("proven {}", units::since(at, now))),
+        (_, None) if line.damaged => Some("damaged".to_owned()),
+        (_, None) => None,
+    }
+}
+
 /// What matters first comes first: on a narrow terminal the end is cut.
 fn notes(line: &SnapshotLine, now: Timestamp) -> (String, Style) {
     let mut notes = Vec::new();
@@ -162,9 +181,7 @@ fn notes(line: &SnapshotLine, now: Timestamp) -> (String, Style) {
     if line.pinned {
         notes.push("pinned".to_owned());
     }
-    if let Some(at) = line.proven_at {
-        notes.push(format!("proven {}", units::since(at, now)));
-    }
+    notes.extend(proof(line, now));
     if let Some(set) = &line.set {
         notes.push(format!("set {set}"));
     }
@@ -178,8 +195,10 @@ fn notes(line: &SnapshotLine, now: Timestamp) -> (String, Style) {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::*;
     use engine::format::manifest::Consistency;
+    use engine::usecase::drill::DrillLine;
+
+    use super::*;
 
     pub(crate) fn line() -> SnapshotLine {
         SnapshotLine {
@@ -201,6 +220,20 @@ pub(crate) mod tests {
             by_hand: true,
             damaged: false,
             store: "s3://bucket/prefix".into(),
+            drill: None,
+        }
+    }
+
+    pub(crate) fn drilled(result: DrillResult) -> DrillLine {
+        DrillLine {
+            run: "00112233445566aa".into(),
+            snapshot: "db-data@42".into(),
+            at: "2026-11-19T10:00:00Z".parse().unwrap(),
+            checker: "postgres".into(),
+            result,
+            what: "words".into(),
+            restore_seconds: Some(42.0),
+            seconds: 75.0,
         }
     }
 
@@ -252,6 +285,23 @@ db-data@42          2026-11-20 13:00:05  20 h ago  incr  1,234  5.0 GiB  3.0 MiB
 db-data@42          2026-11-20 13:00:05  20 h ago  incr  1,234  5.0 GiB  3.0 MiB  damaged…
 ";
         assert_eq!(shown(&rows(), Some(80)), want);
+    }
+
+    #[test]
+    fn a_drill_says_more_than_reading_back() {
+        let proven_at = Some("2026-11-19T10:00:00Z".parse().unwrap());
+        let said = |line: SnapshotLine| proof(&line, now());
+        assert_eq!(said(line()), None);
+        assert_eq!(said(SnapshotLine { damaged: true, ..line() }).as_deref(), Some("damaged"));
+        let read = SnapshotLine { proven_at, ..line() };
+        assert_eq!(said(read.clone()).as_deref(), Some("proven 2 d ago"));
+        let drill = Some(drilled(DrillResult::Proven));
+        let want = "proven 2 d ago (postgres, restored in 42.0 s)";
+        assert_eq!(said(SnapshotLine { drill, ..read.clone() }).as_deref(), Some(want));
+        let drill = Some(drilled(DrillResult::Unchecked));
+        assert_eq!(said(SnapshotLine { drill, ..read }).as_deref(), Some("proven 2 d ago"));
+        let bad = SnapshotLine { drill: Some(drilled(DrillResult::Unproven)), damaged: true, ..line() };
+        assert_eq!(said(bad).as_deref(), Some("postgres found it bad 2 d ago"));
     }
 
     #[test]

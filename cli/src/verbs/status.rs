@@ -75,7 +75,7 @@ async fn look(host: &Host, session: &Session) -> Result<Status, Failure> {
 }
 
 fn status(cover: &Cover, ledger: &Ledger, vanished: Vec<Vanished>, sources: Vec<Health>) -> Status {
-    let mut alarms: Vec<String> = sources.iter().filter_map(Health::alarm).collect();
+    let mut alarms: Vec<String> = sources.iter().flat_map(Health::alarms).collect();
     alarms.extend(vanished.iter().map(Vanished::alarm));
     let mut unprotected = 0;
     for outcome in cover.outcomes() {
@@ -113,7 +113,8 @@ fn text(status: &Status, now: Timestamp, zone: &TimeZone, width: Option<usize>, 
     if status.sources.is_empty() {
         return out;
     }
-    let columns = [
+    let drilled = status.sources.iter().any(|health| health.drill.is_some());
+    let mut columns = vec![
         ("SOURCE", Side::Left),
         ("POLICY", Side::Left),
         ("LAST GOOD", Side::Left),
@@ -121,20 +122,40 @@ fn text(status: &Status, now: Timestamp, zone: &TimeZone, width: Option<usize>, 
         ("NEXT", Side::Left),
         ("NOW", Side::Left),
     ];
+    if drilled {
+        columns.insert(4, ("PROVEN", Side::Left));
+    }
     let mut table = Table::new(&columns, 0);
     for health in &status.sources {
         let moment = |at: Option<Timestamp>| at.map_or("-".to_owned(), |at| units::moment(at, zone));
         let style = if health.is_alarming() { Style::Bad } else { Style::Plain };
-        table.row(vec![
+        let mut row = vec![
             Cell::styled(&health.source, style),
             health.policy.as_str().into(),
             health.last_good.map_or("never".to_owned(), |at| units::moment(at, zone)).into(),
             Cell::styled(&health.last_good.map_or("-".to_owned(), |at| units::since(at, now)), style),
             moment(health.next).into(),
             at_now(health, now),
-        ]);
+        ];
+        if drilled {
+            row.insert(4, proven(health, now));
+        }
+        table.row(row);
     }
     out + "\n" + &table.render(width, paint)
+}
+
+/// When a drill last proved it, and how long a restore takes then.
+fn proven(health: &Health, now: Timestamp) -> Cell {
+    let Some(drill) = &health.drill else { return Cell::styled("-", Style::Faint) };
+    let style = if drill.is_alarming() { Style::Bad } else { Style::Plain };
+    let took = drill.restore_seconds.map(|took| format!(" in {}", units::seconds(took))).unwrap_or_default();
+    let text = match drill.proven_at {
+        _ if drill.running => "drill is on".to_owned(),
+        Some(at) => format!("{}{took}", units::since(at, now)),
+        None => "never".to_owned(),
+    };
+    Cell::styled(&text, style)
 }
 
 /// What happens to it right now.
@@ -150,6 +171,7 @@ fn at_now(health: &Health, now: Timestamp) -> Cell {
 #[cfg(test)]
 mod tests {
     use engine::usecase::cover::Policies;
+    use engine::usecase::drill::DrillStanding;
     use engine::usecase::health::Running;
     use engine::usecase::ledger::Entry;
     use policies::policy::Folder;
@@ -175,7 +197,44 @@ mod tests {
             running: None,
             held: None,
             pruned_at: None,
+            drill: None,
         }
+    }
+
+    fn drilled(proven: Option<&str>) -> DrillStanding {
+        DrillStanding {
+            every_seconds: Some(604_800),
+            proven_at: proven.map(at),
+            proven: Some("db-data@7".into()),
+            restore_seconds: Some(42.0),
+            last: None,
+            message: None,
+            next: None,
+            overdue: false,
+            running: false,
+        }
+    }
+
+    #[test]
+    fn what_drills_proved_has_a_column_where_there_are_drills() {
+        let proven = Health { drill: Some(drilled(Some("18T02:00"))), ..good() };
+        let late = DrillStanding { overdue: true, restore_seconds: None, ..drilled(None) };
+        let late = Health { source: "web".into(), drill: Some(late), ..good() };
+        let none = Health { source: "other".into(), ..good() };
+        let folder = Folder::judge([("x.toml", "nothing = \"x\"\n")]).unwrap();
+        let cover = Cover { policies: Policies { folder, shipped: false }, sources: Vec::new() };
+        let status = status(&cover, &Ledger::default(), Vec::new(), vec![proven, late, none]);
+        let want = "\
+ALARM `web` was never proven by a drill; `backupctl drill web`
+3 sources under a policy, see the alarms
+
+SOURCE   POLICY  LAST GOOD                AGE  PROVEN             NEXT                 NOW
+db-data  db      2026-11-20 02:05:00  7 h ago  2 d ago in 42.0 s  2026-11-21 02:05:00  -
+web      db      2026-11-20 02:05:00  7 h ago  never              2026-11-21 02:05:00  -
+other    db      2026-11-20 02:05:00  7 h ago  -                  2026-11-21 02:05:00  -
+";
+        let now = "2026-11-20T10:00:30Z".parse().unwrap();
+        assert_eq!(text(&status, now, &TimeZone::UTC, None, Paint::OFF), want);
     }
 
     #[test]

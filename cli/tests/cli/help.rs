@@ -3,7 +3,7 @@
 use crate::place::Place;
 
 /// All verbs, in the order of the help.
-pub(crate) const VERBS: [&str; 31] = [
+pub(crate) const VERBS: [&str; 32] = [
     "demo",
     "doctor",
     "status",
@@ -19,6 +19,7 @@ pub(crate) const VERBS: [&str; 31] = [
     "diff",
     "export",
     "verify",
+    "drill",
     "delete",
     "undelete",
     "retention",

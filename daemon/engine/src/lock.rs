@@ -48,6 +48,8 @@ pub enum LockOn {
     Volume(String),
     /// A folder of the host that a restore writes, absolute.
     Folder(String),
+    /// The drills of a lineage, which keep no backup of it waiting.
+    Drill(Lineage),
 }
 
 /// As it is told to people.
@@ -57,6 +59,7 @@ impl fmt::Display for LockOn {
             Self::Lineage(lineage) => write!(f, "{}/{}", lineage.host, lineage.source),
             Self::Volume(name) => write!(f, "volume {name}"),
             Self::Folder(path) => write!(f, "folder {path}"),
+            Self::Drill(lineage) => write!(f, "drill of {}/{}", lineage.host, lineage.source),
         }
     }
 }
@@ -65,9 +68,8 @@ impl LockOn {
     /// Different things have different names: a host has no `=`, and the ending tells the kinds apart.
     fn file_name(&self) -> String {
         let (name, ending) = match self {
-            Self::Lineage(lineage) => {
-                (format!("{}={}", lineage.host, source_folder(&lineage.source)), "lineage.lock")
-            }
+            Self::Lineage(lineage) => (name_of(lineage), "lineage.lock"),
+            Self::Drill(lineage) => (name_of(lineage), "drill.lock"),
             Self::Volume(name) => (name.clone(), "volume.lock"),
             Self::Folder(path) => (format!("={path}"), "folder.lock"),
         };
@@ -78,6 +80,10 @@ impl LockOn {
             format!("=={}.{ending}", blake3::hash(name.as_bytes()).to_hex())
         }
     }
+}
+
+fn name_of(lineage: &Lineage) -> String {
+    format!("{}={}", lineage.host, source_folder(&lineage.source))
 }
 
 /// Who holds a lock.
@@ -366,7 +372,8 @@ mod tests {
         ];
         for (host, source) in [("a--b", "c"), ("a", "b--c"), ("volume", "db")] {
             let (host, source) = (host.parse().unwrap(), source.parse().unwrap());
-            all.push(LockOn::Lineage(Lineage { host, source }));
+            let lineage = Lineage { host, source };
+            all.extend([LockOn::Lineage(lineage.clone()), LockOn::Drill(lineage)]);
         }
         let mut names: Vec<_> = all.iter().map(LockOn::file_name).collect();
         assert!(names.iter().all(|name| name.len() < 250 && !name.contains('/') && !name.starts_with('.')));

@@ -5,6 +5,7 @@
 use engine::failure::{Class, Failure};
 use engine::usecase::prune::Pruned;
 use engine::words::SourceName;
+use tokio::task::{Id, JoinError};
 use tracing::{Span, info, warn};
 
 use super::Keeping;
@@ -12,13 +13,23 @@ use super::errand::{Ended, Pruning};
 use crate::watching::{line, tell_failure};
 
 impl Keeping {
-    /// Waits for the next run to end; for ever where none is on.
+    /// Waits for the next run or drill to end; for ever where none is on.
     pub(crate) async fn one_ended(&mut self) {
-        let (id, ended, broken) = match self.runs.join_next_with_id().await {
-            None => std::future::pending().await,
-            Some(Ok((id, ended))) => (id, ended, String::new()),
+        tokio::select! {
+            Some(joined) = self.runs.join_next_with_id() => self.run_ended(joined),
+            Some(joined) = self.drilling.tasks.join_next() => {
+                let broke = |broken| (Span::none(), Err(Failure::failed("it broke down").because(broken)));
+                self.drill_ended(joined.unwrap_or_else(broke));
+            }
+            else => std::future::pending().await,
+        }
+    }
+
+    fn run_ended(&mut self, joined: Result<(Id, Vec<Ended>), JoinError>) {
+        let (id, ended, broken) = match joined {
+            Ok((id, ended)) => (id, ended, String::new()),
             // A panic is a bug of ours; recovery puts right what it left.
-            Some(Err(broken)) => (broken.id(), Vec::new(), broken.to_string()),
+            Err(broken) => (broken.id(), Vec::new(), broken.to_string()),
         };
         let sources = self.tasks.remove(&id).unwrap_or_default();
         let broke = |source: &SourceName| {

@@ -24,6 +24,7 @@ use policies::level::Level;
 use crate::watching::Logged;
 
 mod bad_input;
+mod drills;
 mod sets;
 mod stores;
 mod year;
@@ -135,7 +136,7 @@ impl World {
 async fn turn(keeping: &mut Keeping) {
     keeping.look().await.unwrap();
     keeping.turn().unwrap();
-    while !keeping.busy.is_empty() {
+    while !keeping.busy.is_empty() || !keeping.drilling.is_idle() {
         keeping.one_ended().await;
         keeping.turn().unwrap();
     }

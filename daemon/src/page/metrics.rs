@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use engine::catalog::DrillResult;
+use engine::usecase::drill::DrillStanding;
 use engine::usecase::health::Health;
 use engine::words::SourceName;
 
@@ -14,6 +16,7 @@ use crate::keeping::{Counts, Sight};
 pub(super) fn metrics(sight: &Sight, counts: Counts<'_>, trouble: bool) -> String {
     let mut out = String::new();
     of_sources(&mut out, &sight.health, counts);
+    of_drills(&mut out, &sight.health);
     let gone = sight.vanished.iter().map(|gone| (labels(&gone.source, &gone.policy), "1".to_owned()));
     family(&mut out, "vanished", "gauge", "1 for a source that is not there any more and is missed.", gone);
     let alone = |value: String| std::iter::once((String::new(), value));
@@ -61,6 +64,26 @@ fn of_sources(out: &mut String, all: &[Health], counts: Counts<'_>) {
     each("last_prune_timestamp_seconds", "gauge", "When pruning last came to its end.", &|h| {
         h.pruned_at.map(seconds)
     });
+}
+
+/// What drills found.
+fn of_drills(out: &mut String, all: &[Health]) {
+    let mut each = |name: &str, about: &str, value: &dyn Fn(&DrillStanding) -> Option<String>| {
+        let of =
+            |health: &Health| Some((labels(&health.source, &health.policy), value(health.drill.as_ref()?)?));
+        family(out, name, "gauge", about, all.iter().filter_map(of));
+    };
+    let flag = |on: bool| Some(u8::from(on).to_string());
+    each("proven_timestamp_seconds", "When a drill last proved a snapshot of it.", &|drill| {
+        drill.proven_at.map(|at| at.as_second().to_string())
+    });
+    each("drill_restore_seconds", "How long the newest restore of a drill took.", &|drill| {
+        drill.restore_seconds.map(|seconds| seconds.to_string())
+    });
+    each("drill_good", "1 if the newest drill proved a snapshot.", &|drill| {
+        drill.last.as_ref().and_then(|last| flag(last.result == DrillResult::Proven))
+    });
+    each("drill_overdue", "1 if its policy wants a newer proof than there is.", &|drill| flag(drill.overdue));
 }
 
 /// One metric, with a line for each that has a value.

@@ -23,6 +23,7 @@ pub(super) fn health(source: &str, overdue: bool) -> Health {
         running: None,
         held: None,
         pruned_at: None,
+        drill: None,
     }
 }
 
@@ -87,6 +88,41 @@ fn a_catalog_that_cannot_be_asked_is_an_alarm_and_no_page_that_looks_well() {
         body.contains("the catalog cannot be asked: open the catalog") && !body.contains("all is well"),
         "{body}"
     );
+}
+
+fn drilled(overdue: bool) -> DrillStanding {
+    DrillStanding {
+        every_seconds: Some(604_800),
+        proven_at: Some("2026-11-20T02:00:00Z".parse().unwrap()),
+        proven: Some("a@1".into()),
+        restore_seconds: Some(2.5),
+        last: None,
+        message: None,
+        next: None,
+        overdue,
+        running: false,
+    }
+}
+
+#[test]
+fn what_drills_proved_is_told_and_a_proof_that_is_too_old_is_ill() {
+    let page = Page::default();
+    let mut a = health("a", false);
+    a.drill = Some(drilled(true));
+    page.set(&sight(vec![a.clone()], &[]), NONE, None);
+    assert_eq!(page.answer("GET /healthz HTTP/1.1").1, "not proven: a\n");
+    a.drill = Some(drilled(false));
+    page.set(&sight(vec![a, health("b", false)], &[]), NONE, None);
+    assert_eq!(page.answer("GET /healthz HTTP/1.1").1, "ok\n");
+    let text = page.answer("GET /metrics HTTP/1.1").1;
+    for line in [
+        "backupd_proven_timestamp_seconds{source=\"a\",policy=\"p\"} 1795140000",
+        "backupd_drill_restore_seconds{source=\"a\",policy=\"p\"} 2.5",
+        "backupd_drill_overdue{source=\"a\",policy=\"p\"} 0",
+    ] {
+        assert!(text.lines().any(|one| one == line), "{line}\n{text}");
+    }
+    assert!(!text.contains("drill_good{") && !text.contains("drill_overdue{source=\"b\""), "{text}");
 }
 
 #[test]

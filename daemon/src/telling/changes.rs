@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use engine::catalog::DrillResult;
+use engine::usecase::drill::DrillStanding;
 use engine::usecase::health::Health;
 use engine::usecase::vanished::Vanished;
 use jiff::Timestamp;
@@ -21,6 +23,10 @@ pub(crate) struct Stood {
     overdue: bool,
     held: bool,
     vanished: bool,
+    /// A drill did not prove it.
+    refuted: bool,
+    /// Its proof is too old.
+    unproven: bool,
 }
 
 /// All sources that somebody was told of.
@@ -114,10 +120,43 @@ fn look(stood: &mut Stood, health: &Health) -> Vec<(Event, String)> {
         news.push((Event::Guard, format!("`{source}` {flag}; nothing of it is pruned: {next}")));
     }
     stood.held = health.held.is_some();
+    look_at_drills(stood, health, &mut news, &mut well);
     if !well.is_empty() {
         news.push((Event::Recovery, format!("`{source}` {}", well.join(", "))));
     }
     news
+}
+
+/// What its drills say.
+fn look_at_drills(
+    stood: &mut Stood,
+    health: &Health,
+    news: &mut Vec<(Event, String)>,
+    well: &mut Vec<String>,
+) {
+    let (source, drill) = (&health.source, health.drill.as_ref());
+    let trouble = drill.and_then(DrillStanding::trouble);
+    let overdue = drill.is_some_and(|drill| drill.overdue);
+    match (stood.refuted, &trouble) {
+        (false, Some(trouble)) => news.push((Event::Failure, format!("`{source}`: {trouble}"))),
+        (true, None) if drill.is_some_and(is_proven) => well.push("was proven by a drill again".to_owned()),
+        // Nobody wants drills of it any more, say.
+        (true, None | Some(_)) | (false, None) => {}
+    }
+    if overdue && !stood.unproven {
+        let last = match drill.and_then(|drill| drill.proven_at) {
+            Some(at) => format!("was last proven by a drill at {at}"),
+            None => "was never proven by a drill".to_owned(),
+        };
+        news.push((Event::Overdue, format!("`{source}` {last}")));
+    } else if !overdue && stood.unproven {
+        well.push("has a proof that is new enough".to_owned());
+    }
+    (stood.refuted, stood.unproven) = (trouble.is_some(), overdue);
+}
+
+fn is_proven(drill: &DrillStanding) -> bool {
+    drill.last.as_ref().is_some_and(|last| last.result == DrillResult::Proven)
 }
 
 #[cfg(test)]

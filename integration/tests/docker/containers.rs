@@ -3,6 +3,7 @@
 use engine::port::docker::{Access, Docker as _};
 use engine::testing::docker_contract::{self as contract, spec};
 use engine::testing::exec_contract as programs;
+use engine::testing::trial_contract::{self, Programs};
 
 use crate::rig::{Rig, confined, docker_cli};
 
@@ -19,6 +20,21 @@ async fn the_real_engine_keeps_the_contract() {
         contract::volumes_that_come_and_go_are_told(&rig.docker, &rig.prefix).await;
         assert_eq!(std::fs::read_dir(rig.run_dir.path()).unwrap().count(), 0);
     }
+}
+
+#[tokio::test]
+async fn the_real_engine_keeps_the_contract_of_trials() {
+    let rig = Rig::new(false, Some(confined()));
+    let volume = rig.volume().await;
+    // Any helper loads the image.
+    let helper = rig.docker.open_helper(&spec(&volume, Access::Read)).await.unwrap();
+    helper.life.kill().await.unwrap();
+    let image = rig.docker.helper_image_id();
+    let ends = ["/backupd-helper", "words", "fail"];
+    let programs = Programs { image: &image, ends: &ends, stays: &["/backupd-helper", "sleep"] };
+    trial_contract::a_trial_takes_what_is_there_and_its_own(&rig.docker, &rig.prefix, programs).await;
+    trial_contract::a_trial_lives_by_its_labels(&rig.docker, &rig.prefix, programs).await;
+    rig.end(&volume).await;
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ pub use terms::{
     Consistency, Drill, Event, Guard, Keep, Limits, Mode, Notify, OnUnfreezable, Pack, Reread, Terms,
 };
 pub(crate) use units::{BYTES_PATTERN, SPEED_PATTERN, TIME_PATTERN};
-pub use units::{parse_speed, parse_time, print_bytes, print_time};
+pub use units::{parse_bytes, parse_speed, parse_time, print_bytes, print_time};
 
 use crate::complaint::{Complaint, Judge, shown};
 use crate::select::Select;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::values::parse_bytes;
+pub use crate::values::parse_bytes;
 
 const TIMES: [(char, u64); 5] = [('w', 604_800), ('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
 const BYTES: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];

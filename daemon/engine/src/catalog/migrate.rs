@@ -11,8 +11,12 @@ use crate::catalog::open::{beside, io};
 use crate::durable;
 
 /// Each brings `user_version` up by one. A released one never changes.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 
 /// The schema is text inside the file; one with a letter changed may still be valid SQL.
 pub(super) fn check_schema(connection: &Connection, migrations: &[&str]) -> Result<(), CatalogError> {

@@ -1,8 +1,8 @@
 //! What this host remembers, in SQLite.
 //!
 //! Two parts. The **index** of the stores (stores, sources, snapshots, packs) can be read back from the signed
-//! manifests: [`rebuild`] makes its rows, for a commit and for a rebuild alike. The **journal** (runs, freezes, events,
-//! pins, the guard's flags) is this host's own; each run's row is written before the outside world changes.
+//! manifests: [`rebuild`] makes its rows, for a commit and for a rebuild alike. The **journal** (runs, freezes, drills,
+//! events, pins, the guard's flags) is this host's own; each run's row is written before the outside world changes.
 //!
 //! Daemon and command line open the catalog at once. Every call here is one short transaction that blocks
 //! for at most [`BUSY_WAIT_MAX`] and ends in a typed error; nothing is held between calls. A commit
@@ -13,6 +13,7 @@
 //! against the hash that its row has. What cannot be seen: a whole page, or the whole file, in an older
 //! valid state. The stores are the truth, and no delete is decided by the catalog alone.
 
+mod drills;
 mod error;
 mod events;
 mod flags;
@@ -44,6 +45,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use self::parts::{Checked, Part};
 
+pub use drills::{DRILLS_MAX, DrillResult, DrillRow, OUTPUT_BYTES_MAX};
 pub use error::CatalogError;
 pub use events::{EVENT_TEXT_BYTES_MAX, EVENTS_MAX, Event, Level};
 pub use flags::Flagged;

@@ -28,10 +28,12 @@ pub enum Verb {
     Rebuild,
     /// Finishes or undoes what a crash left.
     Recover,
+    /// Rehearses a restore.
+    Drill,
 }
 
 impl Verb {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Backup,
         Self::Restore,
         Self::Verify,
@@ -40,6 +42,7 @@ impl Verb {
         Self::Prune,
         Self::Rebuild,
         Self::Recover,
+        Self::Drill,
     ];
 
     /// One word, for rows and JSON.
@@ -53,6 +56,7 @@ impl Verb {
             Self::Prune => "prune",
             Self::Rebuild => "rebuild",
             Self::Recover => "recover",
+            Self::Drill => "drill",
         }
     }
 }

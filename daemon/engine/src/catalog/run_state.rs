@@ -7,7 +7,8 @@ use std::fmt;
 /// The row is written *before* the outside world changes:
 ///
 /// * `Planned`: nothing has been touched.
-/// * `Working`: verify, export, delete, rebuild and the like. Done again, they do no harm; nothing to undo.
+/// * `Working`: verify, export, delete, rebuild and the like. Done again, they do no harm; nothing to undo. Of a drill,
+///   whatever carries the run's label goes.
 /// * `Uploading`: the row names the packs on their way and, once known, their upload ids. Recovery aborts
 ///   these uploads; a pack that was complete is an orphan that nothing names.
 /// * `Committing`: the row has the snapshot's number, and its manifest may or may not be in the store.

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::port::changes::Changes;
 use crate::port::exec::{Exec, ExecSpec};
+use crate::port::trial::Trials;
 use crate::words::RunId;
 
 /// Every container of ours carries it, with the run's id.
@@ -254,6 +255,8 @@ pub struct Leftover {
 
 /// The container engine.
 ///
+/// What tries things out is [`Trials`].
+///
 /// * `volume` and `container` give `None` for what does not exist and never make anything.
 /// * `create_volume` fails with `Conflict` if the name is taken.
 /// * `stop` returns when the container is down; `start` when it was started (not when it is healthy). Both
@@ -273,7 +276,7 @@ pub struct Leftover {
 /// * `changes` asks the engine first, so it fails where nobody is there. [`Changes`] tells what happens after it has
 ///   returned.
 #[async_trait]
-pub trait Docker: Send + Sync {
+pub trait Docker: Trials {
     /// Who is there.
     async fn about(&self) -> Result<About, DockerError>;
 

@@ -6,3 +6,4 @@ pub mod clock;
 pub mod docker;
 pub mod exec;
 pub mod store;
+pub mod trial;

@@ -11,3 +11,4 @@ pub mod fake_docker;
 pub mod faulty_store;
 pub mod memory_store;
 pub mod store_contract;
+pub mod trial_contract;

@@ -16,17 +16,18 @@ use policies::schedule::{Due, Jitter, Standing, decide};
 use policies::select::Verdict;
 use serde::Serialize;
 
-use crate::catalog::{CatalogError, Outcome, RunRow};
+use crate::catalog::{CatalogError, DrillRow, Outcome, RunRow};
 use crate::failure::{Class, Failure};
 use crate::format::names::Lineage;
 use crate::units;
 use crate::usecase::cover::Cover;
+use crate::usecase::drill::{DrillStanding, Drilled};
 use crate::usecase::guarding;
 use crate::usecase::host::{Host, catalog_failure};
 use crate::usecase::ledger::{Entry, Ledger};
 use crate::usecase::runs::is_held;
 use crate::usecase::stores::host_for;
-use crate::words::SourceName;
+use crate::words::{HostName, SourceName};
 
 /// So long a run may take before its slot counts as missed.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
@@ -63,6 +64,8 @@ pub struct Health {
     pub held: Option<String>,
     /// When pruning last came to its end.
     pub pruned_at: Option<Timestamp>,
+    /// How its drills stand, if there are any or should be.
+    pub drill: Option<DrillStanding>,
 }
 
 /// A run that is on.
@@ -90,11 +93,17 @@ impl Running {
 impl Health {
     /// Somebody must look.
     pub fn is_alarming(&self) -> bool {
-        self.overdue || self.failures > 0
+        self.overdue || self.failures > 0 || self.drill.as_ref().is_some_and(DrillStanding::is_alarming)
     }
 
     /// What somebody must know of it, in words.
-    pub fn alarm(&self) -> Option<String> {
+    pub fn alarms(&self) -> Vec<String> {
+        let drill = self.drill.as_ref().map(|drill| drill.alarms(&self.source)).unwrap_or_default();
+        self.badly().into_iter().chain(drill).collect()
+    }
+
+    /// What is wrong with its backups.
+    fn badly(&self) -> Option<String> {
         let source = &self.source;
         let failed = match (self.failures, &self.message) {
             (0, _) => String::new(),
@@ -127,6 +136,7 @@ pub fn health(host: &Host, cover: &Cover, ledger: &Ledger) -> Result<Vec<Health>
             runs.entry(source).or_default().push(row);
         }
     }
+    let drills = Drills::of(host, own).map_err(|e| catalog_failure(what, e))?;
     let mut all = Vec::new();
     for (source, policy, terms) in backed_up(cover) {
         let store = host_for(host, Some(terms)).indexed_name()?;
@@ -140,6 +150,10 @@ pub fn health(host: &Host, cover: &Cover, ledger: &Ledger) -> Result<Vec<Health>
         };
         let jitter = jitter_of(own.as_str(), policy, terms);
         let mut health = assess(&source, policy, terms, jitter, &known, host.clock().now());
+        let since = ledger.drills.get(&source).copied();
+        let judged = host.catalog().drills(&store, Some(own), Some(&source));
+        let judged = judged.map_err(|e| catalog_failure(what, e))?;
+        health.drill = drills.standing(host, &judged, &source, terms, since, health.last_good.is_some());
         let lineage = Lineage { host: own.clone(), source };
         health.held = held(host, &store, &lineage).map_err(|e| catalog_failure(what, e))?;
         health.pruned_at =
@@ -147,6 +161,36 @@ pub fn health(host: &Host, cover: &Cover, ledger: &Ledger) -> Result<Vec<Health>
         all.push(health);
     }
     Ok(all)
+}
+
+/// The runs of drills of this host.
+struct Drills(BTreeMap<SourceName, Vec<RunRow>>);
+
+impl Drills {
+    fn of(host: &Host, own: &HostName) -> Result<Self, CatalogError> {
+        let mut runs: BTreeMap<SourceName, Vec<RunRow>> = BTreeMap::new();
+        for row in host.catalog().latest_drills(own, RUNS_LOOKED_AT)? {
+            if let Some(source) = row.source.clone() {
+                runs.entry(source).or_default().push(row);
+            }
+        }
+        Ok(Self(runs))
+    }
+
+    fn standing(
+        &self,
+        host: &Host,
+        rows: &[DrillRow],
+        source: &SourceName,
+        terms: &Terms,
+        since: Option<Timestamp>,
+        has_snapshot: bool,
+    ) -> Option<DrillStanding> {
+        let runs = self.0.get(source).map_or(&[][..], Vec::as_slice);
+        let running = runs.first().is_some_and(|row| row.ended_at.is_none() && is_held(host, row));
+        let drilled = Drilled { wanted: terms.drill.as_ref(), since, has_snapshot, rows, runs, running };
+        DrillStanding::of(&drilled, host.clock().now())
+    }
 }
 
 /// What stands between a lineage and its pruning, in words.
@@ -224,6 +268,7 @@ fn assess(
         }),
         held: None,
         pruned_at: None,
+        drill: None,
     }
 }
 

@@ -41,6 +41,9 @@ pub struct Ledger {
     /// By which rule each was pruned last.
     #[serde(default)]
     pub pruned: BTreeMap<SourceName, String>,
+    /// Since when the policy of each is known to want drills.
+    #[serde(default)]
+    pub drills: BTreeMap<SourceName, Timestamp>,
 }
 
 const FILE: &str = "schedule.json";

@@ -8,7 +8,7 @@
 use crate::catalog::{CatalogError, Outcome, RunRow, Verb};
 use crate::failure::{Class, Failure};
 use crate::format::names::Lineage;
-use crate::lock::{Held, Holder, LockOn};
+use crate::lock::{Held, Holder};
 use crate::pipeline::spool::Spool;
 use crate::port::docker::Docker;
 use crate::port::store::{OpenUpload, Store, StoreErrorKind};
@@ -17,6 +17,8 @@ use crate::usecase::host::{Host, catalog_failure};
 use crate::usecase::index::{self, Signed};
 use crate::usecase::opened::trusted;
 use crate::usecase::resume;
+use crate::usecase::runs::lock_of;
+use crate::usecase::scratch;
 use crate::usecase::thaw::thaw;
 use crate::usecase::watch::{Told, Watch};
 use crate::words::RunId;
@@ -59,7 +61,7 @@ pub async fn recover(host: &Host, watch: &dyn Watch) -> Result<Recovered, Failur
     Ok(recovered)
 }
 
-/// Helpers of this installation whose run is over, or that nobody knows and that are older than any helper
+/// Helpers and trials of this installation whose run is over, or that nobody knows and that are older than any helper
 /// without a row may get.
 async fn sweep_strays(host: &Host, recovered: &mut Recovered) {
     let Ok(docker) = host.docker().await else { return };
@@ -81,7 +83,7 @@ async fn sweep_strays(host: &Host, recovered: &mut Recovered) {
             continue;
         }
         match docker.remove_leftover(leftover).await {
-            Ok(()) => recovered.said.push(format!("removed a helper that run {} had left", leftover.run)),
+            Ok(()) => recovered.said.push(format!("removed a container that run {} had left", leftover.run)),
             Err(e) => recovered.left.push(format!("helper of run {}: {e}", leftover.run)),
         }
         drop(abandoned);
@@ -90,8 +92,7 @@ async fn sweep_strays(host: &Host, recovered: &mut Recovered) {
 
 /// The lock of a dead run; `None` while the run lives.
 pub(super) fn hold(host: &Host, row: &RunRow) -> Result<Option<Held>, Failure> {
-    let Some(source) = row.source.clone() else { return Ok(None) };
-    let on = LockOn::Lineage(Lineage { host: row.host.clone(), source });
+    let Some(on) = lock_of(row) else { return Ok(None) };
     let holder = Holder {
         run: row.id.clone(),
         pid: std::process::id(),
@@ -114,6 +115,12 @@ async fn one(host: &Host, row: &RunRow, watch: &dyn Watch) -> Result<String, Fai
     let (outcome, said) = match row.verb {
         Verb::Backup => backup(host, row).await?,
         Verb::Restore => resume::recover(host, row, watch).await?,
+        Verb::Drill => {
+            scratch::clear(&*host.docker().await?, &host.owner(), &row.id).await?;
+            let of = row.source.as_ref().map(ToString::to_string).unwrap_or_default();
+            let said = format!("drill of {of} was cut off; all that it had made was removed");
+            (Outcome::Not(Class::Interrupted), said)
+        }
         // Done again, they do no harm; what they had not done is not done.
         Verb::Verify | Verb::Export | Verb::Delete | Verb::Prune | Verb::Rebuild | Verb::Recover => {
             sweep(&*host.docker().await?, &host.owner(), &row.id).await?;

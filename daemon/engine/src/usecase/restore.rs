@@ -7,20 +7,18 @@
 //!
 //! The journal is written before anything of the host is touched, and says how to finish or undo it.
 
-use std::sync::Arc;
-
-use archive::channel::{Job, Swapped, Target, UnpackJob, Unpacked};
+use archive::channel::{Swapped, Target, Unpacked};
 use serde::Serialize;
 
 use crate::catalog::Verb;
 use crate::catalog::journal::{RestoreJournal, StoppedContainer};
 use crate::failure::{Class, Failure};
 use crate::lock::LockOn;
-use crate::pipeline::feed::{Fed, FeedError, feed};
-use crate::port::docker::{Access, Docker, NewVolume};
+use crate::pipeline::feed::Fed;
+use crate::port::docker::{Docker, NewVolume};
 use crate::usecase::blame;
+use crate::usecase::fill::Fill;
 use crate::usecase::host::Host;
-use crate::usecase::job::{Session, spec};
 use crate::usecase::notes::warnings;
 use crate::usecase::opened::{Opened, open};
 use crate::usecase::restore_plan::{Place, look, place, stops};
@@ -28,7 +26,7 @@ pub use crate::usecase::restore_plan::{PlannedStop, RestorePlan, RestoreRequest,
 use crate::usecase::resume::{self, Settled};
 use crate::usecase::run::Run;
 use crate::usecase::service;
-use crate::usecase::watch::{Progress, Told, Watch};
+use crate::usecase::watch::{Told, Watch};
 
 /// What was restored.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -222,30 +220,17 @@ impl Deed<'_> {
                 .map_err(|e| blame::docker(format!("make volume `{}`", new.name), e))?;
         }
         self.watch.tell(Told::Step(format!("restoring {} into {}", self.plan.snapshot, self.plan.target)));
-        let into = if self.found.place.exists { Target::Staging } else { Target::Empty };
-        let workers = self.host.settings().effort.workers();
-        let job = Job::Unpack(UnpackJob { run: self.run.id().to_string(), workers, into });
-        let spec = spec(self.host, self.run.id(), &self.found.place.mount, Access::Write);
-        let mut session = Session::open(self.docker, &spec, &job, what.clone()).await?;
-        let of_bytes = Some(self.plan.bytes).filter(|_| self.plan.request.paths.is_empty());
-        let progress = |progress: archive::channel::Progress| {
-            self.run.progress(progress.entries, progress.bytes, &progress.path);
-            let archive::channel::Progress { entries, bytes, path } = progress;
-            self.watch.tell(Told::Progress(Progress { entries, bytes, of_bytes, path }));
+        let fill = Fill {
+            host: self.host,
+            docker: self.docker,
+            run: self.run,
+            opened: &self.found.opened,
+            mount: &self.found.place.mount,
+            into: if self.found.place.exists { Target::Staging } else { Target::Empty },
+            paths: self.plan.request.paths.clone(),
+            watch: self.watch,
         };
-        let reading = Arc::clone(&self.found.opened.reading);
-        let paths = self.plan.request.paths.clone();
-        match feed(reading, paths, &mut *session.helper.from, &mut *session.helper.to, progress).await {
-            Ok(done) => {
-                session.close().await?;
-                Ok(done)
-            }
-            Err(FeedError::Channel(e)) => Err(session.broke(e).await),
-            Err(other) => {
-                session.kill().await;
-                Err(blame::feed(what, other))
-            }
-        }
+        fill.fill(what).await
     }
 
     /// What an earlier restore of another installation left in the target: finished if its swap began, else

@@ -3,7 +3,7 @@
 //! Always true: looking changes nothing in the store. A snapshot whose manifest cannot be read is in no plan, so
 //! nothing happens to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -72,6 +72,8 @@ pub struct Fate {
     pub action: Action,
     /// Why, the first reason first; never empty.
     pub reasons: Vec<String>,
+    /// When it was last verified or drilled, and was good.
+    pub proven_at: Option<Timestamp>,
 }
 
 /// What happens to a snapshot, in one word.
@@ -121,7 +123,10 @@ pub async fn retention(
     }
     let store = host.reading().await?.name();
     let pruned_at = host.catalog().pruned_at(&store, &lineage);
-    let snapshots = plan.all.iter().map(|decided| fate(&lineage, decided)).collect();
+    let proven = proven(host, &store, &lineage);
+    let proven = proven.map_err(|e| catalog_failure(format!("look at `{source}`"), e))?;
+    let fate = |decided: &Decided| fate(&lineage, decided, proven.get(&decided.number).copied());
+    let snapshots = plan.all.iter().map(fate).collect();
     Ok(Retention {
         source: source.clone(),
         snapshots,
@@ -215,7 +220,14 @@ fn snapshot(row: &SnapshotRow) -> Snapshot {
     }
 }
 
-fn fate(lineage: &Lineage, decided: &Decided) -> Fate {
+/// When each was last found good.
+fn proven(host: &Host, store: &str, lineage: &Lineage) -> Result<BTreeMap<u64, Timestamp>, CatalogError> {
+    let rows = host.catalog().snapshots(&Filter::of(store, lineage))?;
+    let good = |row: &SnapshotRow| row.verified.filter(|verified| verified.result == VerifiedResult::Good);
+    Ok(rows.iter().filter_map(|row| Some((row.key.number.get(), good(row)?.at))).collect())
+}
+
+fn fate(lineage: &Lineage, decided: &Decided, proven_at: Option<Timestamp>) -> Fate {
     let (action, reasons) = match &decided.decision {
         Decision::Keep(reasons) => (Action::Keep, reasons.iter().map(ToString::to_string).collect()),
         Decision::Delete(why) => (Action::Delete, vec![why.to_string()]),
@@ -229,5 +241,6 @@ fn fate(lineage: &Lineage, decided: &Decided) -> Fate {
         taken_at: decided.taken_at,
         action,
         reasons,
+        proven_at,
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::catalog::RunRow;
+use crate::catalog::{RunRow, Verb};
 use crate::failure::{Class, Failure};
 use crate::format::names::Lineage;
 use crate::lock::LockOn;
@@ -76,9 +76,23 @@ fn line(host: &Host, row: RunRow) -> RunLine {
 /// Whether the lock of an unfinished run is held. A lock that cannot be looked at counts as held: better to
 /// recover later than to disturb a run that lives.
 pub(crate) fn is_held(host: &Host, row: &RunRow) -> bool {
-    let Some(source) = &row.source else { return false };
-    let lineage = Lineage { host: row.host.clone(), source: source.clone() };
-    host.locks().is_held(&LockOn::Lineage(lineage)).unwrap_or(true)
+    lock_of(row).is_some_and(|on| host.locks().is_held(&on).unwrap_or(true))
+}
+
+/// What a run holds as long as its process lives, if it is about one source.
+pub(crate) fn lock_of(row: &RunRow) -> Option<LockOn> {
+    let lineage = Lineage { host: row.host.clone(), source: row.source.clone()? };
+    Some(match row.verb {
+        Verb::Drill => LockOn::Drill(lineage),
+        Verb::Backup
+        | Verb::Restore
+        | Verb::Verify
+        | Verb::Export
+        | Verb::Delete
+        | Verb::Prune
+        | Verb::Rebuild
+        | Verb::Recover => LockOn::Lineage(lineage),
+    })
 }
 
 /// Asks a run to stop; it undoes what it began and ends as interrupted.

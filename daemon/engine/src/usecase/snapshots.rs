@@ -6,12 +6,13 @@ use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::catalog::{Filter, SnapshotKey, SnapshotRow, VerifiedResult};
+use crate::catalog::{DrillRow, Filter, SnapshotKey, SnapshotRow, VerifiedResult};
 use crate::failure::Failure;
 use crate::format::manifest::{Consistency, Manifest, SnapshotKind};
 use crate::format::names::Lineage;
 use crate::port::store::ReadStore;
 use crate::usecase::blame;
+use crate::usecase::drill::DrillLine;
 use crate::usecase::host::{Host, catalog_failure};
 use crate::usecase::index::{self, Folder};
 use crate::usecase::opened::{open, snapshot_id, trusted};
@@ -43,7 +44,7 @@ pub struct Wanted {
 }
 
 /// One snapshot, for a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SnapshotLine {
     /// As people type it.
     pub id: String,
@@ -65,7 +66,7 @@ pub struct SnapshotLine {
     pub bytes: u64,
     /// What it added to the store.
     pub sent_bytes: u64,
-    /// When it was last read back whole, and was good.
+    /// When it was last read back whole, or drilled, and was good.
     pub proven_at: Option<Timestamp>,
     /// Held by a person.
     pub pinned: bool,
@@ -77,17 +78,20 @@ pub struct SnapshotLine {
     pub deleted_at: Option<Timestamp>,
     /// Made by hand.
     pub by_hand: bool,
-    /// It was read back, and something was missing or changed.
+    /// It was read back or drilled, and something was wrong.
     pub damaged: bool,
     /// Where it lies, without how that is reached.
     pub store: String,
+    /// The newest drill that judged it.
+    pub drill: Option<DrillLine>,
 }
 
 impl SnapshotLine {
-    fn new(host: &Host, row: SnapshotRow, pins: &BTreeSet<SnapshotKey>) -> Self {
+    fn new(host: &Host, row: SnapshotRow, said: &Said) -> Self {
         let good = |result| result == VerifiedResult::Good;
         Self {
-            pinned: pins.contains(&row.key),
+            pinned: said.pins.contains(&row.key),
+            drill: said.drills.get(&row.key).map(DrillLine::from),
             id: snapshot_id(host, &row.key.lineage(), row.key.number),
             source: row.key.source,
             host: row.key.host,
@@ -141,8 +145,8 @@ pub async fn snapshots(host: &Host, wanted: &Wanted) -> Result<Vec<SnapshotLine>
     drop(refreshed);
     rows.retain(|row| wanted.deleted || row.deleted_at.is_none());
     rows.sort_by(|a, b| (a.taken_at, a.key.number, &a.key).cmp(&(b.taken_at, b.key.number, &b.key)));
-    let pins = pins(host, &store.name())?;
-    Ok(rows.into_iter().map(|row| SnapshotLine::new(host, row, &pins)).collect())
+    let said = Said::of(host, &store.name(), whose.as_ref(), wanted.source.as_ref())?;
+    Ok(rows.into_iter().map(|row| SnapshotLine::new(host, row, &said)).collect())
 }
 
 /// What the catalog knows of lineages that the store does not list: nobody looked each of them up, so nobody knows
@@ -164,9 +168,24 @@ fn unlisted(
     Ok(rows)
 }
 
-fn pins(host: &Host, store: &str) -> Result<BTreeSet<SnapshotKey>, Failure> {
-    let pins = host.catalog().pins(store).map_err(|e| catalog_failure("list pins", e))?;
-    Ok(pins.into_iter().map(|pin| pin.key).collect())
+/// What this host knows of snapshots that no store tells.
+struct Said {
+    pins: BTreeSet<SnapshotKey>,
+    drills: BTreeMap<SnapshotKey, DrillRow>,
+}
+
+impl Said {
+    fn of(
+        host: &Host,
+        store: &str,
+        whose: Option<&HostName>,
+        source: Option<&SourceName>,
+    ) -> Result<Self, Failure> {
+        let pins = host.catalog().pins(store).map_err(|e| catalog_failure("list pins", e))?;
+        let drills = host.catalog().judged(store, whose, source);
+        let drills = drills.map_err(|e| catalog_failure("list drills", e))?;
+        Ok(Self { pins: pins.into_iter().map(|pin| pin.key).collect(), drills })
+    }
 }
 
 /// A lineage after a look at its store.
@@ -272,7 +291,7 @@ pub async fn show(host: &Host, name: &SnapshotName) -> Result<Shown, Failure> {
     let row = host.catalog().snapshot(&key).map_err(|e| catalog_failure(format!("show `{name}`"), e))?;
     let row = row.ok_or_else(|| Failure::not_found(format!("there is no snapshot `{name}`")))?;
     Ok(Shown {
-        line: SnapshotLine::new(host, row, &pins(host, &key.store)?),
+        line: SnapshotLine::new(host, row, &Said::of(host, &key.store, Some(&key.host), Some(&key.source))?),
         manifest: opened.signed.manifest,
         signed_by: opened.signed.signed_by.to_string(),
     })

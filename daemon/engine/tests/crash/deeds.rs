@@ -1,8 +1,10 @@
 //! What a process is doing when it dies.
 
+use engine::catalog::DrillResult;
 use engine::failure::Failure;
 use engine::usecase::backup::{BackupRequest, backup};
 use engine::usecase::delete::{delete, plan_delete, undelete};
+use engine::usecase::drill::{DrillRequest, drill, plan_drill};
 use engine::usecase::host::Host;
 use engine::usecase::prune::prune;
 use engine::usecase::retention::retention;
@@ -13,6 +15,9 @@ use policies::policy::{Consistency, Mode};
 use policies::retention::{Keep, Terms};
 
 use crate::support::world::{back_up, backup_request, restore_as, restore_request, snapshot};
+
+/// The image that a drill starts.
+pub(crate) const IMAGE: &str = "db:14";
 
 /// A deed, the same each time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +48,8 @@ pub(crate) enum Deed {
     PruneDeleted,
     /// It comes back.
     Undelete,
+    /// The older snapshot, into a scratch volume with a server on it.
+    Drill,
 }
 
 impl Deed {
@@ -95,6 +102,14 @@ impl Deed {
                 prune(host, &plan, &Silent::default()).await?;
             }
             Self::Undelete => undelete(host, &old).await?,
+            Self::Drill => {
+                let image = Some(IMAGE.to_owned());
+                let request =
+                    DrillRequest { number: old.number, image, ..DrillRequest::of(old.source, None) };
+                let plan = plan_drill(host, &request).await?;
+                let report = drill(host, plan, &Silent::default()).await?;
+                assert_eq!(report.result, DrillResult::Proven, "{report:?}");
+            }
         }
         Ok(())
     }

@@ -51,6 +51,9 @@ async fn leftovers(case: &Case, wrong: &mut Wrong) {
     let helpers = case.world.docker.leftovers().await.unwrap();
     let owners: Vec<_> = helpers.iter().map(|helper| helper.owner.as_str()).collect();
     wrong.unless(owners == [SOMEBODY], || format!("helpers of {owners:?}"));
+    let volumes = case.world.docker.volumes().await.unwrap().into_iter().map(|volume| volume.name);
+    let scratch: Vec<_> = volumes.filter(|name| name.starts_with("backupd-drill-")).collect();
+    wrong.unless(scratch.is_empty(), || format!("scratch volumes: {scratch:?}"));
     let uploads = case.world.store.open_uploads("").await.unwrap();
     wrong.unless(uploads == case.their_uploads, || format!("open uploads: {uploads:?}"));
     let spools = std::fs::read_dir(case.world.state()).unwrap().filter_map(Result::ok);
@@ -121,7 +124,7 @@ async fn history(template: &Template, case: &Case, host: &Host, said_ok: bool, w
             Some(3)
         }
         Deed::Purge | Deed::Delete | Deed::Prune | Deed::PruneDeleted | Deed::Undelete => Some(1),
-        Deed::RestoreNew | Deed::RestoreInPlace => None,
+        Deed::RestoreNew | Deed::RestoreInPlace | Deed::Drill => None,
     };
     // The content of now belongs to a snapshot only where one was being made.
     if !template.deed.backs_up() {

@@ -214,6 +214,16 @@ async fn undelete() {
 }
 
 #[tokio::test]
+async fn drill() {
+    every_call(Deed::Drill, 100).await;
+}
+
+#[tokio::test]
+async fn recovery_of_a_drill() {
+    every_call_of_recovery(Deed::Drill, 9, 20).await;
+}
+
+#[tokio::test]
 async fn recovery_of_a_backup() {
     every_call_of_recovery(Deed::Backup, 9, 20).await;
 }

@@ -11,6 +11,7 @@ use engine::port::docker::{
     NewVolume, Volume,
 };
 use engine::port::exec::{Exec, ExecEnd, ExecLife, ExecSpec};
+use engine::port::trial::{Trial, TrialEnd, TrialLife, TrialSpec, Trials};
 use engine::testing::calls::CallLog;
 
 /// The engine as a process sees it that dies at one of its calls.
@@ -38,6 +39,19 @@ impl MortalDocker {
 
 fn gone(deed: &str) -> DockerError {
     DockerError { kind: DockerErrorKind::Unreachable, deed: deed.to_owned(), why: "we died".to_owned() }
+}
+
+#[async_trait]
+impl Trials for MortalDocker {
+    async fn image(&self, name: &str) -> Result<Option<String>, DockerError> {
+        self.call(format!("image {name}"), self.inner.image(name)).await
+    }
+
+    async fn start_trial(&self, spec: &TrialSpec) -> Result<Trial, DockerError> {
+        let trial = self.call("start_trial".to_owned(), self.inner.start_trial(spec)).await?;
+        let life = MortalTrial { inner: trial.life, log: Arc::clone(&self.log) };
+        Ok(Trial { life: Box::new(life), ..trial })
+    }
 }
 
 #[async_trait]
@@ -154,5 +168,23 @@ impl ExecLife for MortalProgram {
     async fn ended(&mut self, patience: Duration) -> Result<Option<ExecEnd>, DockerError> {
         let ended = self.inner.ended(patience);
         self.log.call("docker.exec_ended", || gone("exec_ended"), ended).await
+    }
+}
+
+/// The life of a trial; a dead process hears nothing of it.
+struct MortalTrial {
+    inner: Box<dyn TrialLife>,
+    log: Arc<CallLog>,
+}
+
+#[async_trait]
+impl TrialLife for MortalTrial {
+    async fn ended(&mut self, patience: Duration) -> Result<Option<TrialEnd>, DockerError> {
+        let Self { inner, log } = self;
+        log.call("docker.trial_ended", || gone("trial_ended"), inner.ended(patience)).await
+    }
+
+    async fn said(&self) -> Result<String, DockerError> {
+        self.log.call("docker.trial_said", || gone("trial_said"), self.inner.said()).await
     }
 }

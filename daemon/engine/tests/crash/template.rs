@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::port::docker::{Access, Container, ContainerState, Docker as _, Helper, HelperMount, HelperSpec};
+use engine::port::exec::ExecEnd;
 use engine::port::store::{OpenUpload, Store as _};
+use engine::testing::fake_docker::Act;
 use engine::usecase::delete::{delete, plan_delete};
 use engine::usecase::watch::Silent;
 use engine::words::RunId;
 
-use crate::deeds::Deed;
+use crate::deeds::{Deed, IMAGE};
 use crate::support::inside::{Inside, Shared};
 use crate::support::tree::Tree;
 use crate::support::world::{World, back_up, container, snapshot};
@@ -44,17 +47,23 @@ pub(crate) const SOMEBODY: &str = "another-installation";
 impl Template {
     pub(crate) async fn new(deed: Deed) -> Self {
         let world = World::new();
-        let mut trees = vec![world.volume("db", 1).await];
+        world.volume("db", 1).await;
+        furnish(deed, &world);
+        let mut trees = vec![world.tree("db")];
         if deed != Deed::FirstBackup {
             let host = world.host().await;
             back_up(&host, "db").await.unwrap();
-            trees.push(world.replant("db", 2));
+            world.replant("db", 2);
+            furnish(deed, &world);
+            trees.push(world.tree("db"));
             back_up(&host, "db").await.unwrap();
             if matches!(deed, Deed::Undelete | Deed::PruneDeleted) {
                 let plan = plan_delete(&host, &snapshot("db@1"), false).await.unwrap();
                 delete(&host, plan, &Silent::default()).await.unwrap();
             }
-            trees.push(world.replant("db", 3));
+            world.replant("db", 3);
+            furnish(deed, &world);
+            trees.push(world.tree("db"));
         }
         let objects = world.store.snapshot();
         Self { deed, world, objects, trees }
@@ -76,6 +85,7 @@ impl Template {
             std::mem::forget(world.store.begin(key).await.unwrap());
         }
         world.volume("db", u8::try_from(self.trees.len()).unwrap()).await;
+        furnish(self.deed, &world);
         world.volume("theirs", 9).await;
         let containers = vec![
             container("idle", "db", ContainerState::Down, "unless-stopped"),
@@ -91,6 +101,9 @@ impl Template {
         }
         let inside = Shared::new(Inside::default());
         world.docker.install(inside.programs());
+        if self.deed == Deed::Drill {
+            perform(&world);
+        }
         let spec = HelperSpec {
             run: RunId::random().unwrap(),
             owner: SOMEBODY.to_owned(),
@@ -109,6 +122,36 @@ impl Template {
             world,
         }
     }
+}
+
+/// For a drill, the volume holds a cluster.
+fn furnish(deed: Deed, world: &World) {
+    if deed != Deed::Drill {
+        return;
+    }
+    let root = world.docker.volume_folder("db");
+    let (folder, file) = (root.join("global"), root.join("global/pg_control"));
+    let at = fs::metadata(&root).unwrap().modified().unwrap();
+    fs::create_dir(&folder).unwrap();
+    fs::File::create(&file).unwrap().set_modified(at).unwrap();
+    for place in [&folder, &root] {
+        fs::File::open(place).unwrap().set_modified(at).unwrap();
+    }
+}
+
+/// There is an image whose server finds the cluster good.
+fn perform(world: &World) {
+    world.docker.put_image(IMAGE, "sha256:14");
+    world.docker.act_trials(Arc::new(|spec, _volume| match spec.argv[2].contains("-c listen_addresses=") {
+        true => Act::Runs { said: String::new() },
+        false => Act::Ends { status: 0, said: "postgres (PostgreSQL) 14.9".to_owned() },
+    }));
+    world.docker.install(Arc::new(|spec, _input, output| {
+        if spec.argv.iter().any(|word| word == "psql") {
+            output.write_all(b"f\n").unwrap();
+        }
+        ExecEnd { status: 0, last_words: String::new() }
+    }));
 }
 
 /// A state folder whose process has ended.

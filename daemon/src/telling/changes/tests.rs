@@ -1,5 +1,7 @@
 //! What is told over looks that follow each other, as tables.
 
+use engine::usecase::drill::DrillLine;
+
 use super::*;
 
 fn at(text: &str) -> Timestamp {
@@ -21,11 +23,36 @@ fn well() -> Health {
         running: None,
         held: None,
         pruned_at: None,
+        drill: None,
+    }
+}
+
+fn drilled(result: DrillResult, overdue: bool) -> DrillStanding {
+    let last = DrillLine {
+        run: "r".into(),
+        snapshot: "db-data@42".into(),
+        at: at("19T02:00"),
+        checker: "postgres".into(),
+        result,
+        what: "pg_amcheck: heap table \"t\"".into(),
+        restore_seconds: None,
+        seconds: 1.0,
+    };
+    DrillStanding {
+        every_seconds: Some(604_800),
+        proven_at: None,
+        proven: None,
+        restore_seconds: None,
+        last: Some(last),
+        message: None,
+        next: None,
+        overdue,
+        running: false,
     }
 }
 
 /// Each word is how `db` stands at one look: `good`, `fail`, `late`, `held`, `gone`, `away`, `unsure` (its newest run
-/// was interrupted), or several of them with `+`; and what is told then.
+/// was interrupted), `proof`, `bad` and `stale` (what drills say), or several of them with `+`; and what is told then.
 #[track_caller]
 fn check(looks: &[(&str, &str)]) {
     let mut told = Told::default();
@@ -39,6 +66,9 @@ fn check(looks: &[(&str, &str)]) {
         health.message = has("fail").then(|| "no space".to_owned());
         health.overdue = has("late");
         health.held = has("held").then(|| "has 1 files after 8".to_owned());
+        let result = if has("bad") { DrillResult::Unproven } else { DrillResult::Proven };
+        let drill = drilled(result, has("stale"));
+        health.drill = (has("proof") || has("bad") || has("stale")).then_some(drill);
         let gone = Vanished { source: "db".into(), policy: "p".into(), since: at("20T01:00") };
         let there = if has("gone") || has("away") { Vec::new() } else { vec![health] };
         let vanished = if has("gone") { vec![gone] } else { Vec::new() };
@@ -58,6 +88,14 @@ fn each_change_is_told_once() {
     check(&[("fail+late", "failure overdue"), ("fail+late", ""), ("good", "recovery")]);
     check(&[("held", "guard"), ("held", ""), ("good", ""), ("held", "guard")]);
     check(&[("good", ""), ("gone", "vanished"), ("gone", ""), ("good", "recovery"), ("gone", "vanished")]);
+}
+
+#[test]
+fn what_drills_say_is_told_once_and_ended_by_a_proof_alone() {
+    check(&[("proof", ""), ("bad", "failure"), ("bad", ""), ("proof", "recovery"), ("proof", "")]);
+    check(&[("stale", "overdue"), ("stale", ""), ("proof", "recovery"), ("bad", "failure")]);
+    check(&[("bad", "failure"), ("good", ""), ("proof", ""), ("bad", "failure")]);
+    check(&[("bad+fail", "failure failure"), ("bad+good", "recovery"), ("proof+good", "recovery")]);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use bollard::models::{
 };
 
 use crate::port::docker::{Access, HelperMount, HelperSpec, OWNER_LABEL, RUN_LABEL};
+use crate::words::RunId;
 
 /// The system calls of a static Linux program that handles files and threads.
 ///
@@ -30,8 +31,8 @@ pub(super) const SOCKET_FOLDER: &str = "/run/backupd";
 /// A deep tree keeps a descriptor a level; no more than any engine lets its containers have.
 const DESCRIPTORS_MAX: i64 = 4096;
 
-/// When memory runs out, the helper goes before the databases that it copies.
-const OOM_SCORE: i64 = 500;
+/// When memory runs out, what is ours goes before the databases of others.
+pub(super) const OOM_SCORE: i64 = 500;
 
 /// What stands at [`SOCKET_FOLDER`].
 pub(super) enum SocketMount<'a> {
@@ -44,10 +45,12 @@ pub(super) enum SocketMount<'a> {
 }
 
 pub(super) fn labels(spec: &HelperSpec) -> HashMap<String, String> {
-    HashMap::from([
-        (RUN_LABEL.to_owned(), spec.run.to_string()),
-        (OWNER_LABEL.to_owned(), spec.owner.clone()),
-    ])
+    labels_of(&spec.run, &spec.owner)
+}
+
+/// What every container of ours carries.
+pub(super) fn labels_of(run: &RunId, owner: &str) -> HashMap<String, String> {
+    HashMap::from([(RUN_LABEL.to_owned(), run.to_string()), (OWNER_LABEL.to_owned(), owner.to_owned())])
 }
 
 pub(super) fn host_config(spec: &HelperSpec, socket: &SocketMount<'_>) -> HostConfig {
@@ -102,7 +105,7 @@ const SHARES: [i64; 20] =
     [1024, 820, 655, 526, 423, 335, 272, 215, 172, 137, 110, 87, 70, 56, 45, 36, 29, 23, 18, 15];
 
 /// What others have is 1024, which is the engine's to say.
-fn share(nice: u8) -> Option<i64> {
+pub(super) fn share(nice: u8) -> Option<i64> {
     match nice {
         0 => None,
         nice => SHARES.get(usize::from(nice)).or(SHARES.last()).copied(),
@@ -118,7 +121,7 @@ fn capabilities(access: Access) -> &'static [&'static str] {
 }
 
 /// The labels are for a volume that the engine makes because it is missing: that is how we know it again.
-fn volume(name: &str, target: &str, read_only: bool, labels: HashMap<String, String>) -> Mount {
+pub(super) fn volume(name: &str, target: &str, read_only: bool, labels: HashMap<String, String>) -> Mount {
     Mount {
         target: Some(target.to_owned()),
         source: Some(name.to_owned()),
@@ -149,7 +152,7 @@ fn bind(path: &str, target: &str, read_only: bool) -> Mount {
     }
 }
 
-fn limit(name: &str, most: i64) -> ResourcesUlimits {
+pub(super) fn limit(name: &str, most: i64) -> ResourcesUlimits {
     ResourcesUlimits { name: Some(name.to_owned()), soft: Some(most), hard: Some(most) }
 }
 

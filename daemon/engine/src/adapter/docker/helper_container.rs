@@ -231,7 +231,7 @@ async fn undo(life: &Life, error: DockerError) -> DockerError {
     }
 }
 
-fn also(error: DockerError, more: &str) -> DockerError {
+pub(super) fn also(error: DockerError, more: &str) -> DockerError {
     DockerError { why: format!("{} (and {more})", error.why), ..error }
 }
 
@@ -240,7 +240,7 @@ fn doorway(run_dir: &Path, name: &str) -> Result<Doorway, DockerError> {
         .map_err(|e| other(&format!("open the helper's socket under `{}`", run_dir.display()), e.to_string()))
 }
 
-fn random_digits() -> Result<String, DockerError> {
+pub(super) fn random_digits() -> Result<String, DockerError> {
     let mut bytes = [0; 2];
     getrandom::fill(&mut bytes).map_err(|e| other("name the helper", e.to_string()))?;
     Ok(format!("{:02x}{:02x}", bytes[0], bytes[1]))

@@ -17,8 +17,8 @@ use super::containers;
 use crate::port::docker::{DockerError, DockerErrorKind, HelperLife};
 
 /// The first look after this; each further one after twice the time, up to the longest.
-const LOOK_AFTER: Duration = Duration::from_millis(10);
-const LOOK_AFTER_MAX: Duration = Duration::from_millis(250);
+pub(super) const LOOK_AFTER: Duration = Duration::from_millis(10);
+pub(super) const LOOK_AFTER_MAX: Duration = Duration::from_millis(250);
 
 /// A container of ours, by id.
 pub(super) struct Life {
@@ -97,6 +97,11 @@ pub(super) struct Ended {
 }
 
 fn ended(state: &ContainerState) -> Option<Ended> {
+    ended_of(state, "the helper")
+}
+
+/// How a container ended; `who` is what people know it as.
+pub(super) fn ended_of(state: &ContainerState, who: &str) -> Option<Ended> {
     match state.status {
         Some(Status::EXITED | Status::DEAD | Status::REMOVING) => {}
         Some(
@@ -113,14 +118,14 @@ fn ended(state: &ContainerState) -> Option<Ended> {
     let error = state.error.as_deref().unwrap_or("").trim();
     if state.oom_killed.unwrap_or(false) {
         // A thread that was refused memory can end the process with any status, zero excepted.
-        let why = format!("the helper was killed for using more than its memory limit (status {status})");
+        let why = format!("{who} was killed for using more than its memory limit (status {status})");
         return Some(Ended { status: Some(if status == 0 { -1 } else { status }), why });
     }
     let why = match status {
-        0 => "the helper ended".to_owned(),
-        137 => "the helper was killed (status 137, SIGKILL)".to_owned(),
-        143 => "the helper was stopped (status 143, SIGTERM)".to_owned(),
-        other => format!("the helper ended with status {other}"),
+        0 => format!("{who} ended"),
+        137 => format!("{who} was killed (status 137, SIGKILL)"),
+        143 => format!("{who} was stopped (status 143, SIGTERM)"),
+        other => format!("{who} ended with status {other}"),
     };
     let why = if error.is_empty() { why } else { format!("{why}: {error}") };
     Some(Ended { status: Some(status), why })

@@ -16,6 +16,7 @@ mod helper_container;
 mod image;
 mod life;
 mod starts;
+mod trial;
 mod volumes;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +35,7 @@ use crate::port::docker::{
     About, Container, Docker, DockerError, DockerErrorKind, Helper, HelperSpec, Leftover, NewVolume, Volume,
 };
 use crate::port::exec::{Exec, ExecSpec};
+use crate::port::trial::{Trial, TrialSpec, Trials};
 
 /// How to reach the engine, and how helpers speak to us.
 #[derive(Debug, Clone)]
@@ -79,6 +81,17 @@ impl BollardDocker {
         let engine = Arc::new(Engine::at(address));
         let starter = Starter { engine: Arc::clone(&engine), image, channel };
         Ok(Self { starts: Starts::by(starter), engine })
+    }
+}
+
+#[async_trait]
+impl Trials for BollardDocker {
+    async fn image(&self, name: &str) -> Result<Option<String>, DockerError> {
+        trial::image(&self.engine, name).await
+    }
+
+    async fn start_trial(&self, spec: &TrialSpec) -> Result<Trial, DockerError> {
+        self.starts.try_out(spec).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the whole catalog, through its own calls, against real files.
 
 mod damage;
+mod drilled;
 mod holding;
 mod index;
 mod latest;

@@ -115,7 +115,7 @@ fn every_outcome_and_verb_comes_back() {
         (Verb::Prune, Outcome::Not(Class::Busy)),
         (Verb::Rebuild, Outcome::Not(Class::WrongKey)),
         (Verb::Recover, Outcome::Not(Class::Unsafe)),
-        (Verb::Backup, Outcome::Not(Class::Interrupted)),
+        (Verb::Drill, Outcome::Not(Class::Interrupted)),
     ];
     for (n, (verb, outcome)) in (1..).zip(verbs) {
         let new = NewRun { source: None, store: None, ..new_run(n, verb) };

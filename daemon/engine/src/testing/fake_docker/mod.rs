@@ -8,52 +8,27 @@ mod changes;
 mod helper;
 mod program;
 mod script;
+mod trial;
+mod world;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 
-use self::changes::Listeners;
-use self::helper::Running;
 pub use self::helper::{Cut, JobRunner, real_jobs};
-use self::program::Installed;
 pub use self::program::Program;
 pub use self::script::{Calls, Moment, Script, Verdict};
+pub use self::trial::{Act, Actor};
+use self::world::{Kept, Trouble, World, lock, missing, not_running};
 use crate::port::changes::{Changes, Happened, Thing};
 use crate::port::docker::{
     About, Container, ContainerState, Docker, DockerError, DockerErrorKind, Helper, HelperMount, HelperSpec,
-    Leftover, MountOf, NewVolume, Volume,
+    Leftover, NewVolume, Volume,
 };
 use crate::port::exec::{Exec, ExecSpec};
-
-/// What the engine knows.
-#[derive(Debug, Default)]
-struct World {
-    volumes: BTreeMap<String, Volume>,
-    containers: BTreeMap<String, Container>,
-    /// By the leftover's id.
-    helpers: BTreeMap<String, Kept>,
-    /// All that were started, the first one first.
-    specs: Vec<HelperSpec>,
-    /// How each coming helper dies, the next one first.
-    cuts: Vec<Cut>,
-    made: u64,
-    listeners: Listeners,
-    installed: Installed,
-}
-
-/// A helper that was not removed yet.
-#[derive(Debug)]
-struct Kept {
-    leftover: Leftover,
-    mount: HelperMount,
-    running: Running,
-}
 
 /// The twin.
 pub struct FakeDocker {
@@ -61,20 +36,22 @@ pub struct FakeDocker {
     folder: PathBuf,
     runner: JobRunner,
     script: Script,
+    /// What trials do; without it no program is in any image.
+    actor: Arc<Mutex<Option<Actor>>>,
 }
 
 impl FakeDocker {
     /// Volumes live under `folder`; `runner` does the helpers' jobs; `script` is asked before and after each
     /// call.
     pub fn new(folder: PathBuf, runner: JobRunner, script: Script) -> Self {
-        Self { world: Arc::default(), folder, runner, script }
+        Self { world: Arc::default(), folder, runner, script, actor: Arc::default() }
     }
 
     /// The same engine with another script: the world after our death, seen by our next start.
     #[must_use]
     pub fn reopened(&self, script: Script) -> Self {
         let (world, runner) = (Arc::clone(&self.world), Arc::clone(&self.runner));
-        Self { world, folder: self.folder.clone(), runner, script }
+        Self { world, folder: self.folder.clone(), runner, script, actor: Arc::clone(&self.actor) }
     }
 
     /// Where a volume's content is.
@@ -126,43 +103,6 @@ impl FakeDocker {
         let done = effect(&mut lock(&self.world));
         script::ask(&self.script, Moment::After, &deed)?;
         done.map_err(|(kind, why)| DockerError { kind, deed, why })
-    }
-}
-
-type Trouble = (DockerErrorKind, String);
-
-fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
-    world.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn missing(what: &str) -> Trouble {
-    (DockerErrorKind::NotFound, format!("no such {what}"))
-}
-
-fn not_running() -> Trouble {
-    (DockerErrorKind::Conflict, "the container is not running".to_owned())
-}
-
-impl World {
-    /// By id or by name, as the engine takes either.
-    fn container(&mut self, id: &str) -> Result<&mut Container, Trouble> {
-        self.containers.values_mut().find(|c| c.id == id || c.name == id).ok_or_else(|| missing("container"))
-    }
-
-    fn is_held(&self, volume: &str) -> bool {
-        let by_container = self.containers.values().flat_map(|c| &c.mounts);
-        let mut by_container =
-            by_container.filter(|m| matches!(&m.of, MountOf::Volume { name } if name == volume));
-        let mut by_helper = self.helpers.values();
-        by_container.next().is_some()
-            || by_helper.any(|kept| matches!(&kept.mount, HelperMount::Volume(name) if name == volume))
-    }
-
-    /// A time that grows with each use, whatever the clock says.
-    fn now(&mut self) -> Timestamp {
-        self.made += 1;
-        let seconds = i64::try_from(self.made).unwrap_or(i64::MAX);
-        Timestamp::from_second(1_767_225_600 + seconds).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 }
 
@@ -238,6 +178,9 @@ impl Docker for FakeDocker {
             let before = container.clone();
             container.state = ContainerState::Down;
             let after = container.clone();
+            if world.trials.contains_key(&after.id) {
+                return Ok(());
+            }
             world.listeners.tell_of(Some(&before), Some(&after));
             if after.auto_remove {
                 world.containers.remove(&after.id);
@@ -332,7 +275,11 @@ impl Docker for FakeDocker {
     }
 
     async fn leftovers(&self) -> Result<Vec<Leftover>, DockerError> {
-        let all = |world: &mut World| Ok(world.helpers.values().map(|kept| kept.leftover.clone()).collect());
+        let all = |world: &mut World| {
+            let helpers = world.helpers.values().map(|kept| &kept.leftover);
+            let trials = world.trials.values().map(|kept| &kept.leftover);
+            Ok(helpers.chain(trials).cloned().collect())
+        };
         self.call("leftovers".to_owned(), all)
     }
 
@@ -341,6 +288,7 @@ impl Docker for FakeDocker {
             if let Some(kept) = world.helpers.remove(&leftover.id) {
                 kept.running.end();
             }
+            world.trials.remove(&leftover.id);
             Ok(())
         })
     }

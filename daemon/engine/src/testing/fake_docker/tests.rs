@@ -1,11 +1,15 @@
 //! The twin keeps the contract of the real engine, and breaks it only where the script says so.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use tokio::io::AsyncReadExt as _;
 
 use super::*;
 use crate::port::docker::{Access, Health};
 use crate::testing::docker_contract::{self as contract, spec};
 use crate::testing::exec_contract as programs;
+use crate::testing::trial_contract::{self, Programs};
 
 fn fake(script: Script) -> (FakeDocker, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -43,6 +47,20 @@ async fn the_twin_keeps_the_contract() {
     programs::programs_are_started_heard_and_ended(&docker, "c1", &["words"]).await;
     programs::a_program_that_was_dropped_hears_the_end_of_its_input(&docker, "c1", &["words"]).await;
     programs::programs_are_started_only_where_something_runs(&docker, "c1", &["words"]).await;
+}
+
+#[tokio::test]
+async fn the_twin_keeps_the_contract_of_trials() {
+    let (docker, _folder) = fake(Calls::new().script());
+    docker.put_image("db:1", "sha256:1");
+    docker.act_trials(Arc::new(|spec, _volume| match spec.argv[0].as_str() {
+        "ends" => Act::Ends { status: 3, said: "cannot\n".to_owned() },
+        "stays" => Act::Runs { said: String::new() },
+        _ => Act::Ends { status: 127, said: String::new() },
+    }));
+    let programs = Programs { image: "db:1", ends: &["ends"], stays: &["stays"] };
+    trial_contract::a_trial_takes_what_is_there_and_its_own(&docker, "t", programs).await;
+    trial_contract::a_trial_lives_by_its_labels(&docker, "t", programs).await;
 }
 
 #[tokio::test]

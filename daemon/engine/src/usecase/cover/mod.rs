@@ -19,6 +19,7 @@ pub use policy_files::{Trust, Unread, read_folder};
 use crate::failure::Failure;
 use crate::usecase::blame;
 use crate::usecase::host::{Host, catalog_failure};
+use crate::usecase::scratch::is_scratch;
 
 /// Where policies are, and what else of the host may be a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +85,8 @@ pub fn policies(places: &Places) -> Result<Policies, Unread> {
 pub async fn sources(host: &Host, places: &Places) -> Result<Vec<Source>, Failure> {
     let what = "look for sources";
     let docker = host.docker().await?;
-    let volumes = docker.volumes().await.map_err(|e| blame::docker(what, e))?;
+    let mut volumes = docker.volumes().await.map_err(|e| blame::docker(what, e))?;
+    volumes.retain(|volume| !is_scratch(volume));
     let containers = docker.containers().await.map_err(|e| blame::docker(what, e))?;
     let known = host.catalog().backed_up(&host.settings().host).map_err(|e| catalog_failure(what, e))?;
     let known: BTreeSet<String> = known.into_iter().map(|source| source.to_string()).collect();

@@ -19,6 +19,7 @@ use crate::failure::{Class, Failure};
 use crate::format::manifest::PackRef;
 use crate::pipeline::reading::{ReadError, Reading};
 use crate::pipeline::scan::scan;
+use crate::usecase::drill::refuted;
 use crate::usecase::host::Host;
 use crate::usecase::index;
 use crate::usecase::opened::{Opened, open};
@@ -85,6 +86,9 @@ pub async fn verify(
             let good = report.damaged.len() == before;
             // A quick look proves nothing about the content, but what it finds broken is broken.
             if !request.quick || !good {
+                // All bytes of a database may be there, and be a database that its own checker refused.
+                let key = host.snapshot_key(&opened.lineage, opened.signed.manifest.number).await?;
+                let good = good && !refuted(host, &key)?;
                 host.note_verified(&opened.lineage, &opened.signed, good).await?;
             }
         }
