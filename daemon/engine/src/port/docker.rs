@@ -261,6 +261,7 @@ pub struct Leftover {
 /// * `create_volume` fails with `Conflict` if the name is taken.
 /// * `stop` returns when the container is down; `start` when it was started (not when it is healthy). Both
 ///   are `Ok` if that is so already.
+/// * `exit_status` is that of the last process of a container that is down; `None` of one that is not, or never ran.
 /// * `pause` returns when no process of it runs any more, `unpause` when they do again; both are `Ok` if that is so
 ///   already, and fail with `Conflict` if the container is down.
 /// * `open_helper` makes sure of the helper's image first (made by us, addressed by content, loaded through
@@ -303,6 +304,9 @@ pub trait Docker: Trials {
 
     /// Stops it, with `grace` before it is killed.
     async fn stop(&self, id: &str, grace: Duration) -> Result<(), DockerError>;
+
+    /// How its last process ended, if it is down.
+    async fn exit_status(&self, id: &str) -> Result<Option<i64>, DockerError>;
 
     /// Starts it.
     async fn start(&self, id: &str) -> Result<(), DockerError>;

@@ -168,6 +168,7 @@ pub async fn containers_stop_and_start(docker: &dyn Docker, id: &str) {
     assert!(docker.containers().await.expect("list").contains(&before));
     docker.start(id).await.expect("start what runs");
     assert_eq!(seen().await, before);
+    assert_eq!(docker.exit_status(id).await.expect("ask"), None);
 
     for policy in ["always", "unless-stopped", "on-failure:3", "no"] {
         docker.set_restart_policy(id, policy).await.expect("set policy");
@@ -188,6 +189,7 @@ pub async fn containers_stop_and_start(docker: &dyn Docker, id: &str) {
         docker.stop(id, grace).await.expect("stop");
         assert_eq!(seen().await.state, ContainerState::Down);
     }
+    assert!(docker.exit_status(id).await.expect("ask").is_some());
     fails(docker.pause(id).await, Kind::Conflict);
     fails(docker.unpause(id).await, Kind::Conflict);
     docker.start(id).await.expect("start");
@@ -197,6 +199,7 @@ pub async fn containers_stop_and_start(docker: &dyn Docker, id: &str) {
 
     fails(docker.stop("backupd-no-such", grace).await, Kind::NotFound);
     fails(docker.start("backupd-no-such").await, Kind::NotFound);
+    fails(docker.exit_status("backupd-no-such").await, Kind::NotFound);
     fails(docker.pause("backupd-no-such").await, Kind::NotFound);
     fails(docker.unpause("backupd-no-such").await, Kind::NotFound);
     fails(docker.set_restart_policy("backupd-no-such", "no").await, Kind::NotFound);

@@ -33,6 +33,9 @@ use crate::words::RunId;
 const CLAIM_AGAIN: Duration = Duration::from_millis(500);
 const CLAIMS_MAX: u32 = 1200;
 
+/// The status of a process that SIGKILL has ended.
+const KILLED: i64 = 137;
+
 /// A container of an orchestrator: who stops it gets another one.
 const TASK_LABEL: &str = "com.docker.swarm.task.id";
 
@@ -278,13 +281,31 @@ impl Deed<'_> {
                 How::Pause => {
                     self.docker.pause(&container.id).await.map_err(|e| blame::docker(what(), e))?;
                 }
-                How::Stop => service::stop(self.docker, &[service::stopped(container)]).await?,
+                How::Stop => {
+                    service::stop(self.docker, &[service::stopped(container)]).await?;
+                    self.ended_by_itself(container).await?;
+                }
                 How::Hooks { .. } => self.hook_before(container).await?,
                 // It was told before the first pass.
                 How::Redis { .. } => {}
             }
         }
         Ok(())
+    }
+
+    /// One that was killed because it did not stop has written out nothing: its files are those of a crash.
+    async fn ended_by_itself(&self, container: &Container) -> Result<(), Failure> {
+        let name = &container.name;
+        let status = self.docker.exit_status(&container.id).await;
+        match status.map_err(|e| blame::docker(format!("look how container `{name}` ended"), e))? {
+            Some(KILLED) => {
+                let why = "it did not end when it was asked to";
+                Err(Failure::new(Class::Unsafe, format!("container `{name}` was killed")).because(why).hint(
+                    format!("`docker logs {name}` may tell why; or choose mode `pause`, which needs no end"),
+                ))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// All that were held are held still, and were all the time: a start shows.

@@ -92,6 +92,10 @@ impl Docker for MortalDocker {
         self.call(format!("stop {id}"), self.inner.stop(id, grace)).await
     }
 
+    async fn exit_status(&self, id: &str) -> Result<Option<i64>, DockerError> {
+        self.call(format!("exit_status {id}"), self.inner.exit_status(id)).await
+    }
+
     async fn start(&self, id: &str) -> Result<(), DockerError> {
         self.call(format!("start {id}"), self.inner.start(id)).await
     }

@@ -330,3 +330,20 @@ async fn a_bug_of_ours_holds_nobody() {
     assert_eq!((state(&world, "web").await, state(&world, "db").await), (State::Running, State::Running));
     holds_nothing(&world).await;
 }
+
+/// One that does not end when it is asked to is killed by the engine, and has written out nothing.
+#[tokio::test]
+async fn a_container_that_had_to_be_killed_is_not_called_stopped() {
+    let world = world().await;
+    let before = all(&world).await;
+    world.docker.end_with("id-of-db", 137);
+    let failure = run(&world, Calls::new().script(), by(Mode::Stop)).await.unwrap_err();
+    assert!(failure.class == Class::Unsafe && failure.to_string().contains("`db` was killed"), "{failure}");
+    let states = |all: &[Container]| all.iter().map(|one| (one.name.clone(), one.state)).collect::<Vec<_>>();
+    assert_eq!(states(&all(&world).await), states(&before));
+    holds_nothing(&world).await;
+    let allowed = Consistency { on_unfreezable: OnUnfreezable::Live, ..by(Mode::Stop) };
+    let report = run(&world, Calls::new().script(), allowed).await.unwrap();
+    assert_eq!(report.consistency, Kind::Live);
+    assert!(report.warnings.iter().any(|warning| warning.contains("was killed")), "{:?}", report.warnings);
+}

@@ -62,6 +62,14 @@ pub(super) async fn stop(engine: &Engine, id: &str, grace: Duration) -> Result<(
     engine.within(&format!("stop container `{id}`"), grace.saturating_add(STOP_EXTRA), call).await
 }
 
+pub(super) async fn exit_status(engine: &Engine, id: &str) -> Result<Option<i64>, DockerError> {
+    let client = engine.client().await?;
+    let call = client.inspect_container(id, None::<InspectContainerOptions>);
+    let seen = engine.within(&format!("inspect container `{id}`"), ASK, call).await?;
+    let ended = |status: Option<Status>| matches!(status, Some(Status::EXITED | Status::DEAD));
+    Ok(seen.state.filter(|state| ended(state.status)).and_then(|state| state.exit_code))
+}
+
 pub(super) async fn start(engine: &Engine, id: &str) -> Result<(), DockerError> {
     let client = engine.client().await?;
     let call = client.start_container(id, None::<StartContainerOptions>);

@@ -142,6 +142,10 @@ impl Docker for BollardDocker {
         containers::stop(&self.engine, id, grace).await
     }
 
+    async fn exit_status(&self, id: &str) -> Result<Option<i64>, DockerError> {
+        containers::exit_status(&self.engine, id).await
+    }
+
     async fn start(&self, id: &str) -> Result<(), DockerError> {
         containers::start(&self.engine, id).await
     }

@@ -73,6 +73,11 @@ impl FakeDocker {
         world.listeners.tell_of(before.as_ref(), None);
     }
 
+    /// From now on the container ends with this status when it is stopped.
+    pub fn end_with(&self, id: &str, status: i64) {
+        lock(&self.world).ends.insert(id.to_owned(), status);
+    }
+
     /// Does the work of all programs in all containers from now on. Before, none is installed.
     pub fn install(&self, program: Program) {
         lock(&self.world).installed = Installed(Some(program));
@@ -187,6 +192,13 @@ impl Docker for FakeDocker {
                 world.listeners.tell_of(Some(&after), None);
             }
             Ok(())
+        })
+    }
+
+    async fn exit_status(&self, id: &str) -> Result<Option<i64>, DockerError> {
+        self.call(format!("exit_status {id}"), |world| {
+            let ended = world.container(id)?.state == ContainerState::Down;
+            Ok(ended.then(|| world.ends.get(id).copied().unwrap_or(0)))
         })
     }
 

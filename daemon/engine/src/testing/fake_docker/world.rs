@@ -25,6 +25,8 @@ pub(super) struct World {
     pub(super) cuts: Vec<Cut>,
     pub(super) made: u64,
     pub(super) listeners: Listeners,
+    /// How containers end that do not end well, by id.
+    pub(super) ends: BTreeMap<String, i64>,
     pub(super) installed: Installed,
     /// By name, their ids.
     pub(super) images: BTreeMap<String, String>,
