@@ -127,7 +127,7 @@ impl Deed<'_> {
         let held = chosen(&before, |user| recipe.holds(user));
         // The one that the recipe speaks to has ended, and others write on.
         if held.is_empty()
-            && let Some(writer) = writers(&before).first()
+            && let Some(writer) = chosen(&before, |user| user.writable).first()
         {
             let what = format!(
                 "read `{}` as mode `{}` does",

@@ -64,7 +64,8 @@ pub async fn restore(host: &Host, plan: RestorePlan, watch: &dyn Watch) -> Resul
     let found = find(host, &*docker, &plan).await?;
     let run = begin(host, &found)?;
     let deed = Deed { host, docker: &*docker, found: &found, plan: &plan, run: &run, watch };
-    let mut report = end(run, deed.run().await)?;
+    let done = deed.run().await;
+    let mut report = end(run, done)?;
     report.seconds = host.clock().elapsed().saturating_sub(began).as_secs_f64();
     Ok(report)
 }

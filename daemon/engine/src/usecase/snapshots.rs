@@ -1,6 +1,6 @@
 //! Which snapshots there are. The store is the truth; the catalog spares us from reading it whole each time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
