@@ -6,7 +6,6 @@
 use std::fmt::Write as _;
 
 use engine::units;
-use engine::usecase::health::Health;
 use engine::usecase::history::History;
 use engine::usecase::runs::RunLine;
 use engine::usecase::vanished::Vanished;
@@ -74,7 +73,7 @@ pub(super) fn html(view: &View<'_>) -> String {
 fn alarms(view: &View<'_>) -> Vec<String> {
     let mut alarms: Vec<String> = view.trouble.to_vec();
     for health in &view.sight.health {
-        alarms.extend(health.alarm());
+        alarms.extend(health.alarms());
         let held = health.held.as_ref();
         alarms.extend(held.map(|held| format!("`{}`: nothing of it is pruned: {held}", health.source)));
     }
