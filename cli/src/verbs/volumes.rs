@@ -1,7 +1,11 @@
 //! `backupctl volumes`.
 
+use std::collections::BTreeMap;
+
 use engine::failure::Failure;
 use engine::usecase::cover::{Cover, cover};
+use engine::usecase::suggest::{Looks, suggest};
+use policies::policy::{Mode, Rule};
 use policies::select::{SourceKind, Verdict};
 use serde::Serialize;
 
@@ -34,13 +38,15 @@ struct Line {
     policy: Option<String>,
     used_by: Vec<String>,
     why: String,
+    /// As far as the images of its users and their mount points tell.
+    looks_like: Option<String>,
     notes: Vec<String>,
 }
 
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let host = session.open().await?;
     let cover = cover(&host, &session.places()?).await?;
-    let mut lines = lines(&cover);
+    let mut lines = lines(&cover, &suggest(&host, &cover).await?);
     lines.retain(|line| !args.unprotected || !matches!(line.verdict, "protected" | "decided not"));
     let screen = &session.screen;
     if screen.is_json() {
@@ -58,7 +64,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     Ok(Ending::Done)
 }
 
-fn lines(cover: &Cover) -> Vec<Line> {
+fn lines(cover: &Cover, looks: &BTreeMap<String, Looks>) -> Vec<Line> {
     let line = |outcome: policies::select::Outcome<'_>| {
         let source = outcome.source;
         let (verdict, policy, why) = match outcome.verdict {
@@ -69,6 +75,14 @@ fn lines(cover: &Cover) -> Vec<Line> {
             Verdict::Clash { why, .. } => ("clash", None, why),
             Verdict::UnknownPolicy { why, .. } => ("unknown policy", None, why),
         };
+        let looks = looks.get(&source.name);
+        let mut notes = outcome.notes;
+        notes.extend(
+            looks
+                .zip(policy.as_deref())
+                .and_then(|(looks, policy)| live(cover, looks, policy))
+                .map(|says| format!("`{}` {says}", source.name)),
+        );
         Line {
             source: source.name.clone(),
             kind: match source.kind {
@@ -80,10 +94,23 @@ fn lines(cover: &Cover) -> Vec<Line> {
             policy,
             used_by: source.users.iter().map(|user| user.container.clone()).collect(),
             why,
-            notes: outcome.notes,
+            looks_like: looks.map(|looks| looks.like.clone()),
+            notes,
         }
     };
     cover.outcomes().into_iter().map(line).collect()
+}
+
+/// What to say of a database that a policy copies while it is written to.
+fn live(cover: &Cover, looks: &Looks, policy: &str) -> Option<String> {
+    let Rule::BackUp(terms) = &cover.policy(policy)?.rule else { return None };
+    (terms.consistency.mode == Mode::Live).then(|| {
+        let Looks { like, mode } = looks;
+        format!(
+            "looks like {like}, and policy `{policy}` says `live`; `mode = \"{}\"` knows how to copy it",
+            mode.word()
+        )
+    })
 }
 
 fn text(lines: &[Line], width: Option<usize>, paint: Paint) -> String {
@@ -116,8 +143,6 @@ fn text(lines: &[Line], width: Option<usize>, paint: Paint) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use engine::usecase::cover::Policies;
     use policies::policy::Folder;
     use policies::select::{Source, User};
@@ -159,6 +184,14 @@ ffff    anonymous  ! orphan          -        no conta…
 lost    volume     ! unprotected     -        no label…
 odd     volume     ! unknown policy  -        volume `…
 ";
-        assert_eq!(text(&lines(&cover), Some(55), Paint::OFF), want);
+        let looks = [("db", "MariaDB 10.11"), ("lost", "MySQL")];
+        let looks =
+            looks.map(|(name, like)| (name.to_owned(), Looks { like: like.to_owned(), mode: Mode::Mysql }));
+        let lines = lines(&cover, &looks.into());
+        assert_eq!(text(&lines, Some(55), Paint::OFF), want);
+        let notes: Vec<_> = lines.iter().flat_map(|line| &line.notes).collect();
+        let says = "`db` looks like MariaDB 10.11, and policy `db` says `live`; `mode = \"mysql\"` knows how to copy it";
+        assert_eq!(notes, [says]);
+        assert_eq!(lines[3].looks_like.as_deref(), Some("MySQL"));
     }
 }

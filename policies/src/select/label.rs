@@ -1,4 +1,5 @@
-//! What labels ask for. Two of them mean something: `backupd.policy=<name>` and `backupd.exclude=true`.
+//! What labels ask for. Two of them decide something: `backupd.policy=<name>` and `backupd.exclude=true`; and
+//! `backupd.commands=true` on a container says that a recipe's programs run in it.
 //!
 //! Whoever may start a container writes labels, so they are hostile: a value is compared with the names of
 //! policies and with `true`, and is only shown escaped and cut.
@@ -16,8 +17,11 @@ pub const POLICY_LABEL: &str = "backupd.policy";
 /// With `true`: decided that this is not backed up.
 pub const EXCLUDE_LABEL: &str = "backupd.exclude";
 
+/// With `true`, on a container: here hooks and the programs of a recipe run, whoever else uses the source.
+pub const COMMANDS_LABEL: &str = "backupd.commands";
+
 /// All labels of ours; the last two are on helper containers.
-const KNOWN: [&str; 4] = [POLICY_LABEL, EXCLUDE_LABEL, "backupd.run", "backupd.owner"];
+const KNOWN: [&str; 5] = [POLICY_LABEL, EXCLUDE_LABEL, COMMANDS_LABEL, "backupd.run", "backupd.owner"];
 
 /// What one volume or container asks for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,7 +55,7 @@ pub(crate) fn strange(who: &str, labels: &BTreeMap<String, String>) -> Vec<Strin
             break;
         }
         if !KNOWN.contains(&label.as_str()) {
-            let near = nearest(label, KNOWN[..2].iter().copied());
+            let near = nearest(label, KNOWN[..3].iter().copied());
             let meant = near.map_or(String::new(), |known| format!("; did you mean `{known}`?"));
             notes.push(format!("{who} has label `{}`, which means nothing{meant}", shown(label)));
         } else if label == EXCLUDE_LABEL && !matches!(value.as_str(), "true" | "false") {

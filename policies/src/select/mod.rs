@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 pub(crate) use claim::claimed_in_bulk;
 pub use claim::{LabelTest, Select};
 pub use glob::{Glob, Globs};
-pub use label::{EXCLUDE_LABEL, POLICY_LABEL};
+pub use label::{COMMANDS_LABEL, EXCLUDE_LABEL, POLICY_LABEL};
 pub use source::{Source, SourceKind, User};
 
 use crate::complaint::{nearest, shown};

@@ -121,6 +121,18 @@ impl Deed<'_> {
     pub(super) async fn freeze(&self, how: How, recipe: &mut dyn Recipe) -> Result<Option<Freeze>, Failure> {
         let before = self.claim(&how, recipe).await?;
         let held = chosen(&before, |user| recipe.holds(user));
+        // The one that the recipe speaks to has ended, and others write on.
+        if held.is_empty()
+            && let Some(writer) = writers(&before).first()
+        {
+            let what = format!(
+                "read `{}` as mode `{}` does",
+                self.request.source,
+                self.request.consistency.mode.word()
+            );
+            let why = format!("the container that it speaks to has ended, and `{}` writes on", writer.name);
+            return Err(Failure::failed(what).because(why).hint("nothing was committed; `docker ps -a`"));
+        }
         let freeze = Freeze { how, held, before, began: self.host.clock().elapsed() };
         let names: Vec<&str> = freeze.held.iter().map(|container| container.name.as_str()).collect();
         if !names.is_empty() {

@@ -19,6 +19,9 @@ use crate::usecase::blame;
 /// What is kept of an answer.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
+/// What is read at once.
+const PIECE_BYTES: usize = 16 << 10;
+
 /// What a program said before it ended comes sooner than this.
 const REST_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -210,8 +213,6 @@ impl Talk {
         }
     }
 }
-
-const PIECE_BYTES: usize = 16 << 10;
 
 fn too_late(what: String, patience: Duration) -> Failure {
     Failure::failed(what).because(format!("that takes longer than {}", print_time(patience)))

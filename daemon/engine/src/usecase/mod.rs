@@ -45,6 +45,7 @@ pub mod settled;
 pub mod snapshots;
 mod source;
 pub mod state_file;
+pub mod suggest;
 pub mod terms;
 pub mod thaw;
 pub mod vanished;

@@ -104,7 +104,12 @@ async fn mysql_is_locked_then_paused_read_let_go_and_unlocked() {
         let report = scene.back_up(by(Mode::Mysql)).await.unwrap();
         assert_eq!((report.consistency, report.warnings.len()), (Kind::Mysql, 0));
         let want = [
-            &["open_helper", "finish_helper", "open_helper", "SET SESSION lock_wait_timeout = 60"][..],
+            &[
+                "open_helper",
+                "finish_helper",
+                "open_helper",
+                "SET SESSION lock_wait_timeout = 60, wait_timeout = 28800",
+            ][..],
             on,
             &["pause", "unpause", off, "finish_helper"],
         ];

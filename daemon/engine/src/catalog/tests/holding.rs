@@ -75,7 +75,7 @@ fn each_way_to_hold_comes_back_as_it_was_noted() {
     let catalog = place.open();
     for (run, how) in (1..).zip(&ways) {
         let one = container(&format!("c{run}"));
-        assert_eq!(catalog.claim(&run_id(run), how, &[one.clone()]).unwrap(), None);
+        assert_eq!(catalog.claim(&run_id(run), how, std::slice::from_ref(&one)).unwrap(), None);
         catalog.begin_freeze(&one.id, how).unwrap();
         let all = catalog.freezes().unwrap();
         let noted = all.iter().find(|freeze| freeze.was == one).unwrap();

@@ -46,16 +46,18 @@ fn client() -> Program {
             return ended(0, "");
         }
         for line in input.lines().map_while(Result::ok) {
-            match line.as_str() {
+            let answer = match line.as_str() {
                 "die" => return ended(3, "ERROR 1045: access denied"),
                 "hang" => {
                     std::thread::park_timeout(PATIENCE);
+                    String::new()
                 }
-                "shout" => drop(say(&"y\n".repeat(1 << 20))),
-                "mumble" => drop(say(&"z".repeat(2 << 20))),
-                "who" => drop(say(&format!("{:?}\n", spec.user))),
-                other => drop(say(&format!("heard {other}\n"))),
-            }
+                "shout" => "y\n".repeat(1 << 20),
+                "mumble" => "z".repeat(2 << 20),
+                "who" => format!("{:?}\n", spec.user),
+                other => format!("heard {other}\n"),
+            };
+            say(&answer);
         }
         say("bye\n");
         ended(0, "")

@@ -18,7 +18,7 @@ pub(super) const ROOT: Option<&str> = Some("0");
 
 /// A script with arguments, as a program.
 pub(super) fn argv<'a>(script: &'a str, words: &[&'a str]) -> Vec<&'a str> {
-    [&["sh", "-c", script, "backupd"], words].concat()
+    [&["sh", "-c", script, "backupd"][..], words].concat()
 }
 
 /// What a script said that did its work; else why not.

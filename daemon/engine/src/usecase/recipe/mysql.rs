@@ -127,9 +127,10 @@ impl Recipe for Mysql {
         let max_freeze = deed.request.consistency.max_freeze;
         let what = format!("lock the tables of {SERVER} in container `{}`", self.place.container.name);
         let mut talk = deed.guest(&self.place.container).talk(&argv(SCRIPT, &[]), ROOT).await?;
-        // The server gives up by itself, too: one that waits for its lock keeps others from writing.
+        // The server gives up by itself, too: one that waits for its lock keeps others from writing. And it must not end
+        // a session for its silence, which lasts as long as the pause.
         let text = format!(
-            "SET SESSION lock_wait_timeout = {};\n{}\nSELECT CONNECTION_ID();\nSELECT '{MARK}';\n",
+            "SET SESSION lock_wait_timeout = {}, wait_timeout = 28800;\n{}\nSELECT CONNECTION_ID();\nSELECT '{MARK}';\n",
             max_freeze.as_secs().max(1),
             self.lock.on(),
         );
@@ -148,6 +149,10 @@ impl Recipe for Mysql {
         if now != id {
             let why = format!("the session that had locked them is gone: {id:?}, now {now:?}");
             return Err(Failure::failed(what).because(why).hint("nothing was committed; try again"));
+        }
+        // It is unlocked; how the client ends changes nothing about that.
+        if let Err(e) = talk.end(PATIENCE).await {
+            tracing::debug!("end a session: {e}");
         }
         Ok(())
     }

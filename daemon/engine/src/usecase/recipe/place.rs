@@ -4,14 +4,12 @@
 //! labelled; otherwise the backup is refused, and told how to choose.
 
 use policies::policy::Mode;
+use policies::select::COMMANDS_LABEL;
 
 use crate::failure::{Class, Failure};
 use crate::port::docker::{Container, ContainerState};
 use crate::usecase::source::{Source, User};
 use crate::words::SourceName;
-
-/// On a container: here programs are run, whoever else uses the source.
-const LABEL: (&str, &str) = ("backupd.commands", "true");
 
 /// A container that runs, and where it sees the source.
 #[derive(Debug, Clone)]
@@ -49,15 +47,16 @@ pub(super) fn find(source: &Source, name: &SourceName, mode: Mode) -> Result<Pla
         )
         .because(why)
     };
-    let labelled = names(source, |user| user.container.labels.get(LABEL.0).is_some_and(|on| on == LABEL.1));
+    let labelled =
+        names(source, |user| user.container.labels.get(COMMANDS_LABEL).is_some_and(|on| on == "true"));
     let chosen =
         if labelled.is_empty() { names(source, |user| user.writable && user.is_up()) } else { labelled };
     let [only] = chosen[..] else {
         let why = format!("`{}` could be meant", chosen.join("` and `"));
-        let hint = format!("label the one that is meant, and no other: `{}={}`", LABEL.0, LABEL.1);
+        let hint = format!("label the one that is meant, and no other: `{COMMANDS_LABEL}=true`");
         return Err(refuse(why).hint(hint));
     };
-    let of_it = || source.users.iter().filter(|user| user.container.name == only);
+    let of_it = || source.users.iter().filter(move |user| user.container.name == only);
     let Some(container) = of_it().map(|user| user.container.clone()).next() else {
         return Err(refuse(format!("`{only}` is gone")));
     };
@@ -66,7 +65,9 @@ pub(super) fn find(source: &Source, name: &SourceName, mode: Mode) -> Result<Pla
         ContainerState::Running => return Ok(Place { container, at, source: name.clone() }),
         ContainerState::Paused => format!("`docker unpause {only}`"),
         ContainerState::Restarting => format!("`docker logs {only}` may tell why it does not stay up"),
-        ContainerState::Down => format!("`docker start {only}`, or take the label `{}` from it", LABEL.0),
+        ContainerState::Down => {
+            format!("`docker start {only}`, or take the label `{COMMANDS_LABEL}` from it")
+        }
     };
     Err(refuse(format!("`{only}` does not run")).hint(hint))
 }
@@ -91,7 +92,7 @@ mod tests {
     use crate::port::docker::{Health, HelperMount};
 
     fn user(name: &str, at: &str, state: ContainerState, words: &str) -> User {
-        let label = (LABEL.0.to_owned(), LABEL.1.to_owned());
+        let label = (COMMANDS_LABEL.to_owned(), "true".to_owned());
         let container = Container {
             id: format!("id-of-{name}"),
             name: name.to_owned(),
