@@ -1,5 +1,6 @@
 //! Mode `postgres` on a twin of a server: what is in the snapshot, what voids it, what is refused, and that no session is left.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, Write};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -253,7 +254,7 @@ async fn a_copy_has_the_log_and_the_label_and_nobody_is_held_for_it() {
     let mut log: Vec<_> =
         fs::read_dir(copy.join("pg_wal")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     log.sort();
-    assert_eq!(log, [segment(1), segment(2), "00000002.history".to_owned()].map(Into::into));
+    assert_eq!(log, [segment(1), segment(2), "00000002.history".to_owned()].map(OsString::from));
     assert_eq!(fs::read(copy.join("pg_wal").join(segment(2))).unwrap(), vec![2; SEGMENT_BYTES]);
 
     // The next one leans on it, without what is gone.

@@ -153,7 +153,7 @@ fn explain(name: &str, deed: &str, failure: Failure) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead as _, Write as _};
+    use std::io::BufRead as _;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
