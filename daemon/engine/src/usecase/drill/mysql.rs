@@ -63,14 +63,15 @@ impl Database<'_> {
         let mut server = self.stage.server(line(START, &[&self.data, &pool]), &self.place.user()).await?;
         let ping = client(&["mariadb-admin", "mysqladmin"], &["ping"]);
         match server.ready(&ping, up).await? {
-            Ready::Up(_) => {}
+            Ready::Up => {}
             Ready::Down(why) | Ready::Refused(why) => return Ok(Found::Bad(why)),
         }
         let asked = self.ask(&server).await;
         // Its words are kept whatever was found.
         let stopped = server.stop(STOP_GRACE).await;
-        match asked? {
-            Found::Good(good) => Ok(after(good, &stopped?)),
+        let (asked, stopped) = (asked?, stopped?);
+        match asked {
+            Found::Good(good) => Ok(after(good, &stopped)),
             other @ (Found::Bad(_) | Found::Missing(_)) => Ok(other),
         }
     }

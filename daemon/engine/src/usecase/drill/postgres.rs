@@ -100,8 +100,9 @@ impl Cluster<'_> {
         let asked = self.ask(&server, &role).await;
         // Its words are kept whatever was found.
         let stopped = server.stop(STOP_GRACE).await;
-        match asked? {
-            Found::Good(_) => self.after(stopped?).await,
+        let (asked, stopped) = (asked?, stopped?);
+        match asked {
+            Found::Good(_) => self.after(stopped).await,
             other @ (Found::Bad(_) | Found::Missing(_)) => Ok(other),
         }
     }
@@ -126,7 +127,7 @@ impl Cluster<'_> {
         let question = ["-d", "template1", "-XAtqc", "SELECT pg_is_in_recovery()"];
         let asked = self.program(&with("psql", role, &question));
         Ok(match server.ready(&asked, up).await? {
-            Ready::Up(_) => Started::Up(server),
+            Ready::Up => Started::Up(server),
             Ready::Down(why) => Started::Down(why),
             Ready::Refused(_) => {
                 server.stop(STOP_GRACE).await?;

@@ -60,17 +60,16 @@ impl Files<'_> {
         let mut server = self.stage.server(self.start(), &self.place.user()).await?;
         let info = client(&["INFO", "persistence"]);
         match server.ready(&info, loaded).await? {
-            Ready::Up(_) => {}
+            Ready::Up => {}
             Ready::Down(why) | Ready::Refused(why) => return Ok(Found::Bad(why)),
         }
         let keys = server.ask(&client(&["INFO", "keyspace"])).await;
         // Its words are kept whatever was found.
         let stopped = server.stop(STOP_GRACE).await;
-        let keys = keys?;
+        let (keys, _stopped) = (keys?, stopped?);
         if keys.status != 0 {
             return Ok(Found::Bad(format!("it was loaded and does not answer: {}", keys.last_words)));
         }
-        stopped?;
         Ok(Found::Good(format!(
             "its files are whole, and {} keys were loaded from them",
             count(&keys.stdout)
