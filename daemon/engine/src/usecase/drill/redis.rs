@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::shell::first_of;
 use super::signs::{Place, Signs};
-use super::stage::{Answer, Found, Ready, Stage, first_lines};
+use super::stage::{Answer, Asked, Found, Ready, Stage, first_lines};
 use crate::failure::{Class, Failure};
 use crate::usecase::guest::Said;
 
@@ -67,6 +67,10 @@ impl Files<'_> {
         // Its words are kept whatever was found.
         let stopped = server.stop(STOP_GRACE).await;
         let (keys, _stopped) = (keys?, stopped?);
+        let keys = match keys {
+            Asked::Said(said) => said,
+            Asked::Gone(why) => return Ok(Found::Bad(why)),
+        };
         if keys.status != 0 {
             return Ok(Found::Bad(format!("it was loaded and does not answer: {}", keys.last_words)));
         }

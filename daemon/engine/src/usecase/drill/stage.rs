@@ -64,6 +64,14 @@ pub(super) enum Ready {
     Refused(String),
 }
 
+/// What became of a question.
+pub(super) enum Asked {
+    /// This is the answer.
+    Said(Said),
+    /// There is no server any more, for this reason.
+    Gone(String),
+}
+
 /// What a checker found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Found {
@@ -221,12 +229,19 @@ impl Server<'_> {
         }
     }
 
-    /// Runs a program beside it, to its end.
-    pub(super) async fn ask(&self, argv: &[String]) -> Result<Said, Failure> {
-        let said = self.guest.run(&words(argv), None, b"", self.stage.left()).await?;
-        self.stage.note(&said.stdout);
-        self.stage.note(&said.last_words);
-        Ok(said)
+    /// Runs a program beside it, to its end; or to the server's, which bad data can bring about.
+    pub(super) async fn ask(&mut self, argv: &[String]) -> Result<Asked, Failure> {
+        let asked = self.guest.run(&words(argv), None, b"", self.stage.left()).await;
+        if let Ok(said) = &asked {
+            self.stage.note(&said.stdout);
+            self.stage.note(&said.last_words);
+        }
+        let went_well = asked.as_ref().is_ok_and(|said| said.status == 0);
+        let end = self.ended(if went_well { Duration::ZERO } else { LOOK_AGAIN }).await?;
+        let Some(end) = end else { return asked.map(Asked::Said) };
+        let ended = self.stage.judged(end, self.said().await?)?;
+        let last = last_line(&ended.said);
+        Ok(Asked::Gone(format!("the server ended while it was checked: {}: {last}", ended.why)))
     }
 
     /// What it said so far.
