@@ -149,7 +149,12 @@ fn in_memory(place: &str, size_bytes: i64) -> Mount {
     Mount {
         target: Some(place.to_owned()),
         typ: Some(MountType::TMPFS),
-        tmpfs_options: Some(MountTmpfsOptions { size_bytes: Some(size_bytes), ..Default::default() }),
+        tmpfs_options: Some(MountTmpfsOptions {
+            size_bytes: Some(size_bytes),
+            // Whoever the program runs as; without a mode it is that of the image's folder.
+            mode: Some(0o1777),
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }
