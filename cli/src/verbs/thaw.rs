@@ -8,8 +8,9 @@ use crate::session::{Ending, Session};
 
 /// Make run again what a backup that died had paused or stopped
 ///
-/// Everything that changes something does this first, and so does `backupd` when it starts and when it ends. Containers
-/// that a running backup holds are its own, and what was down before stays down.
+/// The hook `after` that it owed is run, and a server gets a changed setting back. Everything that changes something does
+/// this first, and so does `backupd` when it starts and when it ends. Containers that a running backup holds are its
+/// own, and what was down before stays down.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   backupctl thaw")]
