@@ -19,6 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::helper::{Cut, JobRunner, real_jobs};
+use self::program::Installed;
 pub use self::program::Program;
 pub use self::script::{Calls, Moment, Script, Verdict};
 pub use self::trial::{Act, Actor};

@@ -119,7 +119,7 @@ fn loaded(said: &Said) -> Answer {
 fn count(keyspace: &str) -> u64 {
     let keys = keyspace
         .lines()
-        .filter_map(|line| line.split("keys=").nth(1)?.split(',').next()?.trim().parse().ok());
+        .filter_map(|line| line.split("keys=").nth(1)?.split(',').next()?.trim().parse::<u64>().ok());
     keys.sum::<u64>()
 }
 
