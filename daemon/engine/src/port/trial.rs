@@ -60,6 +60,8 @@ pub struct TrialEnd {
     pub status: i64,
     /// In words.
     pub why: String,
+    /// It, or something that it had started, used up its memory.
+    pub out_of_memory: bool,
 }
 
 /// The life of a trial.

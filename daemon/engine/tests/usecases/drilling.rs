@@ -218,6 +218,11 @@ async fn a_server_that_does_not_come_up_is_a_verdict_with_its_last_words() {
     assert!(report.what.ends_with("PANIC:  could not locate a valid checkpoint record"), "{}", report.what);
     assert!(report.output.contains("PANIC"), "{}", report.output);
     assert_nothing_is_left(&world).await;
+    let (world, host) = cluster(Play { checksums: (137, ""), ..GOOD }).await;
+    let failure = drilled(&host, &request("db")).await.unwrap_err();
+    assert!(failure.hint.unwrap().contains("--memory"), "what used up its memory says nothing of its data");
+    assert_nothing_is_left(&world).await;
+    assert!(line(&host).await.drill.is_none());
     let (world, host) =
         cluster(Play { checksums: (1, "checksum verification failed in file\n"), ..GOOD }).await;
     assert_eq!(drilled(&host, &request("db")).await.unwrap().result, DrillResult::Unproven);

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use super::call::{ASK, CHANGE, Engine, LIST, found};
 use super::confinement::{OOM_SCORE, labels_of, limit, share, volume};
 use super::helper_container::{also, random_digits};
-use super::life::{LOOK_AFTER, LOOK_AFTER_MAX, ended_of, remove};
+use super::life::{Ended, LOOK_AFTER, LOOK_AFTER_MAX, ended_of, remove};
 use super::{containers, volumes};
 use crate::port::docker::{DockerError, DockerErrorKind, RUN_LABEL};
 use crate::port::trial::{SAID_BYTES, Trial, TrialEnd, TrialLife, TrialMount, TrialSpec};
@@ -149,7 +149,12 @@ fn in_memory(place: &str, size_bytes: i64) -> Mount {
     Mount {
         target: Some(place.to_owned()),
         typ: Some(MountType::TMPFS),
-        tmpfs_options: Some(MountTmpfsOptions { size_bytes: Some(size_bytes), ..Default::default() }),
+        tmpfs_options: Some(MountTmpfsOptions {
+            size_bytes: Some(size_bytes),
+            // Whoever the program runs as; without a mode it is that of the image's folder.
+            mode: Some(0o1777),
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }
@@ -182,7 +187,7 @@ fn not_a_program(error: DockerError) -> Result<TrialEnd, DockerError> {
     } else {
         return Err(error);
     };
-    Ok(TrialEnd { status, why: error.why })
+    Ok(TrialEnd { status, why: error.why, out_of_memory: false })
 }
 
 fn missing(deed: &str, why: &str) -> DockerError {
@@ -204,8 +209,11 @@ impl Life {
         let Some(seen) = containers::inspect(&self.engine, &self.id).await? else {
             return Err(missing(&format!("look at container `{}`", self.id), "someone removed it"));
         };
-        let ended = ended_of(&seen.state.unwrap_or_default(), "it");
-        Ok(ended.map(|ended| TrialEnd { status: ended.status.unwrap_or(-1), why: ended.why }))
+        let state = seen.state.unwrap_or_default();
+        let out_of_memory = state.oom_killed.unwrap_or(false);
+        let end =
+            |ended: Ended| TrialEnd { status: ended.status.unwrap_or(-1), why: ended.why, out_of_memory };
+        Ok(ended_of(&state, "it").map(end))
     }
 }
 

@@ -161,8 +161,10 @@ impl Life {
 
     fn end(&self) -> Result<Option<TrialEnd>, DockerError> {
         self.look("trial_ended", |kept| {
+            // As the kernel ends whoever used up its memory.
+            let out_of_memory = kept.status == 137;
             let why = format!("it ended with status {}", kept.status);
-            let end = TrialEnd { status: kept.status, why };
+            let end = TrialEnd { status: kept.status, why, out_of_memory };
             (kept.container.state == ContainerState::Down).then_some(end)
         })
     }

@@ -18,10 +18,12 @@ mod shell;
 mod signs;
 mod stage;
 mod standing;
+mod verdict;
 
 pub use self::checker::Checker;
 pub use self::found::{DrillLine, last, refuted};
 pub use self::plan::{DrillPlan, DrillRequest, plan_drill};
-pub use self::rehearsal::{DrillReport, drill};
+pub use self::rehearsal::drill;
 pub use self::scheduled::rehearse;
 pub use self::standing::{DrillStanding, Drilled};
+pub use self::verdict::DrillReport;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::shell::{first_of, line};
 use super::signs::Place;
-use super::stage::{Answer, Ended, Found, Ready, Server, Stage, first_lines, last_line};
+use super::stage::{Answer, Asked, Ended, Found, Ready, Server, Stage, first_lines, last_line};
 use crate::failure::{Class, Failure};
 use crate::usecase::guest::Said;
 
@@ -63,21 +63,25 @@ impl Database<'_> {
         let mut server = self.stage.server(line(START, &[&self.data, &pool]), &self.place.user()).await?;
         let ping = client(&["mariadb-admin", "mysqladmin"], &["ping"]);
         match server.ready(&ping, up).await? {
-            Ready::Up(_) => {}
+            Ready::Up => {}
             Ready::Down(why) | Ready::Refused(why) => return Ok(Found::Bad(why)),
         }
-        let asked = self.ask(&server).await;
+        let asked = self.ask(&mut server).await;
         // Its words are kept whatever was found.
         let stopped = server.stop(STOP_GRACE).await;
-        match asked? {
-            Found::Good(good) => Ok(after(good, &stopped?)),
+        let (asked, stopped) = (asked?, stopped?);
+        match asked {
+            Found::Good(good) => Ok(after(good, &stopped)),
             other @ (Found::Bad(_) | Found::Missing(_)) => Ok(other),
         }
     }
 
-    async fn ask(&self, server: &Server<'_>) -> Result<Found, Failure> {
+    async fn ask(&self, server: &mut Server<'_>) -> Result<Found, Failure> {
         let check = client(&["mariadb-check", "mysqlcheck"], &["--all-databases", "--extended"]);
-        let check = server.ask(&check).await?;
+        let check = match server.ask(&check).await? {
+            Asked::Said(said) => said,
+            Asked::Gone(why) => return Ok(Found::Bad(why)),
+        };
         if check.status == 127 {
             return Ok(Found::Missing("the image has neither `mariadb-check` nor `mysqlcheck`".to_owned()));
         }
@@ -86,7 +90,10 @@ impl Database<'_> {
         }
         let all =
             ["--all-databases", "--single-transaction", "--quick", "--hex-blob", "--result-file=/dev/null"];
-        let dump = server.ask(&client(&["mariadb-dump", "mysqldump"], &all)).await?;
+        let dump = match server.ask(&client(&["mariadb-dump", "mysqldump"], &all)).await? {
+            Asked::Said(said) => said,
+            Asked::Gone(why) => return Ok(Found::Bad(why)),
+        };
         Ok(match dump.status {
             0 => Found::Good("every table was checked, and every row could be dumped".to_owned()),
             127 => Found::Missing("the image has neither `mariadb-dump` nor `mysqldump`".to_owned()),

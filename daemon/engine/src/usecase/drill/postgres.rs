@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::shell::line;
 use super::signs::Place;
-use super::stage::{Answer, Ended, Found, Ready, Server, Stage, first_lines, last_line};
+use super::stage::{Answer, Asked, Ended, Found, Ready, Server, Stage, first_lines, last_line};
 use crate::failure::{Class, Failure};
 use crate::usecase::guest::Said;
 
@@ -81,7 +81,7 @@ impl Cluster<'_> {
 
     /// Judges the restored cluster.
     pub(super) async fn judge(&self) -> Result<Found, Failure> {
-        let (server, role) = match self.start("postgres").await? {
+        let (mut server, role) = match self.start("postgres").await? {
             Started::Up(server) => (server, "postgres".to_owned()),
             Started::Down(why) => return Ok(Found::Bad(why)),
             Started::NoRole => {
@@ -97,11 +97,12 @@ impl Cluster<'_> {
                 }
             }
         };
-        let asked = self.ask(&server, &role).await;
+        let asked = self.ask(&mut server, &role).await;
         // Its words are kept whatever was found.
         let stopped = server.stop(STOP_GRACE).await;
-        match asked? {
-            Found::Good(_) => self.after(stopped?).await,
+        let (asked, stopped) = (asked?, stopped?);
+        match asked {
+            Found::Good(_) => self.after(stopped).await,
             other @ (Found::Bad(_) | Found::Missing(_)) => Ok(other),
         }
     }
@@ -126,7 +127,7 @@ impl Cluster<'_> {
         let question = ["-d", "template1", "-XAtqc", "SELECT pg_is_in_recovery()"];
         let asked = self.program(&with("psql", role, &question));
         Ok(match server.ready(&asked, up).await? {
-            Ready::Up(_) => Started::Up(server),
+            Ready::Up => Started::Up(server),
             Ready::Down(why) => Started::Down(why),
             Ready::Refused(_) => {
                 server.stop(STOP_GRACE).await?;
@@ -141,9 +142,12 @@ impl Cluster<'_> {
         Ok(role_in(&ended.said))
     }
 
-    async fn ask(&self, server: &Server<'_>, role: &str) -> Result<Found, Failure> {
+    async fn ask(&self, server: &mut Server<'_>, role: &str) -> Result<Found, Failure> {
         let all = ["--all", "--maintenance-db=template1", "--install-missing", "--heapallindexed"];
-        let amcheck = server.ask(&self.program(&with("pg_amcheck", role, &all))).await?;
+        let amcheck = match server.ask(&self.program(&with("pg_amcheck", role, &all))).await? {
+            Asked::Said(said) => said,
+            Asked::Gone(why) => return Ok(Found::Bad(why)),
+        };
         if amcheck.status == 127 {
             let why = "the image has no `pg_amcheck`, which comes with PostgreSQL 14";
             return Ok(Found::Missing(why.to_owned()));
@@ -154,7 +158,10 @@ impl Cluster<'_> {
         if amcheck.status != 0 {
             return Ok(Found::Bad(format!("pg_amcheck: {}", told(&amcheck))));
         }
-        let dump = server.ask(&self.program(&with("pg_dumpall", role, &["--file=/dev/null"]))).await?;
+        let dump = match server.ask(&self.program(&with("pg_dumpall", role, &["--file=/dev/null"]))).await? {
+            Asked::Said(said) => said,
+            Asked::Gone(why) => return Ok(Found::Bad(why)),
+        };
         if dump.status != 0 {
             return Ok(Found::Bad(format!("pg_dumpall: {}", told(&dump))));
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::shell::first_of;
 use super::signs::{Place, Signs};
-use super::stage::{Answer, Found, Ready, Stage, first_lines};
+use super::stage::{Answer, Asked, Found, Ready, Stage, first_lines};
 use crate::failure::{Class, Failure};
 use crate::usecase::guest::Said;
 
@@ -60,17 +60,20 @@ impl Files<'_> {
         let mut server = self.stage.server(self.start(), &self.place.user()).await?;
         let info = client(&["INFO", "persistence"]);
         match server.ready(&info, loaded).await? {
-            Ready::Up(_) => {}
+            Ready::Up => {}
             Ready::Down(why) | Ready::Refused(why) => return Ok(Found::Bad(why)),
         }
         let keys = server.ask(&client(&["INFO", "keyspace"])).await;
         // Its words are kept whatever was found.
         let stopped = server.stop(STOP_GRACE).await;
-        let keys = keys?;
+        let (keys, _stopped) = (keys?, stopped?);
+        let keys = match keys {
+            Asked::Said(said) => said,
+            Asked::Gone(why) => return Ok(Found::Bad(why)),
+        };
         if keys.status != 0 {
             return Ok(Found::Bad(format!("it was loaded and does not answer: {}", keys.last_words)));
         }
-        stopped?;
         Ok(Found::Good(format!(
             "its files are whole, and {} keys were loaded from them",
             count(&keys.stdout)

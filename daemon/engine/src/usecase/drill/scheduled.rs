@@ -1,7 +1,8 @@
 //! A drill that a policy wants, and that nobody waits for.
 
 use super::plan::{DrillRequest, plan_drill};
-use super::rehearsal::{DrillReport, drill};
+use super::rehearsal::drill;
+use super::verdict::DrillReport;
 use crate::catalog::Verb;
 use crate::failure::Failure;
 use crate::format::names::Lineage;

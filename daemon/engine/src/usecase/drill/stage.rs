@@ -56,12 +56,20 @@ pub(super) struct Ended {
 
 /// What became of waiting for a server.
 pub(super) enum Ready {
-    /// It is up, and answered this.
-    Up(String),
+    /// It is up.
+    Up,
     /// It is not, for this reason.
     Down(String),
     /// It refuses whoever asks, and always will.
     Refused(String),
+}
+
+/// What became of a question.
+pub(super) enum Asked {
+    /// This is the answer.
+    Said(Said),
+    /// There is no server any more, for this reason.
+    Gone(String),
 }
 
 /// What a checker found.
@@ -137,11 +145,25 @@ impl Stage<'_> {
         let ended = trial.life.ended(self.left()).await.map_err(|e| blame::docker(what(), e))?;
         let said = trial.life.said().await.map_err(|e| blame::docker(what(), e))?;
         match ended {
-            Some(TrialEnd { status, why }) => Ok(Ended { status, why, said }),
+            Some(end) => self.judged(end, said),
             None => {
                 Err(Failure::failed(what()).because(format!("it was still running: {}", last_line(&said))))
             }
         }
+    }
+
+    /// What used up its memory says nothing of its data.
+    fn judged(&self, end: TrialEnd, said: String) -> Result<Ended, Failure> {
+        let TrialEnd { status, why, out_of_memory } = end;
+        if out_of_memory {
+            self.note(&said);
+            let what =
+                format!("run image `{}` in {} MiB of memory", self.image_name, self.memory_bytes >> 20);
+            return Err(Failure::failed(what)
+                .because(why)
+                .hint("give it more with `--memory`, or `memory` in `[drill]` of its policy"));
+        }
+        Ok(Ended { status, why, said })
     }
 
     /// Starts a server.
@@ -185,31 +207,41 @@ impl Server<'_> {
         loop {
             if let Some(end) = self.ended(LOOK_AGAIN).await? {
                 let said = self.said().await?;
-                self.stage.note(&said);
-                let why = format!("the server ended before it was up: {}: {}", end.why, last_line(&said));
-                return Ok(Ready::Down(why));
+                let ended = self.stage.judged(end, said)?;
+                self.stage.note(&ended.said);
+                let last = last_line(&ended.said);
+                return Ok(Ready::Down(format!("the server ended before it was up: {}: {last}", ended.why)));
             }
             if self.stage.left() <= LAST_WORDS {
                 let said = self.said().await?;
                 self.stage.note(&said);
-                return Ok(Ready::Down(format!("the server did not come up in time: {}", last_line(&said))));
+                return Err(Failure::failed(format!("start image `{}`", self.stage.image_name))
+                    .because(format!("it did not come up in time: {}", last_line(&said)))
+                    .hint("give it longer with `--timeout`, or `timeout` in `[drill]` of its policy"));
             }
             // One that ends at this moment is found out in the next round.
             let Ok(said) = self.guest.run(&words(argv), None, b"", QUESTION).await else { continue };
             match judge(&said) {
-                Answer::Ready => return Ok(Ready::Up(said.stdout)),
+                Answer::Ready => return Ok(Ready::Up),
                 Answer::NotYet => {}
                 Answer::Never => return Ok(Ready::Refused(said.last_words)),
             }
         }
     }
 
-    /// Runs a program beside it, to its end.
-    pub(super) async fn ask(&self, argv: &[String]) -> Result<Said, Failure> {
-        let said = self.guest.run(&words(argv), None, b"", self.stage.left()).await?;
-        self.stage.note(&said.stdout);
-        self.stage.note(&said.last_words);
-        Ok(said)
+    /// Runs a program beside it, to its end; or to the server's, which bad data can bring about.
+    pub(super) async fn ask(&mut self, argv: &[String]) -> Result<Asked, Failure> {
+        let asked = self.guest.run(&words(argv), None, b"", self.stage.left()).await;
+        if let Ok(said) = &asked {
+            self.stage.note(&said.stdout);
+            self.stage.note(&said.last_words);
+        }
+        let went_well = asked.as_ref().is_ok_and(|said| said.status == 0);
+        let end = self.ended(if went_well { Duration::ZERO } else { LOOK_AGAIN }).await?;
+        let Some(end) = end else { return asked.map(Asked::Said) };
+        let ended = self.stage.judged(end, self.said().await?)?;
+        let last = last_line(&ended.said);
+        Ok(Asked::Gone(format!("the server ended while it was checked: {}: {last}", ended.why)))
     }
 
     /// What it said so far.
@@ -224,11 +256,10 @@ impl Server<'_> {
         let stopped = self.stage.docker.stop(&self.trial.container.id, grace).await;
         stopped.map_err(|e| blame::docker(what(), e))?;
         let end = self.ended(grace).await?;
-        let TrialEnd { status, why } =
-            end.ok_or_else(|| Failure::failed(what()).because("it runs on after it was stopped"))?;
+        let end = end.ok_or_else(|| Failure::failed(what()).because("it runs on after it was stopped"))?;
         let said = self.said().await?;
         self.stage.note(&said);
-        Ok(Ended { status, why, said })
+        self.stage.judged(end, said)
     }
 
     async fn ended(&mut self, patience: Duration) -> Result<Option<TrialEnd>, Failure> {
