@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::catalog::journal::RestoreTarget;
+use crate::catalog::{Verified, VerifiedResult};
 use crate::failure::{Class, Failure};
 use crate::format::manifest::Consistency;
 use crate::lock::LockOn;
@@ -198,7 +199,8 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
     }
     let key = host.snapshot_key(&opened.lineage, manifest.number).await?;
     let row = host.catalog().snapshot(&key).ok().flatten();
-    let proven_at = row.and_then(|row| row.verified).map(|verified| verified.at);
+    let good = |verified: &Verified| verified.result == VerifiedResult::Good;
+    let proven_at = row.and_then(|row| row.verified).filter(good).map(|verified| verified.at);
     let mut plan = RestorePlan {
         snapshot: opened.id(host),
         taken_at: manifest.taken_at,
@@ -238,6 +240,7 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
         plan.free_bytes = Some(looked.free_bytes);
     }
     plan.warnings = plan_warnings(&plan, &opened);
+    plan.warnings.extend(damage(host, &key, &plan.snapshot));
     Ok(plan)
 }
 
@@ -250,6 +253,17 @@ pub(super) fn stops(users: &[User]) -> Vec<PlannedStop> {
             running: user.is_up(),
         })
         .collect()
+}
+
+/// Whoever agrees to a plan has to know that the snapshot was bad when it was last read back.
+fn damage(host: &Host, key: &crate::catalog::SnapshotKey, id: &str) -> Option<String> {
+    let found = host.catalog().snapshot(key).ok().flatten()?.verified?;
+    (found.result == VerifiedResult::Damaged).then(|| {
+        format!(
+            "it was damaged when it was read back at {:.0}: `backupctl verify {id}` says what of it",
+            found.at
+        )
+    })
 }
 
 fn plan_warnings(plan: &RestorePlan, opened: &Opened) -> Vec<String> {

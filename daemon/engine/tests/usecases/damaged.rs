@@ -6,6 +6,7 @@ use engine::format::key::HostKey;
 use engine::format::manifest::Manifest;
 use engine::format::signed;
 use engine::usecase::host::Host;
+use engine::usecase::restore::plan_restore;
 use engine::usecase::snapshots::{Wanted, WantedHost, snapshots};
 use engine::usecase::verify::{Damage, VerifyReport, VerifyRequest, verify};
 use engine::usecase::watch::Silent;
@@ -89,6 +90,29 @@ async fn a_flipped_bit_in_a_pack_is_found_wherever_it_is() {
         }
     }
     assert!(with_files > 100, "only {with_files} flips named files");
+}
+
+/// Whoever agrees to a plan has to know how the snapshot was when it was last read back.
+#[tokio::test]
+async fn a_plan_says_proven_of_what_was_good_and_warns_of_what_was_not() {
+    let (world, ..) = one_snapshot().await;
+    let host = world.host().await;
+    let plan = async || plan_restore(&host, &restore_request("db", 1, None)).await.unwrap();
+    assert_eq!(plan().await.proven_at, None);
+    verify_one(&host, "db@1").await.unwrap();
+    let good = plan().await;
+    assert!(good.proven_at.is_some());
+    assert!(!good.warnings.iter().any(|warning| warning.contains("damaged")), "{:?}", good.warnings);
+
+    let key = pack_key(&world);
+    let mut bad = world.store.lose(&key).unwrap().to_vec();
+    bad[700_000] ^= 1;
+    world.store.plant(&key, bad);
+    verify_one(&host, "db@1").await.unwrap();
+    let damaged = plan().await;
+    assert_eq!(damaged.proven_at, None);
+    let told = damaged.warnings.iter().any(|warning| warning.contains("`backupctl verify db@1`"));
+    assert!(told, "{:?}", damaged.warnings);
 }
 
 #[tokio::test]
