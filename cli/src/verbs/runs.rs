@@ -1,7 +1,8 @@
 //! `backupctl runs`.
 
 use engine::failure::Failure;
-use engine::usecase::runs::{RunLine, runs};
+use engine::usecase::runs::{RunLine, run_of, runs};
+use engine::words::RunId;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -16,8 +17,13 @@ use crate::session::{Ending, Session};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   backupctl runs
+  backupctl runs 00112233445566aa
   backupctl runs --limit 100 --json")]
 pub(crate) struct Args {
+    /// Only this one
+    #[arg(conflicts_with = "limit")]
+    run: Option<RunId>,
+
     /// At most so many
     #[arg(long, default_value_t = 20, value_name = "N")]
     limit: usize,
@@ -25,7 +31,10 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let host = session.open().await?;
-    let lines = runs(&host, args.limit)?;
+    let lines = match &args.run {
+        Some(run) => vec![run_of(&host, run)?],
+        None => runs(&host, args.limit)?,
+    };
     let screen = &session.screen;
     if screen.is_json() {
         screen.value(&lines)?;
@@ -62,7 +71,7 @@ fn text(lines: &[RunLine], now: Timestamp, zone: &TimeZone, width: Option<usize>
         };
         let state = match (line.live, line.ended_at) {
             (true, _) => Cell::styled(&line.state, Style::Good),
-            (false, None) => Cell::styled(&format!("{} (dead)", line.state), Style::Bad),
+            (false, None) => Cell::styled(&line.state, Style::Bad),
             (false, Some(_)) => line.state.as_str().into(),
         };
         table.row(vec![
@@ -103,17 +112,22 @@ mod tests {
         };
         let live =
             RunLine { state: "reading".into(), ended_at: None, snapshot: None, live: true, ..done.clone() };
-        let dead = RunLine { live: false, message: "cut \x1b[2Joff".into(), ..live.clone() };
+        let dead = RunLine {
+            state: "reading (cut off)".into(),
+            live: false,
+            message: "cut \x1b[2Joff".into(),
+            ..live.clone()
+        };
         vec![live, done, dead]
     }
 
     #[test]
     fn the_table_tells_live_done_and_dead_apart() {
         let want = "\
-RUN               VERB    SOURCE   STATE           BEGAN                     TOOK     SIZE  RESULT
-00112233445566aa  backup  db-data  reading         2026-11-20 13:00:00     10 min  5.0 GiB
-00112233445566aa  backup  db-data  done            2026-11-20 13:00:00  2 min 5 s  5.0 GiB  db-data@42
-00112233445566aa  backup  db-data  reading (dead)  2026-11-20 13:00:00          -  5.0 GiB  cut \\u{1b}[2Joff
+RUN               VERB    SOURCE   STATE              BEGAN                     TOOK     SIZE  RESULT
+00112233445566aa  backup  db-data  reading            2026-11-20 13:00:00     10 min  5.0 GiB
+00112233445566aa  backup  db-data  done               2026-11-20 13:00:00  2 min 5 s  5.0 GiB  db-data@42
+00112233445566aa  backup  db-data  reading (cut off)  2026-11-20 13:00:00          -  5.0 GiB  cut \\u{1b}[2Joff
 ";
         assert_eq!(text(&rows(), at("13:10:00"), &TimeZone::UTC, Some(120), Paint::OFF), want);
     }

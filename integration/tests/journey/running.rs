@@ -88,8 +88,9 @@ pub(crate) fn large() -> (ScriptedS3, World, String) {
 }
 
 fn state(world: &World, run: &str) -> Value {
-    let rows = world.run(&["--json", "runs"]).ok().rows();
-    rows.into_iter().find(|row| row["run"] == run).unwrap()
+    let mut rows = world.run(&["--json", "runs", run]).ok().rows();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    rows.remove(0)
 }
 
 #[test]

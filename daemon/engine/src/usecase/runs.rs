@@ -44,6 +44,12 @@ pub fn runs(host: &Host, limit: usize) -> Result<Vec<RunLine>, Failure> {
     Ok(rows.into_iter().map(|row| line(host, row)).collect())
 }
 
+/// One of them.
+pub fn run_of(host: &Host, run: &RunId) -> Result<RunLine, Failure> {
+    let row = host.catalog().run(run).map_err(|e| catalog_failure(format!("look up run `{run}`"), e))?;
+    Ok(line(host, row))
+}
+
 fn line(host: &Host, row: RunRow) -> RunLine {
     let live = row.ended_at.is_none() && is_held(host, &row);
     let state = match (row.outcome, live) {

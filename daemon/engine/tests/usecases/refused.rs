@@ -11,7 +11,7 @@ use engine::testing::faulty_store::{Effect, Fault, FaultyStore, Verb};
 use engine::usecase::backup::{BackupRequest, backup};
 use engine::usecase::recover::recover;
 use engine::usecase::restore::{plan_restore, restore};
-use engine::usecase::runs::runs;
+use engine::usecase::runs::{run_of, runs};
 use engine::usecase::watch::{Cancel, Silent, Told, Watch};
 
 use crate::support::tree::{but_root_time, clear, differences};
@@ -97,6 +97,11 @@ async fn a_lineage_has_one_writer_at_a_time() {
     };
     assert_eq!((failed.class, failed.class.exit_code()), (Class::Busy, 11), "{failed}");
     assert!(failed.to_string().contains(&run), "{failed}");
+    // What the hint says to type tells of that run, and of no other.
+    assert!(failed.hint.as_deref().unwrap_or_default().contains(&format!("`backupctl runs {run}`")));
+    assert_eq!(run_of(&second, &run.parse().unwrap()).unwrap().run, run);
+    let unknown = run_of(&second, &"0000000000000000".parse().unwrap()).unwrap_err();
+    assert_eq!(unknown.class, Class::NotFound, "{unknown}");
     // The first one is dead now.
     assert_eq!(recover(&second, &Silent::default()).await.unwrap().said.len(), 1);
     assert_eq!(world.store.open_uploads("").await.unwrap(), []);
