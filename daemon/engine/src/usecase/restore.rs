@@ -207,7 +207,7 @@ impl Deed<'_> {
         for staged in look(self.host, self.docker, self.place).await?.staged {
             if staged.swapping {
                 return Err(Failure::new(Class::Unsafe, format!("a restore by run `{}` was cut off while it swapped `{}`", staged.run, self.plan.target))
-                    .hint("`backupctl runs` on the installation that began it finishes it; or restore into a new volume with `--into NEW`"));
+                    .hint("`backupd --once` on the installation that began it finishes it; or restore into a new volume with `--into NEW`"));
             }
             resume::discard(self.host, self.docker, self.run.id(), &self.place.mount, &staged.run).await?;
         }
@@ -281,7 +281,7 @@ impl Deed<'_> {
                 let failure = Failure::new(failure.class, what);
                 (
                     failure.hint(
-                        "containers may be down; `backupctl doctor`, then any backupctl command tries again",
+                        "containers may be down; `backupctl doctor` looks for the cause, `backupd --once` tries again",
                     ),
                     false,
                 )
