@@ -91,9 +91,14 @@ impl Session {
         let telling = self.screen.listen(Arc::clone(&self.cancel));
         let recovered = recover(host, &telling).await;
         drop(telling);
+        let recovered = recovered?;
         // What it says is what it did; the steps were shown as they happened.
-        for said in recovered?.said {
+        for said in recovered.said {
             self.screen.warn(&said);
+        }
+        // A container may still be held, or down: that must not pass in silence.
+        for left in recovered.left {
+            self.screen.warn(&format!("not put right yet: {left}"));
         }
         Ok(())
     }

@@ -48,8 +48,8 @@ pub async fn recover(host: &Host, watch: &dyn Watch) -> Result<Recovered, Failur
         match one(host, &row, watch).await {
             Ok(said) => recovered.said.push(said),
             Err(failure) => {
-                recovered.left.push(format!("{} run {}: {failure}", row.verb.word(), row.id));
-                tracing::debug!("{:?}", failure.hint);
+                let next = failure.hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
+                recovered.left.push(format!("{} run {}: {failure}{next}", row.verb.word(), row.id));
             }
         }
         drop(held);
