@@ -99,7 +99,6 @@ pub fn block_body(tag: Tag, bytes: &[u8]) -> Result<&[u8], Malformed> {
 
 /// Points to a block within one pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct BlockRef {
     /// Where the block begins in the pack.
     pub offset: u64,
@@ -164,7 +163,6 @@ pub struct SegmentRef {
 
 /// One root, as the manifest names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct RootRef {
     /// The pack it lies in, by its id within the lineage.
     pub pack: u64,

@@ -239,3 +239,82 @@ impl Manifest {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn body() -> Value {
+        let block = |offset| json!({ "offset": offset, "length": 100, "hash": "ab".repeat(32) });
+        json!({
+            "format": 1, "host": "vm-1", "source": "db", "number": 42, "run": "00112233445566aa",
+            "taken_at": "2026-11-21T02:00:00Z", "finished_at": "2026-11-21T02:00:09Z",
+            "kind": "full", "consistency": "live", "by_hand": false,
+            "totals": { "entries": 2, "files": 1, "bytes": 5, "data_bytes": 5 },
+            "packs": [{
+                "id": 168, "name": "00000042-20261121T020000Z-00112233445566aa.tar.zst", "length": 900,
+                "hash": "cd".repeat(32), "raw_bytes": 3072, "used": 5, "content_bytes": 5, "footer": block(800),
+            }],
+            "entries": [{ "pack": 168, "block": block(500), "segments": 1, "rows": 2 }],
+            "notes": {
+                "changed": 1, "vanished": 0, "unreadable": 0, "other_mounts": 0, "sockets": 0, "attributes": 0,
+                "named": [{ "path": "a", "what": "changed" }],
+            },
+            "volume": { "name": "db", "driver": "local" },
+            "users": [{ "container": "db", "image": "db:1", "image_id": "sha256:1", "at": "/d", "running": true }],
+            "made_by": { "backupd": "0.1.0" },
+            "parent": { "number": 41, "hash": "ef".repeat(32) },
+        })
+    }
+
+    fn parse(body: &Value) -> Result<Manifest, ManifestError> {
+        Manifest::parse(body.to_string().as_bytes())
+    }
+
+    /// Adds a field that nobody knows to every object but those whose names are data.
+    fn with_news(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields.iter_mut() {
+                    if name != "made_by" {
+                        with_news(value);
+                    }
+                }
+                fields.insert("of_a_later_writer".to_owned(), json!({ "x": [1] }));
+            }
+            Value::Array(items) => items.iter_mut().for_each(with_news),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    #[test]
+    fn fields_that_are_not_known_are_passed_over_wherever_they_are() {
+        let plain = body();
+        let mut newer = plain.clone();
+        with_news(&mut newer);
+        assert_ne!(newer, plain);
+        assert_eq!(parse(&newer).unwrap(), parse(&plain).unwrap());
+    }
+
+    #[test]
+    fn what_may_be_left_out_may_be_and_what_contradicts_itself_is_refused() {
+        let manifest = parse(&body()).unwrap();
+        assert_eq!((manifest.pages.len(), manifest.freeze_ms, manifest.full_at), (0, 0, None));
+        for (pointer, value, why) in [
+            ("/format", json!(2), "is of format version 2"),
+            ("/packs/0/id", json!(172), "do not belong together"),
+            ("/packs/0/footer/offset", json!(801), "footer lies outside its pack"),
+            ("/entries/0/pack", json!(164), "table in a pack not listed"),
+            ("/entries/0/block/offset", json!(u64::MAX), "table lies outside its pack"),
+            ("/kind", json!("partly"), "unknown variant"),
+            ("/number", json!(0), "cannot be read"),
+        ] {
+            let mut bad = body();
+            *bad.pointer_mut(pointer).unwrap() = value;
+            let refused = parse(&bad).unwrap_err().to_string();
+            assert!(refused.contains(why), "{pointer}: {refused}");
+        }
+    }
+}
