@@ -77,7 +77,7 @@ fn show_lists_policies_and_all_that_one_says() {
     full_every   30d
     concurrency  1
     nice         10
-    guard        50 % of bytes, 50 % of files, identity watched
+    guard        50 % of bytes, 50 % of files
     ");
     assert_eq!(place.run(&["--policies", "policies", "policy", "show", "nigth"]).code, 10);
 }

@@ -82,10 +82,8 @@ fn whole(policy: &Policy) -> String {
         (
             "guard",
             format!(
-                "{} % of bytes, {} % of files, identity {}",
-                terms.guard.shrink_percent,
-                terms.guard.file_loss_percent,
-                if terms.guard.identity { "watched" } else { "not watched" }
+                "{} % of bytes, {} % of files",
+                terms.guard.shrink_percent, terms.guard.file_loss_percent
             ),
         ),
     ];
