@@ -110,13 +110,14 @@ impl<'a> PlanText<'a> {
 
     fn target(&self) -> String {
         let target = plain::line(self.target);
-        let replaced = units::counted(self.replaces_entries, "entry", "entries");
+        // Only the top was looked at: counting a whole tree could take longer than the restore.
+        let top = units::counted(self.replaces_entries, "entry", "entries");
         if self.creates_volume {
             format!("{target} does not exist and is created")
         } else if !self.target_exists {
             format!("{target} does not exist")
         } else if self.in_place && self.replaces_entries > 0 {
-            format!("{target} exists; {replaced} in it are replaced")
+            format!("{target} exists; all that is in it is replaced, {top} at its top")
         } else {
             format!("{target} exists and is empty")
         }
@@ -140,7 +141,7 @@ mod tests {
             target_exists: true,
             creates_volume: false,
             in_place: true,
-            replaces_entries: 1300,
+            replaces_entries: 12,
             files: 1234,
             entries: 1300,
             bytes: 5 << 30,
@@ -164,7 +165,7 @@ mod tests {
 restore db-data@42 into db-data
   taken     2026-11-20 14:00:05 +01:00 (21 h ago), idle, not proven yet
   chosen    the newest at or before 2026-11-20 14:00
-  target    db-data exists; 1,300 entries in it are replaced
+  target    db-data exists; all that is in it is replaced, 12 entries at its top
   content   1,234 files and 1,300 entries in all, 5.0 GiB; 1.0 GiB to fetch
   space     80 GiB free
   stops     db (image postgres:17), and starts it again
