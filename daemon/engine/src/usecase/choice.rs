@@ -33,13 +33,15 @@ pub(crate) async fn choose(host: &Host, request: &RestoreRequest) -> Result<(Sna
     let whole = |row: &&SnapshotRow| !row.partial || request.accept_partial;
     let newest = rows.iter().rfind(fits);
     let chosen = rows.iter().rfind(|row| fits(row) && whole(row)).or(newest);
+    let passed_over = |row: &SnapshotRow| newest.is_some_and(|newest| newest.key != row.key);
     match (chosen, request.at) {
-        (Some(row), None) if newest.is_some_and(|newest| newest.key != row.key) => {
+        (Some(row), None) if passed_over(row) => {
             Ok((name(row.key.number), "it is the newest that is not partial".to_owned()))
         }
         (Some(row), None) => Ok((name(row.key.number), "it is the newest".to_owned())),
         (Some(row), Some(at)) => {
-            Ok((name(row.key.number), format!("it is the newest that was taken by {at:.0}")))
+            let whole = if passed_over(row) { " and is not partial" } else { "" };
+            Ok((name(row.key.number), format!("it is the newest that was taken by {at:.0}{whole}")))
         }
         (None, _) => {
             Err(Failure::new(Class::NotFound, format!("no snapshot of `{}` is that old", request.source))

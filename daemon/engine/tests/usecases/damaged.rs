@@ -6,7 +6,7 @@ use engine::format::key::HostKey;
 use engine::format::manifest::Manifest;
 use engine::format::signed;
 use engine::usecase::host::Host;
-use engine::usecase::restore::plan_restore;
+use engine::usecase::restore::{RestoreRequest, plan_restore};
 use engine::usecase::snapshots::{Wanted, WantedHost, snapshots};
 use engine::usecase::verify::{Damage, VerifyReport, VerifyRequest, verify};
 use engine::usecase::watch::Silent;
@@ -188,18 +188,46 @@ async fn a_manifest_that_was_changed_is_never_believed() {
     refused_in_place(&world, &now, "manifest").await;
 }
 
+fn lose_catalog(world: &World) {
+    for name in ["catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"] {
+        std::fs::remove_file(world.state().join(name)).ok();
+    }
+}
+
 #[tokio::test]
 async fn a_changed_manifest_shows_even_if_the_catalog_is_lost() {
     let (world, ..) = one_snapshot().await;
     let mut bad = world.store.lose(MANIFEST).unwrap().to_vec();
     bad[10] ^= 1;
     world.store.plant(MANIFEST, bad);
-    for name in ["catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"] {
-        std::fs::remove_file(world.state().join(name)).ok();
-    }
+    lose_catalog(&world);
     let report = verify(&world.host().await, &VerifyRequest::default(), &Silent::default()).await.unwrap();
     assert_eq!(report.damaged.len(), 1, "{report:?}");
     assert_eq!(report.damaged[0].object, "manifest");
+}
+
+#[tokio::test]
+async fn a_partial_snapshot_is_passed_over_and_the_plan_says_so() {
+    const SECOND: &str = "h1/db/00000002.manifest";
+    let (world, ..) = one_snapshot().await;
+    world.clock.advance(60);
+    back_up(&world.host().await, "db").await.unwrap();
+    let mut second = manifest(&world.store.snapshot()[SECOND]);
+    second.notes.unreadable = 1;
+    let host_key = HostKey::load_or_make(&world.state().join("host.key")).unwrap();
+    world.store.plant(SECOND, signed::seal(&second, &host_key).unwrap());
+    lose_catalog(&world);
+    let host = world.host().await;
+    for (at, why) in
+        [(None, "it is the newest that is not partial"), (Some(second.taken_at), "Z and is not partial")]
+    {
+        let request = RestoreRequest { number: None, at, ..restore_request("db", 1, None) };
+        let plan = plan_restore(&host, &request).await.unwrap();
+        assert_eq!(plan.snapshot, "db@1");
+        assert!(plan.why.ends_with(why), "{}", plan.why);
+        let request = RestoreRequest { accept_partial: true, ..request };
+        assert_eq!(plan_restore(&host, &request).await.unwrap().snapshot, "db@2");
+    }
 }
 
 #[tokio::test]
