@@ -10,8 +10,8 @@ use crate::session::{Ending, Session};
 
 /// Check that backing up and restoring would work here
 ///
-/// Looks at Docker, the store, the state folder and the clock, and says what to do about each thing that is
-/// wrong. Changes nothing that matters; exit code 1 when anything is bad.
+/// Looks at the state folder, the catalog, the store, Docker and the helper, and says what to do about each thing
+/// that is wrong. Changes nothing that matters; exit code 1 when anything is bad.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   backupctl doctor
