@@ -8,13 +8,18 @@ const NESTED: &[&str] = &["catalog", "policy"];
 
 /// The `backupctl` commands of a block, each as its words without the program's name.
 pub(crate) fn commands(block: &str) -> Vec<Vec<String>> {
+    commands_of("backupctl", block)
+}
+
+/// The same of any program.
+pub(crate) fn commands_of(program: &str, block: &str) -> Vec<Vec<String>> {
     let joined = block.replace("\\\n", " ");
     let mut found = Vec::new();
     for line in joined.lines().map(|line| line.trim().trim_start_matches("$ ").trim_start_matches("sudo ")) {
         // Several commands may share a line; what is behind a pipe is somebody else's.
         for command in split(line) {
             let words = command.into_iter().skip_while(|word| is_setting(word)).collect::<Vec<_>>();
-            if words.first().is_some_and(|word| word == "backupctl") {
+            if words.first().is_some_and(|word| word == program) {
                 found.push(words[1..].to_vec());
             }
         }
@@ -22,7 +27,7 @@ pub(crate) fn commands(block: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// Whether the verb exists, and each flag in its help.
+/// Whether the verb exists, takes something where something stands behind it, and has each flag in its help.
 pub(crate) fn check(program: &Path, words: &[String]) -> Result<(), String> {
     let mut verb: Vec<&str> = Vec::new();
     for word in words.iter().filter(|word| !word.starts_with('-')) {
@@ -40,6 +45,13 @@ pub(crate) fn check(program: &Path, words: &[String]) -> Result<(), String> {
             .to_owned());
     }
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    let comes_first = words.iter().zip(&verb).filter(|(word, part)| word == part).count() == verb.len();
+    if !verb.is_empty() && comes_first {
+        let given = words.get(verb.len()).filter(|word| !word.starts_with('-'));
+        if let Some(word) = given.filter(|_| !takes_something(&help)) {
+            return Err(format!("`{}` takes no `{word}`", verb.join(" ")));
+        }
+    }
     for flag in words.iter().filter(|word| word.starts_with('-') && word.len() > 1) {
         let name = flag.split('=').next().unwrap_or(flag);
         if !has_flag(&help, name) {
@@ -47,6 +59,12 @@ pub(crate) fn check(program: &Path, words: &[String]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether the usage of a verb has more than options.
+fn takes_something(help: &str) -> bool {
+    let usage = help.lines().find(|line| line.starts_with("Usage: ")).unwrap_or_default();
+    usage.replace("[OPTIONS]", "").contains(['<', '['])
 }
 
 fn has_flag(help: &str, name: &str) -> bool {
@@ -97,6 +115,12 @@ fn commands_are_found_as_a_shell_would_see_them() {
         .map(|c| c.into_iter().map(str::to_owned).collect())
         .into();
     assert_eq!(commands(block), want);
+}
+
+#[test]
+fn options_are_not_something_that_a_verb_takes() {
+    assert!(takes_something("x\nUsage: backupctl runs [OPTIONS] [RUN]\n"));
+    assert!(!takes_something("x\nUsage: backupctl doctor [OPTIONS]\n  --store <URL>\n"));
 }
 
 #[test]

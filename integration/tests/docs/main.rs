@@ -3,11 +3,13 @@
 //! A fenced block marked `sh run` is run, as it stands, on a host that was prepared for it: a volume
 //! `shop-data` with files and a store of its own. The blocks of one document run one after the other. In
 //! every other block that may be for a shell (marked `sh` or `console`, or not at all) each `backupctl` line
-//! must name a verb and flags that the real program has.
+//! must name a verb and flags that the real program has. So must every command in prose, in hints and messages of the
+//! programs, in their help, and in the rules for alerts.
 
 mod blocks;
 mod host;
 mod lines;
+mod told;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -53,6 +55,52 @@ fn every_line_names_a_verb_and_flags_that_exist() {
     }
     assert!(seen > 10, "the documents hold {seen} commands: are their blocks still marked `sh`?");
     assert!(broken.is_empty(), "mend the document or the program:\n{}", broken.join("\n"));
+}
+
+/// Everything that tells people what to type, in words: paths, and what of the file they meet.
+fn telling() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> =
+        ["cli/src", "daemon/src", "daemon/engine/src", "policies/src", "docs"].map(|f| root().join(f)).into();
+    let mut files =
+        ["README.md", "CHANGELOG.md", "ARCHITECTURE.md", "daemon/alerts.yml", "daemon/backupd.service"]
+            .map(|name| root().join(name))
+            .to_vec();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("the project can be listed") {
+            let path = entry.expect("the project can be listed").path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    for path in files {
+        // Pictures tell nothing to type.
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let name = path.strip_prefix(root()).unwrap_or(&path);
+        found.push((name.display().to_string(), told::product(name, &text)));
+    }
+    found
+}
+
+#[test]
+fn every_command_that_somebody_is_told_to_type_exists() {
+    let mut broken = Vec::new();
+    let mut seen = BTreeMap::new();
+    for (name, text) in telling() {
+        for told in told::told(&text) {
+            // A value of an alert rule may hold several.
+            for program in ["backupctl", "backupd"] {
+                for words in lines::commands_of(program, &told.command) {
+                    let path = built(program).unwrap();
+                    let checked = seen.entry((program, words.clone()));
+                    if let Err(why) = checked.or_insert_with(|| lines::check(&path, &words)) {
+                        broken.push(format!("{name}:{}: `{}`: {why}", told.line, told.command));
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen.len() > 60, "only {} commands are told: are they still in backticks?", seen.len());
+    assert!(broken.is_empty(), "mend the words or the program:\n{}", broken.join("\n"));
 }
 
 #[test]
