@@ -248,6 +248,18 @@ mod tests {
         check("nothing", b"", 1, &hash, "frame header");
     }
 
+    /// FORMAT.md states the number; another release of zstd must not move it unseen.
+    #[test]
+    fn a_row_promises_no_more_than_what_cannot_be_compressed_takes() {
+        assert_eq!(stored_bytes_max(), 1_052_672);
+        let row = |stored| {
+            let mut bytes = Vec::new();
+            FrameRow { offset: 0, stored, raw: 1 << 20, hash: [0; 32] }.put(&mut bytes);
+            FrameRow::read(bytes.first_chunk().unwrap()).is_ok()
+        };
+        assert_eq!([row(1_052_672), row(1_052_673)], [true, false]);
+    }
+
     #[test]
     fn an_encoder_changes_its_level_and_back() {
         let text: Vec<u8> = (0..90_000_u32)
