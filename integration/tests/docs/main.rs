@@ -1,7 +1,8 @@
 //! What the documents tell people to type works.
 //!
 //! A fenced block marked `sh run` is run, as it stands, on a host that was prepared for it: a volume
-//! `shop-data` with files and a store of its own. The blocks of one document run one after the other. In
+//! `shop-data` with files and a store of its own. The blocks of one document run one after the other. Comments in the
+//! document, `happens: …` and `then: …`, say what befalls the host before a block, and what must be true behind it. In
 //! every other block that may be for a shell (marked `sh` or `console`, or not at all) each `backupctl` line
 //! must name a verb and flags that the real program has. So must every command in prose, in hints and messages of the
 //! programs, in their help, and in the rules for alerts.
@@ -111,8 +112,12 @@ fn blocks_that_are_marked_to_run_do() {
         if run.is_empty() {
             continue;
         }
-        let host = host::Prepared::new().expect("prepare a host: a Docker engine on this machine, and root");
+        let mut host =
+            host::Prepared::new().expect("prepare a host: a Docker engine on this machine, and root");
         for block in run {
+            for what in &block.happens {
+                host.happens(what).unwrap_or_else(|e| panic!("{name}:{}: {what}: {e}", block.line));
+            }
             let mut shell = Command::new("bash");
             shell.args(["-euo", "pipefail", "-c", &block.text]);
             let done = host.run(shell).expect("run bash");
@@ -125,6 +130,10 @@ fn blocks_that_are_marked_to_run_do() {
                 done.status,
                 block.text
             );
+            for what in &block.then {
+                host.is_true(what)
+                    .unwrap_or_else(|e| panic!("{name}:{}: {what}: {e}\n{out}{said}", block.line));
+            }
             ran += 1;
         }
     }
