@@ -83,8 +83,10 @@ fn exact(text: &str, here: &Zoned, zone: &TimeZone) -> Option<(Timestamp, bool)>
 /// `14:00`, `9:15` or `14:00:30`.
 fn clock_time(text: &str) -> Option<Time> {
     let colons = text.bytes().filter(|b| *b == b':').count();
+    // A date in front would be read over.
+    let shaped = text.bytes().all(|b| b.is_ascii_digit() || b == b':') && (colons == 1 || colons == 2);
     let padded = if text.find(':') == Some(1) { format!("0{text}") } else { text.to_owned() };
-    (colons == 1 || colons == 2).then(|| padded.parse().ok())?
+    shaped.then(|| padded.parse().ok())?
 }
 
 /// `2h`, `3d ago`, `90 min ago`, `1h 30m`: `None` if it has no such form, `Some(None)` if a number is too large.
