@@ -141,7 +141,11 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
     let wanted = Arc::new(Notify::new());
     tokio::spawn(listening::listen(Arc::clone(&host), Arc::clone(&wanted), Paces::default()));
     let past = Arc::clone(&host);
-    let page = Arc::new(Page::new(host.settings().host.as_str(), Arc::new(move || history(&past))));
+    let page = Arc::new(Page::new(
+        host.settings().host.as_str(),
+        Arc::clone(&clock),
+        Arc::new(move || history(&past)),
+    ));
     if let Some(at) = settled.listen {
         let refused = |e| Failure::failed(format!("listen at {at}")).because(e);
         page::serve(at, Arc::clone(&page)).await.map_err(refused)?;

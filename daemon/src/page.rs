@@ -16,9 +16,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use engine::failure::Failure;
+use engine::port::clock::Clock;
 use engine::usecase::drill::DrillStanding;
 use engine::usecase::history::History;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -39,6 +39,7 @@ pub(crate) type Past = Arc<dyn Fn() -> Result<History, Failure> + Send + Sync>;
 /// What is told; the loop replaces it, whoever asks reads it.
 pub(crate) struct Page {
     host: String,
+    clock: Arc<dyn Clock>,
     past: Past,
     told: RwLock<Arc<Told>>,
 }
@@ -65,8 +66,8 @@ const HTML: &str = "text/html; charset=utf-8";
 
 impl Page {
     /// Of this host.
-    pub(crate) fn new(host: &str, past: Past) -> Self {
-        Self { host: host.to_owned(), past, told: RwLock::default() }
+    pub(crate) fn new(host: &str, clock: Arc<dyn Clock>, past: Past) -> Self {
+        Self { host: host.to_owned(), clock, past, told: RwLock::default() }
     }
 
     /// From now on this is told. `trouble` is what makes the whole service ill, as a Docker that does not answer.
@@ -120,7 +121,7 @@ impl Page {
             sight: &told.sight,
             trouble: &trouble,
             history: &past.unwrap_or_default(),
-            now: Timestamp::now(),
+            now: self.clock.now(),
             zone: &TimeZone::system(),
         };
         Answer { status: "200 OK", media: HTML, body: html(&view) }

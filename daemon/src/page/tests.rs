@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use engine::adapter::clock::SystemClock;
 use engine::usecase::health::Health;
 use engine::usecase::vanished::Vanished;
 
@@ -34,7 +35,7 @@ fn sight(health: Vec<Health>, vanished: &[&str]) -> Sight {
 }
 
 fn page() -> Page {
-    Page::new("vm-1", Arc::new(|| Ok(History::default())))
+    Page::new("vm-1", Arc::new(SystemClock::start()), Arc::new(|| Ok(History::default())))
 }
 
 const NONE: Counts<'_> =
@@ -80,7 +81,11 @@ fn the_page_is_told_only_to_who_asks_for_a_loopback_name() {
 
 #[test]
 fn a_catalog_that_cannot_be_asked_is_an_alarm_and_no_page_that_looks_well() {
-    let page = Page::new("vm", Arc::new(|| Err(Failure::failed("open the catalog"))));
+    let page = Page::new(
+        "vm",
+        Arc::new(SystemClock::start()),
+        Arc::new(|| Err(Failure::failed("open the catalog"))),
+    );
     assert!(page.answer("GET / HTTP/1.0").body.contains("nobody has looked at this host yet"));
     page.set(sight(vec![health("a", false)], &[]), NONE, None);
     let body = page.answer("GET / HTTP/1.0").body;
@@ -106,15 +111,15 @@ fn drilled(overdue: bool) -> DrillStanding {
 
 #[test]
 fn what_drills_proved_is_told_and_a_proof_that_is_too_old_is_ill() {
-    let page = Page::default();
+    let page = page();
     let mut a = health("a", false);
     a.drill = Some(drilled(true));
-    page.set(&sight(vec![a.clone()], &[]), NONE, None);
-    assert_eq!(page.answer("GET /healthz HTTP/1.1").1, "not proven: a\n");
+    page.set(sight(vec![a.clone()], &[]), NONE, None);
+    assert_eq!(page.answer("GET /healthz HTTP/1.1").body, "not proven: a\n");
     a.drill = Some(drilled(false));
-    page.set(&sight(vec![a, health("b", false)], &[]), NONE, None);
-    assert_eq!(page.answer("GET /healthz HTTP/1.1").1, "ok\n");
-    let text = page.answer("GET /metrics HTTP/1.1").1;
+    page.set(sight(vec![a, health("b", false)], &[]), NONE, None);
+    assert_eq!(page.answer("GET /healthz HTTP/1.1").body, "ok\n");
+    let text = page.answer("GET /metrics HTTP/1.1").body;
     for line in [
         "backupd_proven_timestamp_seconds{source=\"a\",policy=\"p\"} 1795140000",
         "backupd_drill_restore_seconds{source=\"a\",policy=\"p\"} 2.5",

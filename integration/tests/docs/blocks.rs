@@ -9,6 +9,10 @@ pub(crate) struct Block {
     pub(crate) line: usize,
     /// What is inside.
     pub(crate) text: String,
+    /// What befalls the host before somebody types this: comments `happens: …` in front of the block.
+    pub(crate) happens: Vec<String>,
+    /// What must be true behind it: comments `then: …`.
+    pub(crate) then: Vec<String>,
 }
 
 impl Block {
@@ -27,10 +31,23 @@ impl Block {
 pub(crate) fn blocks(document: &str) -> Vec<Block> {
     let mut found: Vec<Block> = Vec::new();
     let mut inside = false;
+    let mut happens = Vec::new();
     for (i, line) in document.lines().enumerate() {
+        if let Some(what) = comment(line, "happens: ").filter(|_| !inside) {
+            happens.push(what.to_owned());
+        }
+        if let Some(what) = comment(line, "then: ").filter(|_| !inside) {
+            found.last_mut().expect("`then` stands behind a block").then.push(what.to_owned());
+        }
         match (line.trim_start().strip_prefix("```"), inside) {
             (Some(mark), false) => {
-                found.push(Block { mark: mark.trim().to_owned(), line: i + 1, text: String::new() });
+                found.push(Block {
+                    mark: mark.trim().to_owned(),
+                    line: i + 1,
+                    text: String::new(),
+                    happens: std::mem::take(&mut happens),
+                    then: Vec::new(),
+                });
                 inside = true;
             }
             (Some(_), true) => inside = false,
@@ -43,7 +60,13 @@ pub(crate) fn blocks(document: &str) -> Vec<Block> {
         }
     }
     assert!(!inside, "a fence is not closed");
+    assert!(happens.is_empty(), "no block stands behind `happens`");
     found
+}
+
+/// What a comment of that sort says, which readers of the document do not see.
+fn comment<'a>(line: &'a str, sort: &str) -> Option<&'a str> {
+    line.strip_prefix("<!-- ")?.strip_prefix(sort)?.strip_suffix(" -->")
 }
 
 #[test]
@@ -52,4 +75,12 @@ fn blocks_come_out_with_their_marks() {
     let seen: Vec<_> = found.iter().map(|b| (b.mark.as_str(), b.line, b.text.as_str())).collect();
     assert_eq!(seen, [("sh run", 2, "x\n"), ("toml", 6, "y\nz\n")]);
     assert!(found[0].is_run() && found[0].is_shell() && !found[1].is_shell());
+}
+
+#[test]
+fn blocks_know_what_happens_before_and_what_must_be_true_behind() {
+    let found =
+        blocks("```sh run\na\n```\n<!-- then: x is y -->\n<!-- happens: fire -->\n\n```sh run\nb\n```\n");
+    assert_eq!((&found[0].happens[..], &found[0].then[..]), (&[][..], &["x is y".to_owned()][..]));
+    assert_eq!((&found[1].happens[..], &found[1].then[..]), (&["fire".to_owned()][..], &[][..]));
 }

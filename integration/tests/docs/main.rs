@@ -1,7 +1,8 @@
 //! What the documents tell people to type works.
 //!
 //! A fenced block marked `sh run` is run, as it stands, on a host that was prepared for it: a volume
-//! `shop-data` with files and a store of its own. The blocks of one document run one after the other. In
+//! `shop-data` with files and a store of its own. The blocks of one document run one after the other. Comments in the
+//! document, `happens: …` and `then: …`, say what befalls the host before a block, and what must be true behind it. In
 //! every other block that may be for a shell (marked `sh` or `console`, or not at all) each `backupctl` line
 //! must name a verb and flags that the real program has. So must every command in prose, in hints and messages of the
 //! programs, in their help, and in the rules for alerts.
@@ -103,6 +104,17 @@ fn every_command_that_somebody_is_told_to_type_exists() {
     assert!(broken.is_empty(), "mend the words or the program:\n{}", broken.join("\n"));
 }
 
+/// Somebody pastes a hint; what lacks the snapshot that it is about ends with another error.
+#[test]
+fn a_hint_that_says_to_verify_says_what() {
+    for (name, text) in telling().iter().filter(|(name, _)| name.ends_with(".rs")) {
+        let comments = |line: &&str| !line.trim_start().starts_with("//");
+        for line in text.lines().filter(comments) {
+            assert!(!line.contains("`backupctl verify`"), "{name}: `verify` wants SNAP or `--all`: {line}");
+        }
+    }
+}
+
 #[test]
 fn blocks_that_are_marked_to_run_do() {
     let mut ran = 0;
@@ -111,8 +123,12 @@ fn blocks_that_are_marked_to_run_do() {
         if run.is_empty() {
             continue;
         }
-        let host = host::Prepared::new().expect("prepare a host: a Docker engine on this machine, and root");
+        let mut host =
+            host::Prepared::new().expect("prepare a host: a Docker engine on this machine, and root");
         for block in run {
+            for what in &block.happens {
+                host.happens(what).unwrap_or_else(|e| panic!("{name}:{}: {what}: {e}", block.line));
+            }
             let mut shell = Command::new("bash");
             shell.args(["-euo", "pipefail", "-c", &block.text]);
             let done = host.run(shell).expect("run bash");
@@ -125,6 +141,10 @@ fn blocks_that_are_marked_to_run_do() {
                 done.status,
                 block.text
             );
+            for what in &block.then {
+                host.is_true(what)
+                    .unwrap_or_else(|e| panic!("{name}:{}: {what}: {e}\n{out}{said}", block.line));
+            }
             ran += 1;
         }
     }

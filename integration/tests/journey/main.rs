@@ -12,7 +12,9 @@
 
 mod bad_input;
 mod bad_store;
+mod completing;
 mod containers;
+mod contract;
 mod damage;
 mod fidelity;
 mod host;
@@ -24,6 +26,7 @@ mod reader;
 #[path = "../../../daemon/archive/tests/support/recorded.rs"]
 mod recorded;
 mod running;
+mod schema;
 mod secrets;
 mod sources;
 mod stores;

@@ -23,6 +23,7 @@ pub mod history;
 pub mod host;
 mod index;
 mod job;
+pub mod known;
 pub mod ledger;
 mod noted;
 mod notes;

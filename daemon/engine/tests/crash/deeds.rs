@@ -72,7 +72,8 @@ impl Deed {
             | Self::Delete
             | Self::Prune
             | Self::PruneDeleted
-            | Self::Undelete => None,
+            | Self::Undelete
+            | Self::Drill => None,
         }
     }
 

@@ -34,8 +34,8 @@ fn the_newest_of_each_source_is_found_and_no_other_hosts() {
     let of = |second| BTreeMap::from([("db".parse().unwrap(), at(second))]);
     assert_eq!(latest, BTreeMap::from([(STORE.into(), of(200)), ("file:///elsewhere".into(), of(700))]));
     assert_eq!(catalog.stores().unwrap(), [STORE, "file:///elsewhere"]);
-    assert_eq!(catalog.lineages(STORE, Some(&host)).unwrap(), [db]);
-    assert_eq!(catalog.lineages(STORE, None).unwrap(), [far, lineage("vm-1", "db")]);
+    assert_eq!(catalog.lineages(STORE, Some(&host)).unwrap(), [db.clone()]);
+    assert_eq!(catalog.lineages(STORE, None).unwrap(), [far.clone(), lineage("vm-1", "db")]);
     assert_eq!(catalog.backed_up(&host).unwrap(), ["db".parse().unwrap()]);
 
     for row in [row(&db, 3, 300, &[3]), row(&lineage("vm-1", "web"), 1, 250, &[1])] {
