@@ -6,7 +6,7 @@ SETUP := integration/setup
 # The order of PATH makes `weed`, `rclone` and the reader's Python those of the pinned environment.
 WITH_TOOLS := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH"
 
-.PHONY: help demo test check bench bench-growth bench-scale tools clean-tools
+.PHONY: help demo test check bench bench-growth bench-scale torture tools images clean-tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -16,7 +16,7 @@ demo: ## a tour: back up a volume on your Docker, destroy it, restore it, compar
 	cargo build --locked -p backupctl
 	@$(SETUP)/with-docker.sh "$${CARGO_TARGET_DIR:-target}/debug/backupctl" demo
 
-test: tools ## all tests: real Docker, real S3 servers
+test: tools images ## all tests: real Docker, real S3 servers, real databases
 	@$(SETUP)/packages.sh test
 	@$(WITH_TOOLS) $(SETUP)/with-docker.sh cargo test --workspace --locked --no-fail-fast
 
@@ -43,9 +43,17 @@ bench-scale: ## 10,000 snapshots, 200 volumes at one minute, an idle service; wr
 	cargo build --release --locked -p backupctl -p backupd -p integration --bins
 	@$(SETUP)/with-docker.sh "$${CARGO_TARGET_DIR:-target}/release/scale" docs/reliability.md
 
+torture: images ## each database recipe 200 times, with kills and naive copies (TORTURE="--cycles 20 --only Redis"); writes docs/reliability.md
+	@$(SETUP)/packages.sh demo
+	cargo build --release --locked -p backupctl -p integration --bins
+	@$(SETUP)/with-docker.sh "$${CARGO_TARGET_DIR:-target}/release/torture" --write docs/reliability.md $(TORTURE)
+
 tools: ## S3 servers and Python modules of the tests, pinned, under target/
 	@$(SETUP)/packages.sh tools
 	@$(SETUP)/tools.sh $(TOOLS)
 
-clean-tools: ## removes them
+images: ## images with PostgreSQL, MariaDB, Redis and others out of Debian's packages, under target/
+	@$(SETUP)/images.sh target/tools/images postgres mariadb redis metrics influxdb memcached >/dev/null
+
+clean-tools: ## removes both
 	rm -rf target/tools
