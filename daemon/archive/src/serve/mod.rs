@@ -55,6 +55,7 @@ fn run(job: Job, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result
     match job {
         Job::Look => answer(look(root.as_fd()).map_err(|e| e.to_failed())),
         Job::Pack(job) => {
+            refuse_half_swapped(&root)?;
             // Progress that cannot be sent is no reason to stop: the next bytes tell that the engine is gone.
             let mut progress = |progress: &_| {
                 if output.is_progress_due() {
@@ -81,6 +82,15 @@ fn run(job: Job, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result
             answer(done.map_err(|e| e.to_failed()))
         }
     }
+}
+
+/// A restore that was cut off while it swapped leaves some of the old content and some of the new, each whole by
+/// itself: nothing that anybody would call a backup.
+fn refuse_half_swapped(root: &OwnedFd) -> Result<(), Failed> {
+    let looked = look(root.as_fd()).map_err(|e| e.to_failed())?;
+    let Some(staged) = looked.staged.iter().find(|staged| staged.swapping) else { return Ok(()) };
+    let what = format!("a restore by run `{}` was cut off while it swapped the content", staged.run);
+    Err(failed(format!("{what}, and it is to be finished first"), FailedCause::Tree))
 }
 
 /// Asks the engine, and waits for the answer.
