@@ -1,4 +1,4 @@
-//! The steps of a deletion, in their order: tombstone, manifest, row; and for good: packs, tombstone, row.
+//! The steps of a deletion, in their order: tombstone, manifest, row; and for good: packs, row, tombstone.
 //!
 //! Always true: the tombstone is the manifest itself and is there before the manifest goes; a pack goes only while
 //! no other manifest of the lineage, live or soft-deleted, names it, as the store lists them right before.
@@ -79,10 +79,13 @@ impl Removal<'_> {
             self.remove(&pack).await?;
             freed += length;
         }
-        self.remove(&self.lineage.deleted(number)).await?;
+        // The row goes before the tombstone. The other way round a crash would leave the row of a number that, if it was
+        // the newest, is free again: its next snapshot would be taken for a forgery. A tombstone without a row gets one
+        // by the next look at the store.
         let key = self.host.snapshot_key(self.lineage, number).await?;
         let forgotten = self.host.catalog().forget(&key);
         forgotten.map_err(|e| catalog_failure(format!("forget `{key}`"), e))?;
+        self.remove(&self.lineage.deleted(number)).await?;
         Ok(freed)
     }
 
