@@ -1,10 +1,12 @@
 //! The steps of a deletion, in their order: tombstone, manifest, row; and for good: packs, row, tombstone.
 //!
 //! Always true: the tombstone is the manifest itself and is there before the manifest goes; a pack goes only while
-//! no other manifest of the lineage, live or soft-deleted, names it, as the store lists them right before.
+//! no other manifest of the lineage, live or soft-deleted, names it, as the store lists them right before; and a list
+//! that lacks one which the catalog knows and the store has takes no pack away.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::catalog::Filter;
 use crate::failure::{Class, Failure};
 use crate::format::key::PublicKey;
 use crate::format::manifest::Manifest;
@@ -12,7 +14,7 @@ use crate::format::names::Lineage;
 use crate::port::store::{Put, ReadStore, Store, StoreErrorKind};
 use crate::usecase::blame;
 use crate::usecase::host::{Host, catalog_failure};
-use crate::usecase::index::{self, Signed};
+use crate::usecase::index::{self, Folder, Signed};
 use crate::usecase::opened::{snapshot_id, trusted};
 use crate::words::Number;
 
@@ -103,11 +105,19 @@ impl Removal<'_> {
 pub(crate) struct Needs {
     keys: Vec<PublicKey>,
     packs: BTreeMap<Number, BTreeSet<String>>,
+    /// Of which the catalog knows.
+    known: BTreeSet<Number>,
 }
 
 impl Needs {
     pub(crate) async fn of(host: &Host, store: &dyn ReadStore, lineage: &Lineage) -> Result<Self, Failure> {
-        Ok(Self { keys: trusted(host, store, &lineage.host).await?, packs: BTreeMap::new() })
+        let known = host.catalog().snapshots(&Filter::of(&store.name(), lineage));
+        let known = known.map_err(|e| catalog_failure(format!("look at `{}`", lineage.source), e))?;
+        Ok(Self {
+            keys: trusted(host, store, &lineage.host).await?,
+            packs: BTreeMap::new(),
+            known: known.into_iter().map(|row| row.key.number).collect(),
+        })
     }
 
     /// Reads a manifest of the lineage.
@@ -128,6 +138,7 @@ impl Needs {
         manifest: &Manifest,
     ) -> Result<Vec<(String, u64)>, Failure> {
         let folder = index::folder(store, lineage).await?;
+        self.demand_all(store, lineage, &folder).await?;
         let mut unneeded: Vec<_> = manifest.packs.iter().collect();
         let live = folder.live.iter().map(|number| (*number, false));
         let deleted = folder.deleted.iter().map(|number| (*number, true));
@@ -144,5 +155,30 @@ impl Needs {
         }
         let key = |name: &str| format!("{}{name}", lineage.prefix());
         Ok(unneeded.into_iter().map(|pack| (key(&pack.name), pack.length)).collect())
+    }
+
+    /// A manifest that is known and not listed is asked for by its name: where lists may be out of date, none of them
+    /// says what nobody needs.
+    async fn demand_all(
+        &mut self,
+        store: &dyn ReadStore,
+        lineage: &Lineage,
+        folder: &Folder,
+    ) -> Result<(), Failure> {
+        let listed: BTreeSet<Number> = folder.live.iter().chain(&folder.deleted).copied().collect();
+        for number in self.known.difference(&listed) {
+            for key in [lineage.manifest(*number), lineage.deleted(*number)] {
+                let found = store.head(&key).await;
+                if found.map_err(|e| blame::store(format!("look for `{key}`"), e))?.is_some() {
+                    let what = format!("find out what nobody needs of `{}`", lineage.source);
+                    return Err(Failure::failed(what)
+                        .because(format!("the store's list lacks `{key}`, which is there"))
+                        .hint("no pack was removed; lists of this store are out of date: try again later"));
+                }
+            }
+        }
+        // What is gone is not asked for again.
+        self.known.retain(|number| listed.contains(number));
+        Ok(())
     }
 }

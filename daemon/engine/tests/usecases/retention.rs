@@ -167,6 +167,21 @@ async fn what_was_deleted_comes_back_within_the_grace_time() {
 }
 
 #[tokio::test]
+async fn a_list_that_is_out_of_date_takes_no_pack_away() {
+    let (world, trees) = nights(3).await;
+    for lacking in ["00000002.manifest", "00000003.manifest"] {
+        let stale = Fault::always(Verb::List, Effect::Lacks(lacking));
+        let store = FaultyStore::new(Arc::new(world.store.clone()), CallLog::recording(), vec![stale]);
+        let host = world.host_with(Arc::new(store), Arc::<FakeDocker>::clone(&world.docker)).await;
+        let before = world.store.snapshot();
+        let refused = plan_delete(&host, &snapshot("db@1"), true).await.unwrap_err();
+        assert!(refused.to_string().contains(lacking), "{refused}");
+        assert_eq!(world.store.snapshot(), before);
+    }
+    restores(&world, &[1, 2, 3], &trees).await;
+}
+
+#[tokio::test]
 async fn a_store_that_denies_deletes_leaves_them_pending() {
     let (world, trees) = nights(3).await;
     let locked = FaultyStore::new(Arc::new(world.store.clone()), CallLog::recording(), Vec::new());
