@@ -91,6 +91,22 @@ impl Removal<'_> {
         Ok(freed)
     }
 
+    /// Brings a soft-deleted snapshot back.
+    pub(crate) async fn bring_back(&self, signed: &Signed) -> Result<(), Failure> {
+        let number = signed.manifest.number;
+        let key = self.lineage.manifest(number);
+        // With both there the manifest counts, so a crash in between has brought it back.
+        match self.store.put(&key, signed.bytes.clone(), Put::IfAbsent).await {
+            Ok(()) => {}
+            Err(e) if e.kind == StoreErrorKind::Exists => {}
+            Err(e) => return Err(blame::store(format!("write `{key}`"), e)),
+        }
+        let tombstone = self.lineage.deleted(number);
+        let gone = self.store.delete(&tombstone).await;
+        gone.map_err(|e| blame::store(format!("delete `{tombstone}`"), e))?;
+        self.host.note_snapshot(&key, signed, &signed.signed_by).await
+    }
+
     async fn remove(&self, key: &str) -> Result<(), Stuck> {
         self.store.delete(key).await.map_err(|e| {
             let denied = e.kind == StoreErrorKind::Denied;
