@@ -8,7 +8,7 @@ use engine::format::signed;
 use engine::usecase::host::Host;
 use engine::usecase::snapshots::{Wanted, WantedHost, snapshots};
 use engine::usecase::verify::{Damage, VerifyReport, VerifyRequest, verify};
-use engine::usecase::watch::Silent;
+use engine::usecase::watch::{Cancel, Silent, Told, Watch};
 
 use crate::support::tree::{Tree, but_root_time, bytes, differences};
 use crate::support::world::{World, back_up, restore_as, restore_request, snapshot};
@@ -57,6 +57,42 @@ async fn a_good_snapshot_is_clean() {
     assert!(line.proven_at.is_some() && !line.damaged);
     restore_as(&host, &restore_request("db", 1, None)).await.unwrap();
     assert_eq!(differences(&world.tree("db"), &old), "");
+}
+
+/// Deletes softly what comes next, when the first is verified.
+struct Pruning<'a> {
+    world: &'a World,
+    cancel: Cancel,
+}
+
+impl Watch for Pruning<'_> {
+    fn tell(&self, told: Told) {
+        let second = "h1/db/00000002.manifest";
+        if matches!(told, Told::Step(_))
+            && let Some(manifest) = self.world.store.lose(second)
+        {
+            self.world.store.plant("h1/db/deleted/00000002.manifest", manifest);
+        }
+    }
+
+    fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+}
+
+#[tokio::test]
+async fn what_is_deleted_meanwhile_does_not_end_the_verification_of_the_rest() {
+    let (world, _old, _now) = one_snapshot().await;
+    let host = world.host().await;
+    for _ in 0..2 {
+        back_up(&host, "db").await.unwrap();
+    }
+    let watch = Pruning { world: &world, cancel: Cancel::default() };
+    let report = verify(&host, &VerifyRequest::default(), &watch).await.unwrap();
+    assert_eq!((report.snapshots, report.damaged), (2, vec![]));
+    let named = VerifyRequest { names: vec![snapshot("db@2")], quick: true };
+    let missing = verify(&host, &named, &Silent::default()).await.unwrap_err();
+    assert_eq!(missing.class, Class::NotFound, "one that was named must be there");
 }
 
 #[tokio::test]
