@@ -336,7 +336,7 @@ pub struct SwapJob {
 pub struct Swapped {
     /// Whether the new content is in place.
     pub swapped: bool,
-    /// The folder that holds what was there before, if it was kept.
+    /// The folder that holds what was there before, if it was kept; or what is left of that, if it could not be removed.
     pub previous: Option<String>,
 }
 

@@ -7,6 +7,7 @@
 //! The holder's words are read only while somebody holds the lock. They are written just after it was taken,
 //! so for a moment they may be missing or the previous holder's; nothing is decided by them.
 
+mod share;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -44,7 +45,7 @@ const POLL: Duration = Duration::from_millis(200);
 pub enum LockOn {
     /// A lineage: its snapshots are made and deleted by one run at a time.
     Lineage(Lineage),
-    /// A volume that a restore writes.
+    /// A volume that a restore writes, or that backups read.
     Volume(String),
     /// A folder of the host that a restore writes, absolute.
     Folder(String),

@@ -7,6 +7,7 @@
 //!
 //! The helper is this function and a command line; tests run it in a thread.
 
+mod alive;
 mod output;
 
 use std::io::{self, Read, Write};
@@ -16,11 +17,13 @@ use serde::Serialize;
 
 use crate::base::Ask;
 use crate::channel::{
-    End, Failed, FailedCause, Hello, Job, PROTOCOL, RecordKind, UnpackJob, Unpacked, parse_json, read_record,
+    End, Failed, FailedCause, Hello, Job, PROTOCOL, Progress, RecordKind, UnpackJob, Unpacked, parse_json,
+    read_record,
 };
 use crate::clock;
 use crate::look::look;
 use crate::pack::{PackError, pack};
+use crate::serve::alive::alive;
 use crate::serve::output::Output;
 use crate::swap::{discard, swap};
 use crate::unpack::{UnpackError, Unpacker};
@@ -52,6 +55,7 @@ fn run(job: Job, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result
     match job {
         Job::Look => answer(look(root.as_fd()).map_err(|e| e.to_failed())),
         Job::Pack(job) => {
+            refuse_half_swapped(&root)?;
             // Progress that cannot be sent is no reason to stop: the next bytes tell that the engine is gone.
             let mut progress = |progress: &_| {
                 if output.is_progress_due() {
@@ -70,9 +74,24 @@ fn run(job: Job, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result
             }))
         }
         Job::Unpack(job) => answer(unpack(&job, root, input, output)),
-        Job::Swap(job) => answer(swap(root.as_fd(), &job).map_err(|e| e.to_failed())),
-        Job::Discard { run } => answer(discard(root.as_fd(), &run).map_err(|e| e.to_failed())),
+        Job::Swap(job) => {
+            let done = alive(output, &Progress::default(), || swap(root.as_fd(), &job));
+            answer(done.map_err(|e| e.to_failed()))
+        }
+        Job::Discard { run } => {
+            let done = alive(output, &Progress::default(), || discard(root.as_fd(), &run));
+            answer(done.map_err(|e| e.to_failed()))
+        }
     }
+}
+
+/// A restore that was cut off while it swapped leaves some of the old content and some of the new, each whole by
+/// itself: nothing that anybody would call a backup.
+fn refuse_half_swapped(root: &OwnedFd) -> Result<(), Failed> {
+    let looked = look(root.as_fd()).map_err(|e| e.to_failed())?;
+    let Some(staged) = looked.staged.iter().find(|staged| staged.swapping) else { return Ok(()) };
+    let what = format!("a restore by run `{}` was cut off while it swapped the content", staged.run);
+    Err(failed(format!("{what}, and it is to be finished first"), FailedCause::Tree))
 }
 
 /// Asks the engine, and waits for the answer.
@@ -100,7 +119,8 @@ fn unpack(job: &UnpackJob, root: OwnedFd, input: &mut dyn Read, output: &Output)
             RecordKind::End => {
                 let end: End =
                     parse_json(&payload).map_err(|e| failed(e.to_string(), FailedCause::Channel))?;
-                return unpacker.end(&end).map_err(refused);
+                let progress = unpacker.progress();
+                return alive(output, &progress, || unpacker.end(&end)).map_err(refused);
             }
             other @ (RecordKind::Hello
             | RecordKind::Job

@@ -202,19 +202,12 @@ impl Swap<'_> {
             .map_err(|why| SwapError::tree("set attributes of", ".", io::Error::other(why)))
     }
 
-    /// The old content goes, or stays under a name of its own.
+    /// The old content goes, or stays under a name of its own: also if it cannot go. The new content is in place, and
+    /// nobody who waits for it shall wait for what a file that is immutable, say, keeps from being removed.
     fn put_old_away(&self, keep: bool) -> Result<(), SwapError> {
         self.steps.at("before old is put away")?;
-        if keep {
-            let previous = self.run.previous();
-            match beneath::rename_new(self.staging.fd(), OLD, self.root, previous.as_bytes()) {
-                // An earlier run of this phase renamed it.
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(e) => return Err(SwapError::tree("rename old content to", previous, e)),
-            }
-            sync(self.root, ".")?;
-        } else {
-            remove::remove_tree(self.staging.fd(), OLD)?;
+        if keep || remove::remove_tree(self.staging.fd(), OLD).is_err() {
+            self.keep_old()?;
         }
         self.steps.at("after old is put away")?;
         remove::remove_tree(self.staging.fd(), NEW)?;
@@ -223,6 +216,17 @@ impl Swap<'_> {
         sync(self.staging.fd(), self.staging.name())?;
         remove_file(self.staging, JOURNAL)?;
         self.steps.at("after journal is removed")
+    }
+
+    /// The old content, or what is left of it, beside the new one.
+    fn keep_old(&self) -> Result<(), SwapError> {
+        let previous = self.run.previous();
+        match beneath::rename_new(self.staging.fd(), OLD, self.root, previous.as_bytes()) {
+            // An earlier run of this phase renamed it.
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(e) => return Err(SwapError::tree("rename old content to", previous, e)),
+        }
+        sync(self.root, ".")
     }
 }
 

@@ -266,6 +266,32 @@ fn what_cannot_be_moved_is_found_before_anything_moves() {
     }
 }
 
+/// What is mounted deep in the old content after the swap was begun stands for all that keeps a tree from being removed:
+/// the check at the beginning looks for immutable entries at the top alone.
+#[test]
+fn old_content_that_cannot_be_removed_holds_nobody_up() {
+    let dir = staged();
+    let root = dir.path();
+    let (flags, unmounting) = (rustix::mount::MountFlags::empty(), rustix::mount::UnmountFlags::empty());
+    let step = |name: &str| match name {
+        "before old is put away" => {
+            let point = root.join(".backupd-restore-r1/old/old-only");
+            Ok(rustix::mount::mount("tmpfs", &point, "tmpfs", flags, None)?)
+        }
+        _ => Ok(()),
+    };
+    let job = SwapJob { run: RUN.to_owned(), keep_previous: false };
+    let done = swap_in_steps(open(root).as_fd(), &job, Steps(&step));
+    let rest = root.join(".backupd-previous-r1/old-only");
+    let unmounted = rustix::mount::unmount(&rest, unmounting);
+    assert_eq!(done.unwrap(), Swapped { swapped: true, previous: Some(".backupd-previous-r1".to_owned()) });
+    unmounted.unwrap();
+    assert!(!root.join(".backupd-restore-r1").exists());
+    assert_eq!(fs::read_to_string(root.join("file")).unwrap(), "new");
+    let rest = content(&root.join(".backupd-previous-r1"));
+    assert!(rest.contains("old-only/what=old") && !rest.contains("new"), "{rest}");
+}
+
 /// A swap in which the last move out is refused, for a name in `old` that is not free, and that is free again
 /// when all is to go back, or stays.
 fn refused_in_the_middle(root: &Path, goes: bool) -> Result<Swapped, SwapError> {

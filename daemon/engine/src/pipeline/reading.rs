@@ -192,7 +192,7 @@ impl Reading {
             }
             let segments = self.root(root).await?;
             let mut kept = stream::iter(segments)
-                .map(|segment| async move { self.keep(segment.pack, &segment.block).await })
+                .map(|segment| async move { self.keep_segment(&segment).await })
                 .buffer_unordered(FETCHED_AT_ONCE);
             while let Some(kept) = kept.next().await {
                 if !kept? {
@@ -201,6 +201,16 @@ impl Reading {
             }
         }
         Ok(())
+    }
+
+    /// With what it is a difference from, or it could not be read without the store.
+    async fn keep_segment(&self, segment: &SegmentRef) -> Result<bool, ReadError> {
+        if let Some(ground) = &segment.ground
+            && !self.keep(ground.pack, &ground.block).await?
+        {
+            return Ok(false);
+        }
+        self.keep(segment.pack, &segment.block).await
     }
 
     async fn keep(&self, pack: u64, at: &BlockRef) -> Result<bool, ReadError> {

@@ -260,7 +260,7 @@ pub struct Leftover {
 /// * `volume` and `container` give `None` for what does not exist and never make anything.
 /// * `create_volume` fails with `Conflict` if the name is taken.
 /// * `stop` returns when the container is down; `start` when it was started (not when it is healthy). Both
-///   are `Ok` if that is so already.
+///   are `Ok` if that is so already. A container that was made with more time to end than `grace` gets that.
 /// * `exit_status` is that of the last process of a container that is down; `None` of one that is not, or never ran.
 /// * `pause` returns when no process of it runs any more, `unpause` when they do again; both are `Ok` if that is so
 ///   already, and fail with `Conflict` if the container is down.

@@ -70,6 +70,8 @@ pub enum Effect {
     Flip(usize),
     /// `put(IfAbsent)` replaces, and says yes.
     IgnoreCondition,
+    /// Lists come back without the keys that contain this, as if they were out of date.
+    Lacks(&'static str),
 }
 
 /// When something happens, and what.
@@ -176,7 +178,8 @@ impl FaultyStore {
                     Err(said(kind))
                 }
                 Some(Effect::Stall) => pending().await,
-                Some(Effect::Cut(_) | Effect::Flip(_) | Effect::IgnoreCondition) | None => work.await,
+                Some(Effect::Cut(_) | Effect::Flip(_) | Effect::IgnoreCondition | Effect::Lacks(_))
+                | None => work.await,
             }
         };
         self.log.call(format!("store.{} {key}", verb.word()), || said(Kind::Unavailable), work).await
@@ -236,7 +239,12 @@ impl ReadStore for FaultyStore {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
-        self.call(Verb::List, prefix, self.inner.list(prefix)).await
+        let damage = self.damage(Verb::List, prefix);
+        let mut listed = self.call(Verb::List, prefix, self.inner.list(prefix)).await?;
+        if let Some(Effect::Lacks(part)) = damage {
+            listed.retain(|object| !object.key.contains(part));
+        }
+        Ok(listed)
     }
 
     async fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {

@@ -9,8 +9,7 @@ use crate::usecase::restore::RestoreRequest;
 use crate::usecase::snapshots::refresh;
 use crate::words::SnapshotName;
 
-/// The snapshot, and in words why it is this one. Order is that of recorded times, never of names or dates in
-/// the store.
+/// The snapshot, and in words why it is this one. By a time, order is that of recorded times, never of dates in the store.
 pub(crate) async fn choose(host: &Host, request: &RestoreRequest) -> Result<(SnapshotName, String), Failure> {
     let whose = request.host.clone().unwrap_or_else(|| host.settings().host.clone());
     let name = |number| SnapshotName {
@@ -28,6 +27,7 @@ pub(crate) async fn choose(host: &Host, request: &RestoreRequest) -> Result<(Sna
     if rows.is_empty() {
         return Err(nothing_of(&lineage, host));
     }
+    let rows = in_order(rows, request);
     let fits = |row: &&SnapshotRow| request.at.is_none_or(|at| row.taken_at <= at);
     let whole = |row: &&SnapshotRow| !row.partial || request.accept_partial;
     let newest = rows.iter().rfind(fits);
@@ -50,4 +50,13 @@ pub(crate) async fn choose(host: &Host, request: &RestoreRequest) -> Result<(Sna
                 )))
         }
     }
+}
+
+/// The newest last. Without a time that is the one that was committed last: a clock that was wrong for a night by years
+/// must not give out what was taken then for the newest, years on.
+fn in_order(mut rows: Vec<SnapshotRow>, request: &RestoreRequest) -> Vec<SnapshotRow> {
+    if request.at.is_none() {
+        rows.sort_by_key(|row| row.key.number);
+    }
+    rows
 }

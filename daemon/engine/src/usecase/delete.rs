@@ -11,7 +11,7 @@ use crate::catalog::Verb;
 use crate::failure::{Class, Failure};
 use crate::format::manifest::Manifest;
 use crate::format::names::Lineage;
-use crate::port::store::{Put, Store};
+use crate::port::store::Store;
 use crate::usecase::blame;
 use crate::usecase::host::{Host, catalog_failure};
 use crate::usecase::index::{self, Signed};
@@ -171,17 +171,7 @@ pub async fn undelete(host: &Host, name: &SnapshotName) -> Result<(), Failure> {
         let number = signed.manifest.number;
         run.working(Some(number))?;
         refuse_without_packs(&*store, &lineage, &signed.manifest).await?;
-        let key = lineage.manifest(number);
-        // With both there the manifest counts, so a crash in between has brought it back.
-        match store.put(&key, signed.bytes.clone(), Put::IfAbsent).await {
-            Ok(()) => {}
-            Err(e) if e.kind == crate::port::store::StoreErrorKind::Exists => {}
-            Err(e) => return Err(blame::store(format!("write `{key}`"), e)),
-        }
-        let tombstone = lineage.deleted(number);
-        let gone = store.delete(&tombstone).await;
-        gone.map_err(|e| blame::store(format!("delete `{tombstone}`"), e))?;
-        host.note_snapshot(&key, &signed, &signed.signed_by).await
+        Removal { host, store: &*store, lineage: &lineage }.bring_back(&signed).await
     };
     let done = done.await;
     run.end(done)

@@ -17,6 +17,7 @@ use crate::pipeline::tarball::{self, TarballError};
 use crate::usecase::blame;
 use crate::usecase::browse::cannot_write;
 use crate::usecase::host::Host;
+use crate::usecase::notes::warnings;
 use crate::usecase::opened::{Opened, open};
 use crate::usecase::watch::{Progress, Told, Watch};
 use crate::words::SnapshotName;
@@ -53,10 +54,17 @@ pub async fn export(
     let id = opened.id(host);
     let manifest = &opened.signed.manifest;
     watch.tell(Told::Step(format!("exporting {id}")));
+    if manifest.is_partial() {
+        let why = warnings(&manifest.notes).join("; ");
+        watch.tell(Told::Warning(format!("snapshot `{id}` is partial: {why}")));
+    }
     let mut counted = Counted { out, hasher: blake3::Hasher::new(), bytes: 0 };
     match (manifest.kind, manifest.packs.as_slice()) {
-        // Its one pack is the tarball, unless nothing of a first pass is left.
-        (SnapshotKind::Full, [pack]) if pack.id == manifest.number.pack_id(0) => {
+        // Its one pack is the tarball, unless nothing of a first pass is left. What could not be read to its end stands in
+        // there with zeros, which nobody must take for its content.
+        (SnapshotKind::Full, [pack])
+            if pack.id == manifest.number.pack_id(0) && manifest.notes.unreadable == 0 =>
+        {
             whole_pack(&opened, &id, pack, what, &mut counted, watch).await?;
         }
         (SnapshotKind::Full | SnapshotKind::Incremental, _) => {

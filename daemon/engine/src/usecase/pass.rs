@@ -4,6 +4,8 @@
 //! one that failed has given its upload up. A snapshot before that turns out to be damaged costs the pass, not
 //! the backup: the next one leans on nothing.
 
+mod lost;
+
 use std::sync::Arc;
 
 use archive::base::Base;
@@ -99,7 +101,8 @@ impl Deed<'_> {
         scope: Option<&Scope>,
     ) -> Result<(Passed, Option<WhyFull>), Failure> {
         let manifest = parent.map(|parent| &parent.manifest);
-        let why = match (base(manifest, self.request.full, &self.request.terms, taken_at), manifest) {
+        let base = base(manifest, self.request.full, &self.request.terms, taken_at);
+        let why = match (self.on_its_packs(base, manifest).await?, manifest) {
             (Ok(base), Some(manifest)) => {
                 let base = Base { reread: self.request.consistency.reread == Reread::Always, ..base };
                 let reading = self.host.reading().await?;

@@ -1,9 +1,9 @@
 //! Carries out a retention plan: what it deletes is deleted softly, what it purges goes for good.
 //!
 //! Always true: nothing happens that the printed plan does not say. Under the lock the plan is made again, and only
-//! what both say is done; right before each delete it is asked once more, so that a pin set meanwhile holds, and
-//! before each purge the store lists whose packs are needed. A crash at any step leaves what a deletion by hand
-//! leaves, and the next prune goes on.
+//! what both say is done; right before each delete it is asked once more, and right after it for a pin, so that one
+//! that was set meanwhile holds; and before each purge the store lists whose packs are needed. A crash at any step
+//! leaves what a deletion by hand leaves, and the next prune goes on.
 
 use policies::retention::Decision;
 use serde::Serialize;
@@ -44,6 +44,15 @@ pub struct Pruned {
 enum Step {
     Delete(Number),
     Purge(Number),
+}
+
+/// What became of a step that was taken.
+enum Taken {
+    Deleted,
+    /// It was pinned in the same moment, and is back.
+    Back,
+    /// With so many bytes.
+    Freed(u64),
 }
 
 /// Does what `planned` says, and nothing else.
@@ -125,8 +134,9 @@ impl Deed<'_> {
             return Ok(());
         }
         match self.one(removal, needs, step, &id).await {
-            Ok(None) => pruned.deleted.push(id),
-            Ok(Some(freed)) => {
+            Ok(Taken::Deleted) => pruned.deleted.push(id),
+            Ok(Taken::Back) => pruned.spared.push(id),
+            Ok(Taken::Freed(freed)) => {
                 pruned.freed_bytes += freed;
                 pruned.purged.push(id);
             }
@@ -139,27 +149,38 @@ impl Deed<'_> {
         Ok(())
     }
 
-    /// Gives the bytes that a purge freed.
     async fn one(
         &self,
         removal: &Removal<'_>,
         needs: &mut Needs,
         step: Step,
         id: &str,
-    ) -> Result<Option<u64>, Stuck> {
+    ) -> Result<Taken, Stuck> {
         match step {
             Step::Delete(number) => {
                 self.watch.tell(Told::Step(format!("deleting {id}")));
                 let signed = needs.manifest(removal, number, false).await?;
                 removal.soften(&signed).await?;
-                Ok(None)
+                // Whoever pinned it after it was asked for still saw it there, and was told that it stays.
+                if !self.is_pinned(number).await? {
+                    return Ok(Taken::Deleted);
+                }
+                removal.bring_back(&signed).await?;
+                Ok(Taken::Back)
             }
             Step::Purge(number) => {
                 self.watch.tell(Told::Step(format!("removing {id} for good")));
                 let signed = needs.manifest(removal, number, true).await?;
-                removal.purge(&signed, needs).await.map(Some)
+                removal.purge(&signed, needs).await.map(Taken::Freed)
             }
         }
+    }
+
+    async fn is_pinned(&self, number: Number) -> Result<bool, Failure> {
+        let key = self.host.snapshot_key(self.lineage, number).await?;
+        let pins = self.host.catalog().pins(&key.store);
+        let pins = pins.map_err(|e| catalog_failure(format!("look for a pin of `{key}`"), e))?;
+        Ok(pins.iter().any(|pin| pin.key == key))
     }
 
     /// Between two deletes is the place to stop.

@@ -1,10 +1,12 @@
-//! The steps of a deletion, in their order: tombstone, manifest, row; and for good: packs, tombstone, row.
+//! The steps of a deletion, in their order: tombstone, manifest, row; and for good: packs, row, tombstone.
 //!
 //! Always true: the tombstone is the manifest itself and is there before the manifest goes; a pack goes only while
-//! no other manifest of the lineage, live or soft-deleted, names it, as the store lists them right before.
+//! no other manifest of the lineage, live or soft-deleted, names it, as the store lists them right before; and a list
+//! that lacks one which the catalog knows and the store has takes no pack away.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::catalog::Filter;
 use crate::failure::{Class, Failure};
 use crate::format::key::PublicKey;
 use crate::format::manifest::Manifest;
@@ -12,7 +14,7 @@ use crate::format::names::Lineage;
 use crate::port::store::{Put, ReadStore, Store, StoreErrorKind};
 use crate::usecase::blame;
 use crate::usecase::host::{Host, catalog_failure};
-use crate::usecase::index::{self, Signed};
+use crate::usecase::index::{self, Folder, Signed};
 use crate::usecase::opened::{snapshot_id, trusted};
 use crate::words::Number;
 
@@ -79,11 +81,30 @@ impl Removal<'_> {
             self.remove(&pack).await?;
             freed += length;
         }
-        self.remove(&self.lineage.deleted(number)).await?;
+        // The row goes before the tombstone. The other way round a crash would leave the row of a number that, if it was
+        // the newest, is free again: its next snapshot would be taken for a forgery. A tombstone without a row gets one
+        // by the next look at the store.
         let key = self.host.snapshot_key(self.lineage, number).await?;
         let forgotten = self.host.catalog().forget(&key);
         forgotten.map_err(|e| catalog_failure(format!("forget `{key}`"), e))?;
+        self.remove(&self.lineage.deleted(number)).await?;
         Ok(freed)
+    }
+
+    /// Brings a soft-deleted snapshot back.
+    pub(crate) async fn bring_back(&self, signed: &Signed) -> Result<(), Failure> {
+        let number = signed.manifest.number;
+        let key = self.lineage.manifest(number);
+        // With both there the manifest counts, so a crash in between has brought it back.
+        match self.store.put(&key, signed.bytes.clone(), Put::IfAbsent).await {
+            Ok(()) => {}
+            Err(e) if e.kind == StoreErrorKind::Exists => {}
+            Err(e) => return Err(blame::store(format!("write `{key}`"), e)),
+        }
+        let tombstone = self.lineage.deleted(number);
+        let gone = self.store.delete(&tombstone).await;
+        gone.map_err(|e| blame::store(format!("delete `{tombstone}`"), e))?;
+        self.host.note_snapshot(&key, signed, &signed.signed_by).await
     }
 
     async fn remove(&self, key: &str) -> Result<(), Stuck> {
@@ -100,11 +121,19 @@ impl Removal<'_> {
 pub(crate) struct Needs {
     keys: Vec<PublicKey>,
     packs: BTreeMap<Number, BTreeSet<String>>,
+    /// Of which the catalog knows.
+    known: BTreeSet<Number>,
 }
 
 impl Needs {
     pub(crate) async fn of(host: &Host, store: &dyn ReadStore, lineage: &Lineage) -> Result<Self, Failure> {
-        Ok(Self { keys: trusted(host, store, &lineage.host).await?, packs: BTreeMap::new() })
+        let known = host.catalog().snapshots(&Filter::of(&store.name(), lineage));
+        let known = known.map_err(|e| catalog_failure(format!("look at `{}`", lineage.source), e))?;
+        Ok(Self {
+            keys: trusted(host, store, &lineage.host).await?,
+            packs: BTreeMap::new(),
+            known: known.into_iter().map(|row| row.key.number).collect(),
+        })
     }
 
     /// Reads a manifest of the lineage.
@@ -125,6 +154,7 @@ impl Needs {
         manifest: &Manifest,
     ) -> Result<Vec<(String, u64)>, Failure> {
         let folder = index::folder(store, lineage).await?;
+        self.demand_all(store, lineage, &folder).await?;
         let mut unneeded: Vec<_> = manifest.packs.iter().collect();
         let live = folder.live.iter().map(|number| (*number, false));
         let deleted = folder.deleted.iter().map(|number| (*number, true));
@@ -141,5 +171,30 @@ impl Needs {
         }
         let key = |name: &str| format!("{}{name}", lineage.prefix());
         Ok(unneeded.into_iter().map(|pack| (key(&pack.name), pack.length)).collect())
+    }
+
+    /// A manifest that is known and not listed is asked for by its name: where lists may be out of date, none of them
+    /// says what nobody needs.
+    async fn demand_all(
+        &mut self,
+        store: &dyn ReadStore,
+        lineage: &Lineage,
+        folder: &Folder,
+    ) -> Result<(), Failure> {
+        let listed: BTreeSet<Number> = folder.live.iter().chain(&folder.deleted).copied().collect();
+        for number in self.known.difference(&listed) {
+            for key in [lineage.manifest(*number), lineage.deleted(*number)] {
+                let found = store.head(&key).await;
+                if found.map_err(|e| blame::store(format!("look for `{key}`"), e))?.is_some() {
+                    let what = format!("find out what nobody needs of `{}`", lineage.source);
+                    return Err(Failure::failed(what)
+                        .because(format!("the store's list lacks `{key}`, which is there"))
+                        .hint("no pack was removed; lists of this store are out of date: try again later"));
+                }
+            }
+        }
+        // What is gone is not asked for again.
+        self.known.retain(|number| listed.contains(number));
+        Ok(())
     }
 }

@@ -173,6 +173,9 @@ impl Deed<'_> {
         self.run.done(unpacked.totals.entries, unpacked.totals.bytes);
         let mut said = warnings(&unpacked.notes);
         said.extend(unhealthy);
+        if let Some(rest) = previous.as_ref().filter(|_rest| !self.plan.request.keep_previous) {
+            said.push(format!("what was there before could not be removed; the rest is in `{rest}`"));
+        }
         Ok(RestoreReport {
             snapshot: self.plan.snapshot.clone(),
             target: self.plan.target.clone(),

@@ -7,11 +7,12 @@ use archive::channel::{Job, Looked, SwapJob, Swapped};
 
 use crate::catalog::journal::{RestoreJournal, RestoreTarget};
 use crate::catalog::run_state::RunState;
-use crate::catalog::{Outcome, RunRow};
+use crate::catalog::{Outcome, RunRow, Verb};
 use crate::failure::{Class, Failure};
+use crate::lock::{Holder, LockOn};
 use crate::port::docker::{Access, Docker, HelperMount};
 use crate::usecase::blame;
-use crate::usecase::host::{Host, catalog_failure};
+use crate::usecase::host::{Host, catalog_failure, lock_failure};
 use crate::usecase::job::{ask, spec};
 use crate::usecase::recover::sweep;
 use crate::usecase::service;
@@ -138,9 +139,19 @@ pub(crate) async fn recover(
             format!("restore run {} was cut off before it began", row.id),
         ));
     };
-    let target = match &journal.target {
-        RestoreTarget::Volume(name) | RestoreTarget::Folder(name) => name,
+    let (target, on) = match &journal.target {
+        RestoreTarget::Volume(name) => (name, LockOn::Volume(name.clone())),
+        RestoreTarget::Folder(path) => (path, LockOn::Folder(path.clone())),
     };
+    let holder = Holder {
+        run: row.id.clone(),
+        pid: std::process::id(),
+        verb: Verb::Recover,
+        since: host.clock().now(),
+    };
+    // Whoever has begun to read it, or to restore into it, is done first: containers are not started beneath a swap.
+    let held = host.locks().try_lock(&on, &holder);
+    let _held = held.map_err(|e| lock_failure(format!("settle the restore of {target}"), e))?;
     watch.tell(Told::Step(format!("settling the restore of {target}")));
     let docker = host.docker().await?;
     Ok(match settle(host, &*docker, &row.id, journal).await? {

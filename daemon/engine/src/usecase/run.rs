@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::format::names::Lineage;
 use crate::lock::{Held, Holder, LockOn};
 use crate::usecase::host::{Host, catalog_failure, lock_failure};
-use crate::words::{Number, RunId};
+use crate::words::{Number, RunId, SourceName};
 
 /// Progress goes into the row this often, and whether somebody wants an end is looked up as often.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
@@ -63,6 +63,14 @@ impl<'a> Run<'a> {
         let mut held = Vec::new();
         for on in first.iter().chain(&second) {
             held.push(host.locks().try_lock(on, &holder).map_err(|e| lock_failure(what(), e))?);
+        }
+        if verb == Verb::Backup
+            && let SourceName::Volume(name) = &lineage.source
+        {
+            // A restore of another host's snapshot into this volume holds the lock of another lineage, and who reads while
+            // it swaps reads a mix.
+            let reading = host.locks().try_share(&LockOn::Volume(name.clone()));
+            held.push(reading.map_err(|e| lock_failure(what(), e))?);
         }
         let new = NewRun {
             id: id.clone(),

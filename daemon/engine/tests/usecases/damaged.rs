@@ -1,15 +1,20 @@
 //! Objects that changed in the store: found, named, never restored over anything.
 
+use std::sync::Mutex;
+
+use archive::channel::NoteKind;
+use archive::path::TreePath;
 use bytes::Bytes;
 use engine::failure::{Class, Failure};
 use engine::format::key::HostKey;
 use engine::format::manifest::Manifest;
 use engine::format::signed;
+use engine::usecase::export::{ExportAs, export};
 use engine::usecase::host::Host;
 use engine::usecase::restore::{RestoreRequest, plan_restore};
 use engine::usecase::snapshots::{Wanted, WantedHost, snapshots};
 use engine::usecase::verify::{Damage, VerifyReport, VerifyRequest, verify};
-use engine::usecase::watch::Silent;
+use engine::usecase::watch::{Cancel, Silent, Told, Watch};
 
 use crate::support::tree::{Tree, but_root_time, bytes, differences};
 use crate::support::world::{World, back_up, restore_as, restore_request, snapshot};
@@ -58,6 +63,42 @@ async fn a_good_snapshot_is_clean() {
     assert!(line.proven_at.is_some() && !line.damaged);
     restore_as(&host, &restore_request("db", 1, None)).await.unwrap();
     assert_eq!(differences(&world.tree("db"), &old), "");
+}
+
+/// Deletes softly what comes next, when the first is verified.
+struct Pruning<'a> {
+    world: &'a World,
+    cancel: Cancel,
+}
+
+impl Watch for Pruning<'_> {
+    fn tell(&self, told: Told) {
+        let second = "h1/db/00000002.manifest";
+        if matches!(told, Told::Step(_))
+            && let Some(manifest) = self.world.store.lose(second)
+        {
+            self.world.store.plant("h1/db/deleted/00000002.manifest", manifest);
+        }
+    }
+
+    fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+}
+
+#[tokio::test]
+async fn what_is_deleted_meanwhile_does_not_end_the_verification_of_the_rest() {
+    let (world, _old, _now) = one_snapshot().await;
+    let host = world.host().await;
+    for _ in 0..2 {
+        back_up(&host, "db").await.unwrap();
+    }
+    let watch = Pruning { world: &world, cancel: Cancel::default() };
+    let report = verify(&host, &VerifyRequest::default(), &watch).await.unwrap();
+    assert_eq!((report.snapshots, report.damaged), (2, vec![]));
+    let named = VerifyRequest { names: vec![snapshot("db@2")], quick: true };
+    let missing = verify(&host, &named, &Silent::default()).await.unwrap_err();
+    assert_eq!(missing.class, Class::NotFound, "one that was named must be there");
 }
 
 #[tokio::test]
@@ -254,6 +295,60 @@ async fn a_changed_owner_file_stops_reader_and_writer() {
 
 fn manifest(bytes: &[u8]) -> Manifest {
     serde_json::from_slice(signed::open(bytes).unwrap().body).unwrap()
+}
+
+/// Frames in which nothing but headers is are part of the tarball and of no file: so they tell which of the two is read.
+#[tokio::test]
+async fn zeros_that_stand_for_what_could_not_be_read_are_not_exported() {
+    let world = World::new();
+    world.volume("db", 1).await;
+    let folder = world.docker.volume_folder("db");
+    for n in 0..3000 {
+        std::os::unix::fs::symlink("x", folder.join(format!("zz-{n}"))).unwrap();
+    }
+    let host = world.host().await;
+    back_up(&host, "db").await.unwrap();
+    let (key, pack) = (pack_key(&world), world.store.snapshot()[&pack_key(&world)].clone());
+    let mut headers = None;
+    for at in (0..pack.len()).rev().step_by(256) {
+        let mut bad = pack.to_vec();
+        bad[at] ^= 0x10;
+        world.store.plant(&key, bad);
+        headers = damage(&world).await.into_iter().find(|d| d.frame.is_some() && d.files.is_empty());
+        if headers.is_some() {
+            break;
+        }
+    }
+    assert!(headers.is_some(), "no frame of headers alone");
+    let heard = Heard::default();
+    let export = async || export(&host, &snapshot("db@1"), ExportAs::Tar, &mut Vec::new(), &heard).await;
+    assert!(export().await.is_err(), "whole, it is the pack as it lies");
+    let mut partial = manifest(&world.store.snapshot()[MANIFEST]);
+    partial.notes.add(&TreePath::root(), NoteKind::Unreadable, "Input/output error");
+    let host_key = HostKey::load_or_make(&world.state().join("host.key")).unwrap();
+    world.store.plant(MANIFEST, signed::seal(&partial, &host_key).unwrap());
+    export().await.unwrap();
+    let said = heard.warnings.into_inner().unwrap();
+    assert!(said.len() == 1 && said[0].contains("could not be read"), "{said:?}");
+}
+
+/// Remembers what a person is warned of.
+#[derive(Default)]
+struct Heard {
+    warnings: Mutex<Vec<String>>,
+    cancel: Cancel,
+}
+
+impl Watch for Heard {
+    fn tell(&self, told: Told) {
+        if let Told::Warning(text) = told {
+            self.warnings.lock().unwrap().push(text);
+        }
+    }
+
+    fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,12 @@
 //! Deleting softly, bringing back, purging; and a catalog that is lost.
 
+use std::sync::Arc;
+
 use engine::failure::{Class, Failure};
+use engine::port::store::StoreErrorKind;
+use engine::testing::calls::{CallLog, When};
+use engine::testing::fake_docker::FakeDocker;
+use engine::testing::faulty_store::{Effect, Fault, FaultyStore, Verb};
 use engine::usecase::backup::{BackupRequest, backup};
 use engine::usecase::delete::{delete, plan_delete, undelete};
 use engine::usecase::host::Host;
@@ -77,6 +83,23 @@ async fn numbers_of_soft_deleted_snapshots_are_not_used_again() {
     let host = world.host().await;
     gone(&host, "db@2", false).await.unwrap();
     assert_eq!(back_up(&host, "db").await.unwrap().snapshot, "db@3");
+}
+
+/// The number of the newest is free again when it is gone for good. A purge that is cut off right after its last step in
+/// the store must not leave a row that makes a forgery of the next snapshot.
+#[tokio::test]
+async fn a_purge_of_the_newest_that_is_cut_off_stands_in_nobody_s_way() {
+    let world = two().await;
+    let lost_answer = Effect::Fail(When::After, StoreErrorKind::Unavailable);
+    let fault = Fault::always(Verb::Delete, lost_answer).at("/deleted/00000002.manifest");
+    let store = FaultyStore::new(Arc::new(world.store.clone()), CallLog::recording(), vec![fault]);
+    let dying = world.host_with(Arc::new(store), Arc::<FakeDocker>::clone(&world.docker)).await;
+    gone(&dying, "db@2", true).await.unwrap_err();
+    let host = world.host().await;
+    assert_eq!(back_up(&host, "db").await.unwrap().snapshot, "db@2");
+    assert_eq!(listed(&host, true).await, [1, 2]);
+    restore_as(&host, &restore_request("db", 2, Some("x"))).await.unwrap();
+    assert_eq!(differences(&world.tree("x"), &world.tree("db")), "");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use engine::usecase::verify::{VerifyRequest, verify};
 use engine::usecase::watch::Silent;
 use jiff::SignedDuration;
 
-use crate::support::tree::{Tree, bytes, differences};
+use crate::support::tree::{Tree, bytes, clear, differences};
 use crate::support::world::{World, back_up, backup_request, restore_as, restore_request, snapshot};
 
 const DAY_SECONDS: i64 = 24 * 3600;
@@ -80,7 +80,7 @@ async fn files_of_a_few_bytes_are_sent_once() {
     let world = World::new();
     world.volume("db", 1).await;
     let folder = world.docker.volume_folder("db");
-    crate::support::tree::clear(&folder);
+    clear(&folder);
     for n in 0..200_u8 {
         fs::write(folder.join(n.to_string()), [n; 100]).unwrap();
     }
@@ -177,6 +177,37 @@ async fn a_base_that_is_lost_costs_a_full_snapshot_and_is_said() {
         let said = report.warnings.iter().any(|warning| warning.starts_with("took a full backup: "));
         assert!(said, "{:?}", report.warnings);
         restores(&world, 2, &world.tree("db")).await;
+    }
+}
+
+/// The tables are all in a later pack, so that nothing but the pack itself tells.
+#[tokio::test]
+async fn a_pack_of_content_alone_that_is_lost_is_not_leaned_on() {
+    for cut in [false, true] {
+        let world = world().await;
+        let folder = world.docker.volume_folder("db");
+        clear(&folder);
+        fs::write(folder.join("large"), large()).unwrap();
+        grow_old().await;
+        back_up(&world.host().await, "db").await.unwrap();
+        let pack = packs(&world).pop_first().unwrap();
+        // Nothing like the rows that were there, and a file with pages.
+        for n in 0..300_u64 {
+            fs::write(folder.join(blake3::hash(&n.to_le_bytes()).to_hex().as_str()), b"x").unwrap();
+        }
+        fs::write(folder.join("z"), bytes(4, 100_000)).unwrap();
+        back_up(&world.host().await, "db").await.unwrap();
+        assert_eq!(manifest(&world, 2).packs.len(), 2, "the large file stays where it was");
+        let mut bytes = world.store.lose(&pack).unwrap().to_vec();
+        if cut {
+            bytes.pop();
+            world.store.plant(&pack, bytes);
+        }
+        let report = back_up(&world.host().await, "db").await.unwrap();
+        assert_eq!(report.kind, SnapshotKind::Full, "cut: {cut}");
+        let said = report.warnings.iter().any(|warning| warning.contains(&format!("`{pack}`")));
+        assert!(said, "{:?}", report.warnings);
+        restores(&world, 3, &world.tree("db")).await;
     }
 }
 

@@ -1,8 +1,10 @@
 //! What is refused, what is busy, and what is called off.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use engine::failure::Class;
+use engine::lock::{Holder, LockOn, Locks};
 use engine::port::docker::{ContainerState, Docker as _};
 use engine::port::store::Store as _;
 use engine::testing::calls::CallLog;
@@ -15,7 +17,7 @@ use engine::usecase::runs::{run_of, runs};
 use engine::usecase::watch::{Cancel, Silent, Told, Watch};
 
 use crate::support::tree::{but_root_time, clear, differences};
-use crate::support::world::{World, back_up, backup_request, container, restore_request};
+use crate::support::world::{World, back_up, backup_request, container, restore_as, restore_request};
 
 /// Calls off at the first step whose words contain these.
 struct CallsOff {
@@ -53,6 +55,50 @@ async fn an_empty_source_is_refused_unless_it_is_meant() {
     assert!(world.store.snapshot().keys().all(|key| key == "h1/owner.json"));
     let meant = BackupRequest { allow_empty: true, ..backup_request("db") };
     assert_eq!(backup(&host, &meant, &Silent::default()).await.unwrap().entries, 1);
+}
+
+/// Some of the old content and some of the new is there, until somebody finishes the swap.
+#[tokio::test]
+async fn a_volume_that_is_half_swapped_is_no_source() {
+    let world = World::new();
+    world.volume("db", 1).await;
+    let staging = world.docker.volume_folder("db").join(".backupd-restore-0011223344556677");
+    std::fs::create_dir(&staging).unwrap();
+    std::fs::set_permissions(&staging, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let host = world.host().await;
+    for (phase, is_fine) in [("staged", true), ("moving_out", false), ("moving_in", false)] {
+        let journal = format!("{{\"phase\":\"{phase}\",\"keep_previous\":false}}");
+        std::fs::write(staging.join("journal"), journal).unwrap();
+        let done = back_up(&host, "db").await;
+        assert_eq!(done.is_ok(), is_fine, "{phase}: {done:?}");
+    }
+    assert_eq!(world.store.snapshot().keys().filter(|key| key.ends_with(".manifest")).count(), 1);
+}
+
+/// A restore of another host's snapshot holds the lock of another lineage.
+#[tokio::test]
+async fn who_writes_into_a_volume_has_it_alone() {
+    let world = World::new();
+    world.volume("db", 1).await;
+    let host = world.host().await;
+    let (locks, on) = (Locks::new(world.state().join("locks")), LockOn::Volume("db".to_owned()));
+    let holder = Holder {
+        run: "0011223344556677".parse().unwrap(),
+        pid: std::process::id(),
+        verb: engine::catalog::Verb::Restore,
+        since: jiff::Timestamp::UNIX_EPOCH,
+    };
+    let writing = locks.try_lock(&on, &holder).unwrap();
+    let busy = back_up(&host, "db").await.unwrap_err();
+    assert_eq!(busy.class, Class::Busy, "{busy}");
+    assert!(busy.to_string().contains("0011223344556677"), "{busy}");
+    drop(writing);
+    let reading = locks.try_share(&on).unwrap();
+    back_up(&host, "db").await.unwrap();
+    let busy = restore_as(&host, &restore_request("db", 1, None)).await.unwrap_err();
+    assert_eq!(busy.class, Class::Busy, "{busy}");
+    drop(reading);
+    restore_as(&host, &restore_request("db", 1, None)).await.unwrap();
 }
 
 #[tokio::test]

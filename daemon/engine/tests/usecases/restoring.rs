@@ -102,6 +102,28 @@ async fn the_previous_content_can_be_kept() {
     assert_eq!(previous.len(), now.len() - 1, "all of it but the root");
 }
 
+/// A clock that was ahead for a night, and is set right.
+#[tokio::test]
+async fn the_newest_is_what_was_committed_last_whatever_clocks_said() {
+    const TEN_YEARS: i64 = 10 * 365 * 24 * 3600;
+    let world = World::new();
+    world.volume("db", 1).await;
+    world.clock.advance(TEN_YEARS);
+    back_up(&world.host().await, "db").await.unwrap();
+    world.clock.advance(3600 - TEN_YEARS);
+    let now = world.replant("db", 2);
+    let host = world.host().await;
+    back_up(&host, "db").await.unwrap();
+    world.clock.advance(3600);
+    let request = RestoreRequest { number: None, ..restore_request("db", 1, Some("new")) };
+    assert_eq!(restore_as(&host, &request).await.unwrap().snapshot, "db@2");
+    assert_eq!(differences(&world.tree("new"), &now), "");
+    // A time is a time.
+    let request = RestoreRequest { at: Some("2100-01-01T00:00:00Z".parse().unwrap()), ..request };
+    let request = RestoreRequest { into: Some("then".to_owned()), ..request };
+    assert_eq!(restore_as(&host, &request).await.unwrap().snapshot, "db@1");
+}
+
 /// Answers the first record, `Hello`, itself.
 struct AfterHello {
     out: Box<dyn Write + Send>,

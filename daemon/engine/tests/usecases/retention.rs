@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
 
+use engine::catalog::{Pin, SnapshotKey};
 use engine::failure::Class;
 use engine::format::manifest::Manifest;
 use engine::port::docker::Docker as _;
@@ -22,6 +23,7 @@ use engine::usecase::retention::{Action, Retention, retention, sources};
 use engine::usecase::snapshots::{Wanted, WantedHost, snapshots};
 use engine::usecase::verify::{VerifyRequest, verify};
 use engine::usecase::watch::{Cancel, Silent, Told, Watch};
+use engine::words::Number;
 use jiff::tz::TimeZone;
 use policies::policy::Folder;
 use policies::retention::{Keep, Terms};
@@ -164,6 +166,58 @@ async fn what_was_deleted_comes_back_within_the_grace_time() {
     let done = carried_out(&host, &planned).await;
     assert_eq!((done.purged.len(), done.spared, done.deleted), (0, vec!["db@2".into()], vec!["db@1".into()]));
     restores(&world, &[2], &trees).await;
+}
+
+#[tokio::test]
+async fn a_list_that_is_out_of_date_takes_no_pack_away() {
+    let (world, trees) = nights(3).await;
+    for lacking in ["00000002.manifest", "00000003.manifest"] {
+        let stale = Fault::always(Verb::List, Effect::Lacks(lacking));
+        let store = FaultyStore::new(Arc::new(world.store.clone()), CallLog::recording(), vec![stale]);
+        let host = world.host_with(Arc::new(store), Arc::<FakeDocker>::clone(&world.docker)).await;
+        let before = world.store.snapshot();
+        let refused = plan_delete(&host, &snapshot("db@1"), true).await.unwrap_err();
+        assert!(refused.to_string().contains(lacking), "{refused}");
+        assert_eq!(world.store.snapshot(), before);
+    }
+    restores(&world, &[1, 2, 3], &trees).await;
+}
+
+/// Pins a snapshot when it is about to be deleted, and after it was last asked for.
+struct Late<'a> {
+    host: &'a Host,
+    cancel: Cancel,
+}
+
+impl Watch for Late<'_> {
+    fn tell(&self, told: Told) {
+        if told == Told::Step("deleting db@1".to_owned()) {
+            let key = SnapshotKey {
+                store: "memory".to_owned(),
+                host: "h1".parse().unwrap(),
+                source: source("db"),
+                number: Number::FIRST,
+            };
+            let at = jiff::Timestamp::UNIX_EPOCH;
+            self.host.catalog().pin(&Pin { key, at, note: String::new() }).unwrap();
+        }
+    }
+
+    fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+}
+
+#[tokio::test]
+async fn a_pin_that_comes_at_the_last_moment_holds() {
+    let (world, trees) = nights(3).await;
+    let host = world.host().await;
+    let planned = plan(&host, &last(1)).await;
+    let done = prune(&host, &planned, &Late { host: &host, cancel: Cancel::default() }).await.unwrap();
+    assert_eq!((done.spared, done.deleted), (vec!["db@1".into()], vec!["db@2".into()]));
+    assert_eq!(listed(&world).await, [1, 3]);
+    assert!(world.store.snapshot().keys().all(|key| !key.ends_with("deleted/00000001.manifest")));
+    restores(&world, &[1, 3], &trees).await;
 }
 
 #[tokio::test]

@@ -3,14 +3,16 @@
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::failure::Failure;
 use engine::format::manifest::{Manifest, SnapshotKind};
 use engine::port::docker::{ContainerState, Docker as _};
+use engine::testing::calls::CallLog;
 use engine::testing::fake_docker::{Moment, Script, Verdict};
+use engine::testing::faulty_store::FaultyStore;
 use engine::usecase::backup::{BackupReport, BackupRequest, backup};
 use engine::usecase::export::{ExportAs, export};
 use engine::usecase::host::{Effort, Host, Settings};
@@ -75,6 +77,41 @@ async fn restores(world: &World, number: u64, want: &Tree) {
     restore_as(&world.host().await, &restore_request("db", number, Some(&into))).await.unwrap();
     assert_eq!(differences(&world.tree(&into), want), "", "db@{number}");
     world.docker.remove_volume(&into).await.unwrap();
+}
+
+/// Of a table in which little changed there are differences, and what they are differences from lies in earlier packs.
+#[tokio::test]
+async fn nobody_is_held_while_the_store_is_asked() {
+    let world = World::new();
+    world.volume("db", 1).await;
+    let folder = world.docker.volume_folder("db");
+    for n in 0..300 {
+        fs::write(folder.join(format!("file-{n}")), [1; 50]).unwrap();
+    }
+    back_up(&world.host().await, "db").await.unwrap();
+    fs::write(folder.join("file-7"), [2; 50]).unwrap();
+    world.docker.put_container(container("web", "db", ContainerState::Running, "no"));
+    let log = CallLog::recording();
+    let store = FaultyStore::new(Arc::new(world.store.clone()), Arc::clone(&log), Vec::new());
+    let moments = Arc::new(Mutex::new(Vec::new()));
+    let (seen, calls) = (Arc::clone(&moments), Arc::clone(&log));
+    let docker = world.docker.reopened(Arc::new(move |moment, deed| {
+        let begins = moment == Moment::After && deed.starts_with("pause ");
+        let ends = moment == Moment::Before && deed.starts_with("unpause ");
+        if begins || ends {
+            seen.lock().unwrap().push(calls.names().len());
+        }
+        Verdict::Pass
+    }));
+    let host = world.host_with(Arc::new(store), Arc::new(docker)).await;
+    let report = backup(&host, &request(), &Silent::default()).await.unwrap();
+    assert_eq!(report.kind, SnapshotKind::Incremental);
+    let (moments, names) = (moments.lock().unwrap().clone(), log.names());
+    let [from, to] = moments[..] else { panic!("held at {moments:?}") };
+    let asked: Vec<_> = names[from..to].iter().filter(|name| name.starts_with("store.get")).collect();
+    assert!(asked.is_empty(), "{asked:?}");
+    let before = names[..from].iter().filter(|name| name.starts_with("store.get_range")).count();
+    assert!(before > 0, "nothing was fetched at all");
 }
 
 /// A change of every sort.

@@ -54,7 +54,12 @@ pub(super) async fn inspect(
     found(engine.within(&format!("inspect container `{id}`"), ASK, call).await)
 }
 
+/// No container is waited for longer than this before it is killed, whatever it was made with.
+const STOP_MAX: Duration = Duration::from_secs(3600);
+
 pub(super) async fn stop(engine: &Engine, id: &str, grace: Duration) -> Result<(), DockerError> {
+    let own = inspect(engine, id).await?.and_then(|c| c.config).and_then(|config| config.stop_timeout);
+    let grace = patience(own, grace);
     let client = engine.client().await?;
     let seconds = grace.as_secs().saturating_add(u64::from(grace.subsec_nanos() > 0));
     let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
@@ -68,6 +73,17 @@ pub(super) async fn exit_status(engine: &Engine, id: &str) -> Result<Option<i64>
     let seen = engine.within(&format!("inspect container `{id}`"), ASK, call).await?;
     let ended = |status: Option<Status>| matches!(status, Some(Status::EXITED | Status::DEAD));
     Ok(seen.state.filter(|state| ended(state.status)).and_then(|state| state.exit_code))
+}
+
+/// A container that was made with more time to end gets it: a database that is killed while it writes out what it holds
+/// has not been stopped.
+fn patience(own: Option<i64>, grace: Duration) -> Duration {
+    let own = match own {
+        None => Duration::ZERO,
+        // Fewer than none is for ever.
+        Some(seconds) => u64::try_from(seconds).map_or(STOP_MAX, Duration::from_secs),
+    };
+    grace.max(own.min(STOP_MAX))
 }
 
 pub(super) async fn start(engine: &Engine, id: &str) -> Result<(), DockerError> {
@@ -224,6 +240,18 @@ mod tests {
             assert!(parse_policy(text).is_none(), "{text}");
         }
         assert_eq!(print_policy(None), "no");
+    }
+
+    #[test]
+    fn a_container_that_asks_for_more_time_to_end_gets_it() {
+        let check = |own, want| {
+            assert_eq!(patience(own, Duration::from_secs(120)), Duration::from_secs(want), "{own:?}");
+        };
+        check(None, 120);
+        check(Some(10), 120);
+        check(Some(600), 600);
+        check(Some(86_400), 3600);
+        check(Some(-1), 3600);
     }
 
     #[test]

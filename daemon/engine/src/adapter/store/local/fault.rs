@@ -23,15 +23,32 @@ fn kind_of(error: &io::Error) -> StoreErrorKind {
     }
 }
 
+/// Whether a disk, or a file system that knows its own sums, cannot give back what it has taken.
+fn is_bad_block(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::IO | Errno::UCLEAN | Errno::BADMSG))
+}
+
 /// With the verb and the key. `error` is what the system call said.
 pub(super) fn of(deed: &'static str, key: &str, error: impl Into<io::Error>) -> StoreError {
     let error = error.into();
-    StoreError::new(kind_of(&error), deed, key, error.to_string())
+    // The object is damaged then, and the store is not: others can be read.
+    let kind = if deed == "get" && is_bad_block(&error) { StoreErrorKind::Garbled } else { kind_of(&error) };
+    StoreError::new(kind, deed, key, error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_block_that_cannot_be_read_is_damage() {
+        for errno in [Errno::IO, Errno::UCLEAN, Errno::BADMSG] {
+            assert_eq!(of("get", "a/b", errno).kind, StoreErrorKind::Garbled);
+            assert_eq!(of("finish", "a/b", errno).kind, StoreErrorKind::Other);
+        }
+        assert_eq!(of("get", "a/b", Errno::ACCESS).kind, StoreErrorKind::Denied);
+    }
 
     #[test]
     fn a_full_a_read_only_and_a_forbidden_disk_are_told_apart() {
