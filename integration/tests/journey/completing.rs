@@ -54,17 +54,17 @@ fn bash_offers_the_sources_and_snapshots_of_this_host() {
     assert_eq!(ask(&format!("backup {start}"), &["backup", start]), [volume.clone(), other.clone()]);
     assert_eq!(ask(&format!("restore --yes {volume}"), &["restore", "--yes", &volume]), [volume.clone()]);
     assert_eq!(ask(&show, &["show", start]), [format!("{volume}@latest")]);
-    // Bash takes what stands behind the `@` for the word, and puts the offer there.
+    // To bash the word begins with the `@`, and the offer takes its place.
     let at = format!("show {volume}@");
-    assert_eq!(ask(&at, &["show", &volume, "@"]), ["latest", "2", "1"]);
-    assert_eq!(ask(&format!("{at}2"), &["show", &volume, "@", "2"]), ["2"]);
+    assert_eq!(ask(&at, &["show", &volume, "@"]), ["@latest", "@2", "@1"]);
+    assert_eq!(ask(&format!("{at}2"), &["show", &volume, "@2"]), ["@2"]);
     let whole = offered(&world, " \t\n", &at, &["show", &format!("{volume}@")]);
     assert_eq!(whole, [format!("{volume}@latest"), format!("{volume}@2"), format!("{volume}@1")]);
 
     world.run(&["delete", &format!("{volume}@1"), "--yes"]).ok();
-    assert_eq!(ask(&at, &["show", &volume, "@"]), ["latest", "2"]);
+    assert_eq!(ask(&at, &["show", &volume, "@"]), ["@latest", "@2"]);
     let undelete = format!("undelete {volume}@");
-    assert_eq!(ask(&undelete, &["undelete", &volume, "@"]), ["1"]);
+    assert_eq!(ask(&undelete, &["undelete", &volume, "@"]), ["@1"]);
     assert_eq!(ask("restore --dr", &["restore", "--dr"]), ["--dry-run"]);
     world.assert_only(&[&volume, &other]);
 }
