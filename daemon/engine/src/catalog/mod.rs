@@ -50,6 +50,7 @@ pub use error::CatalogError;
 pub use events::{EVENT_TEXT_BYTES_MAX, EVENTS_MAX, Event, Level};
 pub use flags::Flagged;
 pub use freezes::{Freeze, How};
+pub use latest::LatestSnapshots;
 pub use open::{BUSY_WAIT_MAX, Opened};
 pub use packs::PackRow;
 pub use pins::Pin;
