@@ -20,7 +20,7 @@ use crate::screen::{fields, plain, units};
 use crate::session::{Ending, Session};
 use crate::when;
 
-/// Rehearse a restore: bring a snapshot back beside everything, start its server on it, and have it checked
+/// Rehearse a restore, and have the database checked by its own server
 ///
 /// The newest whole snapshot is restored into a scratch volume; the image that used the source is started on it without a
 /// network, with nothing else mounted, within limits; and the server's own checker reads all of it: pg_amcheck and a

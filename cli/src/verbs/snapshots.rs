@@ -85,7 +85,7 @@ async fn listed(
         }
     }
     if stores.len() > 1 {
-        lines.sort_by(|a, b| (a.taken_at, a.number).cmp(&(b.taken_at, b.number)));
+        lines.sort_by_key(|line| (line.taken_at, line.number));
     }
     Ok((lines, missing))
 }
@@ -160,7 +160,6 @@ pub(super) fn proof(line: &SnapshotLine, now: Timestamp) -> Option<String> {
             Some(format!("proven {} ({}{took})", units::since(at, now), drill.checker))
         }
         (_, Some(at)) => Some(format!("proven {}", units::since(at, now))),
-        (_, None) if line.damaged => Some("damaged".to_owned()),
         (_, None) => None,
     }
 }
@@ -292,7 +291,6 @@ db-data@42          2026-11-20 13:00:05  20 h ago  incr  1,234  5.0 GiB  3.0 MiB
         let proven_at = Some("2026-11-19T10:00:00Z".parse().unwrap());
         let said = |line: SnapshotLine| proof(&line, now());
         assert_eq!(said(line()), None);
-        assert_eq!(said(SnapshotLine { damaged: true, ..line() }).as_deref(), Some("damaged"));
         let read = SnapshotLine { proven_at, ..line() };
         assert_eq!(said(read.clone()).as_deref(), Some("proven 2 d ago"));
         let drill = Some(drilled(DrillResult::Proven));

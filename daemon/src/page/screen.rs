@@ -187,7 +187,7 @@ mod tests {
         let well = Sight { health: vec![health("db", false)], vanished: Vec::new() };
         let good = page(&well, &[], &History::default());
         assert!(good.contains("class=\"verdict good\">1 source under a policy, all is well"), "{good}");
-        assert!(!good.contains("class=\"alarms\"") && good.contains("60 min ago"), "{good}");
+        assert!(!good.contains("class=\"alarms\"") && good.contains("1 h ago"), "{good}");
 
         let mut held = health("web", false);
         held.held = Some("lost 90 % of its files".into());

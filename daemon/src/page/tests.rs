@@ -221,7 +221,8 @@ fn rules(text: &str) -> Vec<Rule> {
         );
         // Without quotes these would end the value, or begin something else.
         let plain = value.strip_prefix('{').and_then(|map| map.strip_suffix('}')).unwrap_or(value);
-        assert!(quoted || !(plain.contains(": ") && plain == value) && !plain.contains(" #"), "{line}");
+        let open = plain.contains(" #") || plain.contains(": ") && plain == value;
+        assert!(quoted || !open, "{line}");
         let rule = rules.last_mut().unwrap_or_else(|| panic!("before the first rule: {line}"));
         assert_eq!(rule.insert(key, value.trim_matches('"').to_owned()), None, "twice: {line}");
     }

@@ -281,7 +281,8 @@ async fn older_servers_are_asked_in_their_words() {
 
 #[tokio::test]
 async fn a_gap_in_the_log_is_no_snapshot() {
-    let endings: [(fn(&Path), &str); 4] = [
+    type Ending = (fn(&Path), &'static str);
+    let endings: [Ending; 4] = [
         (|_main| {}, "is needed with 1048576 bytes, and has 7 bytes"),
         (
             |main| {

@@ -34,7 +34,7 @@ fn the_newest_of_each_source_is_found_and_no_other_hosts() {
     let of = |second| BTreeMap::from([("db".parse().unwrap(), at(second))]);
     assert_eq!(latest, BTreeMap::from([(STORE.into(), of(200)), ("file:///elsewhere".into(), of(700))]));
     assert_eq!(catalog.stores().unwrap(), [STORE, "file:///elsewhere"]);
-    assert_eq!(catalog.lineages(STORE, Some(&host)).unwrap(), [db.clone()]);
+    assert_eq!(catalog.lineages(STORE, Some(&host)).unwrap(), std::slice::from_ref(&db));
     assert_eq!(catalog.lineages(STORE, None).unwrap(), [far.clone(), lineage("vm-1", "db")]);
     assert_eq!(catalog.backed_up(&host).unwrap(), ["db".parse().unwrap()]);
 
@@ -45,8 +45,8 @@ fn the_newest_of_each_source_is_found_and_no_other_hosts() {
         let rows = catalog.newest_snapshots(&host, each).unwrap();
         rows.iter().map(|row| format!("{}@{}", row.key.source, row.key.number)).collect::<Vec<_>>()
     };
-    assert_eq!(newest(9), ["db@1", "db@2", "web@1", "db@3"]);
-    assert_eq!(newest(1), ["web@1", "db@3"]);
+    assert_eq!(newest(9), ["db@1", "db@2", "web@1", "db@3", "db@7"], "of all stores");
+    assert_eq!(newest(2), ["web@1", "db@3", "db@7"]);
     catalog.mark_deleted(&row(&db, 3, 300, &[3]).snapshot.key, at(400)).unwrap();
-    assert_eq!(newest(1), ["db@2", "web@1"]);
+    assert_eq!(newest(2), ["db@2", "web@1", "db@7"]);
 }

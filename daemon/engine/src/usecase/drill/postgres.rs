@@ -127,7 +127,7 @@ impl Cluster<'_> {
         let question = ["-d", "template1", "-XAtqc", "SELECT pg_is_in_recovery()"];
         let asked = self.program(&with("psql", role, &question));
         Ok(match server.ready(&asked, up).await? {
-            Ready::Up => Started::Up(server),
+            Ready::Up => Started::Up(Box::new(server)),
             Ready::Down(why) => Started::Down(why),
             Ready::Refused(_) => {
                 server.stop(STOP_GRACE).await?;
@@ -191,7 +191,7 @@ impl Cluster<'_> {
 }
 
 enum Started<'a> {
-    Up(Server<'a>),
+    Up(Box<Server<'a>>),
     Down(String),
     /// It has no role of that name.
     NoRole,
