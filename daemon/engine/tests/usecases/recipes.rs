@@ -60,7 +60,6 @@ impl Scene {
         self.inside.look().log.clone()
     }
 
-    #[track_caller]
     async fn assert_as_before(&self, what: &str) {
         let db = self.world.docker.container("db").await.unwrap().unwrap();
         assert_eq!(db.state, State::Running, "{what}");
