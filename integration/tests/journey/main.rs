@@ -13,6 +13,7 @@
 mod bad_input;
 mod bad_store;
 mod containers;
+mod contract;
 mod damage;
 mod fidelity;
 mod host;
@@ -24,6 +25,7 @@ mod reader;
 #[path = "../../../daemon/archive/tests/support/recorded.rs"]
 mod recorded;
 mod running;
+mod schema;
 mod secrets;
 mod sources;
 mod stores;
