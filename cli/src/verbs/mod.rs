@@ -109,7 +109,7 @@ impl Verb {
             Self::Thaw(args) => Box::pin(thaw::run(args, session)).await,
             Self::Catalog(args) => Box::pin(catalog::run(args, session)).await,
             Self::Explain(args) => explain::run(args, session),
-            Self::Completions(args) => completions::run(args, session),
+            Self::Completions(args) => Box::pin(completions::run(args, session)).await,
             Self::Man(args) => man::run(args, session),
         }
     }

@@ -12,6 +12,7 @@
 
 mod bad_input;
 mod bad_store;
+mod completing;
 mod containers;
 mod contract;
 mod damage;

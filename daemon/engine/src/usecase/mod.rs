@@ -19,6 +19,7 @@ pub mod health;
 pub mod host;
 mod index;
 mod job;
+pub mod known;
 pub mod ledger;
 mod notes;
 mod opened;
