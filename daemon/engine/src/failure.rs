@@ -28,6 +28,18 @@ pub enum Class {
 }
 
 impl Class {
+    /// All of them, in the order of their codes.
+    pub const ALL: [Self; 8] = [
+        Self::Failed,
+        Self::Usage,
+        Self::Partial,
+        Self::NotFound,
+        Self::Busy,
+        Self::WrongKey,
+        Self::Unsafe,
+        Self::Interrupted,
+    ];
+
     /// The exit code that scripts may rely on.
     pub fn exit_code(self) -> u8 {
         match self {
@@ -127,3 +139,27 @@ impl fmt::Display for Failure {
 }
 
 impl Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The match is there so that a new class does not compile before somebody has looked at the list.
+    #[test]
+    fn every_class_has_its_place_in_the_list() {
+        for (i, class) in Class::ALL.into_iter().enumerate() {
+            let place = match class {
+                Class::Failed => 0,
+                Class::Usage => 1,
+                Class::Partial => 2,
+                Class::NotFound => 3,
+                Class::Busy => 4,
+                Class::WrongKey => 5,
+                Class::Unsafe => 6,
+                Class::Interrupted => 7,
+            };
+            assert_eq!(i, place, "{class:?}");
+        }
+        assert!(Class::ALL.map(Class::exit_code).is_sorted());
+    }
+}

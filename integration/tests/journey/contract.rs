@@ -71,6 +71,7 @@ fn what_each_verb_prints_is_what_was_promised() {
     told(&world, "doctor", &["doctor"]);
     told(&world, "explain", &["explain"]);
     told(&world, "explain", &["explain", "13"]);
+    told(&world, "explain", &["explain", "overdue"]);
     told(&world, "catalog-check", &["catalog", "check"]);
     told(&world, "retention", &["retention", &volume, "--keep", "last=1"]);
 
