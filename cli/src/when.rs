@@ -1,14 +1,15 @@
 //! `--at T`: from what people type to a moment. A pure function of (now, zone, text).
 //!
 //! The newest snapshot taken at or before that moment is meant. So a day without a time means its end, and
-//! a time that the clocks showed twice means the first of the two.
+//! a time that the clocks showed twice means the first of the two; and a time without a day, the last time it was
+//! that late.
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, Zoned};
 
 /// What can be typed, for error messages.
-const FORMS: &str = "`2026-11-20T14:00`, `2026-11-20`, `yesterday`, `2h ago` or `3d`";
+const FORMS: &str = "`2026-11-20 14:00`, `2026-11-20`, `yesterday 14:00`, `14:00`, `2h ago` or `3d`";
 
 /// Why a text is no moment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,13 +51,18 @@ fn exact(text: &str, here: &Zoned, zone: &TimeZone) -> Option<(Timestamp, bool)>
         Some((midnight.timestamp().checked_sub(Span::new().nanoseconds(1)).ok()?, true))
     };
     let at = |civil: DateTime| Some((civil.to_zoned(zone.clone()).ok()?.timestamp(), false));
-    if let Some(rest) = text.strip_prefix("yesterday") {
-        let date = here.date().yesterday().ok()?;
+    let (today, yesterday) = (here.date(), here.date().yesterday().ok()?);
+    for (word, date) in [("today", today), ("yesterday", yesterday)] {
+        let Some(rest) = text.strip_prefix(word) else { continue };
         return match rest.trim_start() {
             "" => end(date),
             time if rest.starts_with(' ') => at(date.to_datetime(clock_time(time)?)),
             _ => None,
         };
+    }
+    if let Some(time) = clock_time(text) {
+        let this_day = at(today.to_datetime(time))?;
+        return if this_day.0 <= here.timestamp() { Some(this_day) } else { at(yesterday.to_datetime(time)) };
     }
     if let Ok(timestamp) = text.parse::<Timestamp>() {
         return Some((timestamp, false));
@@ -74,29 +80,39 @@ fn exact(text: &str, here: &Zoned, zone: &TimeZone) -> Option<(Timestamp, bool)>
     }
 }
 
-/// `14:00` or `14:00:30`.
+/// `14:00`, `9:15` or `14:00:30`.
 fn clock_time(text: &str) -> Option<Time> {
     let colons = text.bytes().filter(|b| *b == b':').count();
-    (colons == 1 || colons == 2).then(|| text.parse().ok())?
+    // A date in front would be read over.
+    let shaped = text.bytes().all(|b| b.is_ascii_digit() || b == b':') && (colons == 1 || colons == 2);
+    let padded = if text.find(':') == Some(1) { format!("0{text}") } else { text.to_owned() };
+    shaped.then(|| padded.parse().ok())?
 }
 
-/// `2h`, `3d ago`, `90 min ago`: `None` if it has no such form, `Some(None)` if the number is too large.
+/// `2h`, `3d ago`, `90 min ago`, `1h 30m`: `None` if it has no such form, `Some(None)` if a number is too large.
 fn ago(text: &str) -> Option<Option<Span>> {
-    let text = text.strip_suffix("ago").unwrap_or(text).trim();
-    let split = text.find(|c: char| !c.is_ascii_digit())?;
-    let (digits, unit) = text.split_at(split);
-    if digits.is_empty() {
-        return None;
+    let mut rest = text.strip_suffix("ago").unwrap_or(text).trim();
+    let mut span = Some(Span::new());
+    loop {
+        let (digits, behind) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+        if digits.is_empty() {
+            return None;
+        }
+        let (unit, more) = behind.split_at(behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len()));
+        let n = digits.parse::<i64>().ok();
+        let with = |make: fn(Span, i64) -> Result<Span, jiff::Error>| make(span?, n?).ok();
+        span = match unit.trim() {
+            "m" | "min" | "minute" | "minutes" => with(Span::try_minutes),
+            "h" | "hour" | "hours" => with(Span::try_hours),
+            "d" | "day" | "days" => with(Span::try_days),
+            "w" | "week" | "weeks" => with(Span::try_weeks),
+            _ => return None,
+        };
+        if more.is_empty() {
+            return Some(span);
+        }
+        rest = more;
     }
-    let n = digits.parse::<i64>().ok();
-    let span = |make: fn(Span, i64) -> Result<Span, jiff::Error>| n.and_then(|n| make(Span::new(), n).ok());
-    Some(match unit.trim() {
-        "m" | "min" | "minute" | "minutes" => span(Span::try_minutes),
-        "h" | "hour" | "hours" => span(Span::try_hours),
-        "d" | "day" | "days" => span(Span::try_days),
-        "w" | "week" | "weeks" => span(Span::try_weeks),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -134,9 +150,17 @@ mod tests {
                 ("2026-11-21", "2026-11-21T10:30:00Z"),
                 ("yesterday", "2026-11-20T22:59:59.999999999Z"),
                 ("yesterday 14:00", "2026-11-20T13:00:00Z"),
+                ("today", "2026-11-21T10:30:00Z"),
+                ("today 9:15", "2026-11-21T08:15:00Z"),
+                ("today 09:15", "2026-11-21T08:15:00Z"),
+                ("11:30", "2026-11-21T10:30:00Z"),
+                ("11:31", "2026-11-20T10:31:00Z"),
+                ("03:00:30", "2026-11-21T02:00:30Z"),
                 ("2h", "2026-11-21T08:30:00Z"),
                 ("90 min ago", "2026-11-21T09:00:00Z"),
                 ("3d", "2026-11-18T10:30:00Z"),
+                ("1h30m", "2026-11-21T09:00:00Z"),
+                ("1d 2h ago", "2026-11-20T08:30:00Z"),
                 ("3 days ago", "2026-11-18T10:30:00Z"),
                 (" 1w ago ", "2026-11-14T10:30:00Z"),
             ],
@@ -157,6 +181,10 @@ mod tests {
                 ("h", "`h` is no time"),
                 ("-2h", "`-2h` is no time"),
                 ("2y", "`2y` is no time"),
+                ("2h3", "`2h3` is no time"),
+                ("2h3y", "`2h3y` is no time"),
+                ("todays", "`todays` is no time"),
+                ("today 12:00", "`today 12:00` lies in the future"),
                 ("yesterdays", "`yesterdays` is no time"),
                 ("\u{1b}[2J", "`\\u{1b}[2J` is no time"),
                 ("2026-11-21T12:00", "`2026-11-21T12:00` lies in the future"),

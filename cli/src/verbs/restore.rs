@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// A volume, or `CONTAINER:/MOUNT/POINT`
     source: SourceName,
 
-    /// The newest snapshot taken at or before T: `2026-11-20T14:00`, `2026-11-20`, `yesterday`, `2h ago`, `3d`
+    /// The newest snapshot taken at or before T: `2026-11-20 14:00`, `2026-11-20`, `yesterday`, `14:00`, `2h ago`, `3d`
     #[arg(long, value_name = "T", conflicts_with = "snapshot")]
     at: Option<String>,
 

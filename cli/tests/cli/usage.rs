@@ -39,7 +39,7 @@ fn a_restore_of_a_time_that_is_none_changes_nothing_and_says_what_to_write() {
         (
             "--at",
             "noon-ish",
-            "error: --at: `noon-ish` is no time; write `2026-11-20T14:00`, `2026-11-20`, `yesterday`, `2h ago` or `3d`\n",
+            "error: --at: `noon-ish` is no time; write `2026-11-20 14:00`, `2026-11-20`, `yesterday 14:00`, `14:00`, `2h ago` or `3d`\n",
         ),
         ("--at", "9000-01-01", "error: --at: `9000-01-01` lies in the future\n"),
         ("--snapshot", "x", "error: --snapshot: `x` is no snapshot; write `42` or `latest`\n"),
