@@ -17,6 +17,8 @@ pub(super) struct PlanText<'a> {
     taken_at: Timestamp,
     age_seconds: i64,
     why: &'a str,
+    /// The moment that was asked for.
+    at: Option<Timestamp>,
     consistency: Consistency,
     proven_at: Option<Timestamp>,
     target: &'a str,
@@ -42,6 +44,7 @@ impl<'a> PlanText<'a> {
             taken_at: plan.taken_at,
             age_seconds: plan.age_seconds,
             why: &plan.why,
+            at: plan.request.at,
             consistency: plan.consistency,
             proven_at: plan.proven_at,
             target: &plan.target,
@@ -79,7 +82,11 @@ impl<'a> PlanText<'a> {
                 consistency(self.consistency),
             ),
         );
-        line("chosen", plain::line(self.why).into_owned());
+        // The reason is in UTC, and what was typed was not.
+        let elsewhere = self.at.filter(|at| !zone.to_offset(*at).is_zero());
+        let here =
+            elsewhere.map_or_else(String::new, |at| format!(" ({})", units::moment_with_zone(at, zone)));
+        line("chosen", format!("{}{here}", plain::line(self.why)));
         line("target", self.target());
         line(
             "content",
@@ -134,7 +141,8 @@ mod tests {
             from_host: None,
             taken_at: "2026-11-20T13:00:05Z".parse().unwrap(),
             age_seconds: 75_600,
-            why: "the newest at or before 2026-11-20 14:00",
+            why: "it is the newest that was taken by 2026-11-20T13:30:00Z",
+            at: Some("2026-11-20T13:30:00Z".parse().unwrap()),
             consistency: Consistency::Idle,
             proven_at: None,
             target: "db-data",
@@ -164,7 +172,7 @@ mod tests {
         let want = "\
 restore db-data@42 into db-data
   taken     2026-11-20 14:00:05 +01:00 (21 h ago), idle, not proven yet
-  chosen    the newest at or before 2026-11-20 14:00
+  chosen    it is the newest that was taken by 2026-11-20T13:30:00Z (2026-11-20 14:30:00 +01:00)
   target    db-data exists; all that is in it is replaced, 12 entries at its top
   content   1,234 files and 1,300 entries in all, 5.0 GiB; 1.0 GiB to fetch
   space     80 GiB free
@@ -194,7 +202,7 @@ restore db-data@42 into db-data
 restore db-data@42 into look
   host      old-vm, another one than this
   taken     2026-11-20 13:00:05 +00:00 (21 h ago), idle, proven 2026-11-21 02:00:00 +00:00
-  chosen    the newest at or before 2026-11-20 14:00
+  chosen    it is the newest that was taken by 2026-11-20T13:30:00Z
   target    look does not exist and is created
   content   1,234 files and 1,300 entries in all, 5.0 GiB; 1.0 GiB to fetch
 ";
