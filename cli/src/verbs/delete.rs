@@ -85,7 +85,7 @@ fn refuse_newest(plan: &DeletePlan, accepted: bool) -> Result<(), Failure> {
     }
     let what = format!("`{}` is the newest snapshot of its source", plan.snapshot);
     Err(Failure::new(Class::Unsafe, what)
-        .hint("make a newer one first with `backupctl backup`, or add `--even-newest`"))
+        .hint("make a newer one first with `backupctl backup SOURCE`, or add `--even-newest`"))
 }
 
 fn text(plan: &DeletePlan, now: Timestamp, zone: &TimeZone) -> String {

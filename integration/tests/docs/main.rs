@@ -104,6 +104,17 @@ fn every_command_that_somebody_is_told_to_type_exists() {
     assert!(broken.is_empty(), "mend the words or the program:\n{}", broken.join("\n"));
 }
 
+/// Somebody pastes a hint; what lacks the snapshot that it is about ends with another error.
+#[test]
+fn a_hint_that_says_to_verify_says_what() {
+    for (name, text) in telling().iter().filter(|(name, _)| name.ends_with(".rs")) {
+        let comments = |line: &&str| !line.trim_start().starts_with("//");
+        for line in text.lines().filter(comments) {
+            assert!(!line.contains("`backupctl verify`"), "{name}: `verify` wants SNAP or `--all`: {line}");
+        }
+    }
+}
+
 #[test]
 fn blocks_that_are_marked_to_run_do() {
     let mut ran = 0;

@@ -39,7 +39,7 @@ pub(crate) fn store(what: impl Into<String>, error: StoreError) -> Failure {
         StoreErrorKind::Unavailable => {
             (Class::Failed, Some("see what is wrong with `backupctl doctor`; trying again may help"))
         }
-        StoreErrorKind::Garbled => (Class::Failed, Some("see what is damaged with `backupctl verify`")),
+        StoreErrorKind::Garbled => (Class::Failed, Some("see what is damaged with `backupctl verify --all`")),
         StoreErrorKind::Settings => {
             (Class::Usage, Some("`--store` takes `file:///dir` or `s3://bucket/prefix?endpoint=…`"))
         }
@@ -95,7 +95,7 @@ pub(crate) fn channel(what: impl Into<String>, error: ChannelError) -> Failure {
             FailedCause::Damaged => (
                 Class::Failed,
                 Some(
-                    "`backupctl verify` names what is damaged; an older snapshot may be whole: `backupctl snapshots`",
+                    "`backupctl verify --all` names what is damaged; an older snapshot may be whole: `backupctl snapshots`",
                 ),
             ),
             FailedCause::Hostile => (
@@ -125,11 +125,11 @@ pub(crate) fn read(what: impl Into<String>, error: ReadError) -> Failure {
     match error {
         ReadError::Store(error) if error.kind == StoreErrorKind::NotFound => Failure::failed(what)
             .because(error)
-            .hint("an object of the snapshot is missing: `backupctl verify` tells which snapshots are whole"),
+            .hint("an object of the snapshot is missing: `backupctl verify --all` tells which snapshots are whole"),
         ReadError::Store(error) => store(what, error),
         damaged @ ReadError::Damaged { .. } => Failure::failed(what)
             .because(damaged)
-            .hint("`backupctl verify` names what is damaged; `backupctl snapshots` shows what else there is"),
+            .hint("`backupctl verify --all` names what is damaged; `backupctl snapshots` shows what else there is"),
     }
 }
 

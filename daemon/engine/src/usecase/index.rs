@@ -150,7 +150,7 @@ pub(crate) fn check(
             "its signature does not match: it was damaged or not written by this host",
         )
         .because(e)
-        .hint("do not restore it; `backupctl snapshots` shows others, `backupctl verify` checks them")
+        .hint("do not restore it; `backupctl snapshots` shows others, `backupctl verify --all` checks them")
     })?;
     if !trusted.contains(&opened.signed_by) {
         return Err(Failure::new(Class::WrongKey, format!("it is signed by an unknown key `{}`", opened.signed_by))
@@ -164,7 +164,7 @@ pub(crate) fn check(
         let hint = match &e {
             ManifestError::Version(_) => "a newer backupctl wrote it: use that version to read it",
             ManifestError::Malformed(_) | ManifestError::Misplaced(_) => {
-                "`backupctl verify` tells which snapshots are whole"
+                "`backupctl verify --all` tells which snapshots are whole"
             }
         };
         Failure::failed("its content cannot be used").because(e).hint(hint)
