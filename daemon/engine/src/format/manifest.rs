@@ -298,6 +298,40 @@ mod tests {
         assert_eq!(parse(&newer).unwrap(), parse(&plain).unwrap());
     }
 
+    /// The names of all fields but those whose names are data.
+    fn names(value: &Value) -> Vec<String> {
+        match value {
+            Value::Object(fields) => {
+                let data = |name: &str| matches!(name, "made_by" | "options" | "labels");
+                let inside =
+                    fields.iter().filter(|(name, _)| !data(name)).flat_map(|(_, value)| names(value));
+                fields.keys().cloned().chain(inside).collect()
+            }
+            Value::Array(items) => items.iter().flat_map(names).collect(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn every_field_that_is_written_is_described() {
+        let mut all = body();
+        all["freeze_ms"] = json!(5);
+        all["full_at"] = json!("2026-11-01T02:00:00Z");
+        all["pages"] = all["entries"].clone();
+        all["notes"]["named"][0]["why"] = json!("grew");
+        all["volume"] =
+            json!({ "name": "db", "driver": "local", "options": { "o": "x" }, "labels": { "l": "y" } });
+        let written = serde_json::to_value(parse(&all).unwrap()).unwrap();
+        let page = include_str!("../../../../FORMAT.md");
+        let marked = page.split('`').skip(1).step_by(2);
+        let words: Vec<&str> =
+            marked.flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')).collect();
+        let missing: Vec<_> =
+            names(&written).into_iter().filter(|name| !words.contains(&name.as_str())).collect();
+        assert!(missing.is_empty(), "FORMAT.md does not name {missing:?}");
+        assert!(names(&written).len() > 50, "a field was left out: {written}");
+    }
+
     #[test]
     fn what_may_be_left_out_may_be_and_what_contradicts_itself_is_refused() {
         let manifest = parse(&body()).unwrap();
