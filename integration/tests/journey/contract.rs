@@ -30,7 +30,7 @@ fn hold(ran: &Ran, schema: &str) -> Vec<Value> {
 /// Runs a verb with `--json`, and gives its last line.
 #[track_caller]
 fn last(world: &World, schema: &str, args: &[&str]) -> Value {
-    let ran = world.run(&[&["--json"], args].concat());
+    let ran = world.run(&[&["--json"][..], args].concat());
     hold(&ran, schema).pop().unwrap()
 }
 
