@@ -122,6 +122,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
         screen.show(&text);
     }
     screen.confirm(&question(&plan), &format!("restore `{}`", plan.target), args.yes)?;
+    let next = next(&plan);
     let telling = session.attend()?;
     let result = restore(&host, plan, &telling).await;
     let heard = telling.end();
@@ -133,6 +134,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
         screen.event("done", fields(&report)?);
     } else {
         screen.result(&done(&report))?;
+        screen.say(&next);
     }
     Ok(Ending::Done)
 }
@@ -232,6 +234,24 @@ pub(crate) fn done(report: &RestoreReport) -> String {
     out
 }
 
+/// What somebody does who has just got something back.
+fn next(plan: &RestorePlan) -> String {
+    let target = plain::line(&plan.target);
+    match (&plan.request.into, &plan.request.to) {
+        (Some(_), _) => {
+            format!("next: look into it; `docker volume rm {target}` when it is not needed any more\n")
+        }
+        (None, Some(_)) => format!("next: copy what you need from `{target}`\n"),
+        (None, None) => {
+            let source = plan.request.source.to_string();
+            let source = plain::line(&source);
+            format!(
+                "next: see whether all is well, then `backupctl backup {source}`, so that the newest snapshot is a good one\n"
+            )
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -265,6 +285,49 @@ what was there before is kept in .backupd-previous
         assert_eq!(done(&report()), want);
         let bare = RestoreReport { previous: None, started: Vec::new(), ..report() };
         assert_eq!(done(&bare).lines().count(), 1);
+    }
+
+    fn plan(into: Option<&str>, to: Option<&str>) -> RestorePlan {
+        let request = RestoreRequest {
+            source: "db-data".parse().unwrap(),
+            host: None,
+            number: None,
+            at: None,
+            into: into.map(str::to_owned),
+            to: to.map(str::to_owned),
+            paths: Vec::new(),
+            keep_previous: false,
+            accept_partial: false,
+        };
+        RestorePlan {
+            snapshot: "db-data@42".into(),
+            taken_at: "2026-11-20T13:00:05Z".parse().unwrap(),
+            age_seconds: 1,
+            why: "it is the newest".into(),
+            consistency: engine::format::manifest::Consistency::Idle,
+            proven_at: None,
+            target: into.or(to).unwrap_or("db-data").into(),
+            target_exists: into.is_none(),
+            creates_volume: into.is_some(),
+            in_place: into.is_none() && to.is_none(),
+            replaces_entries: 0,
+            files: 1,
+            entries: 2,
+            bytes: 3,
+            fetch_bytes: 3,
+            free_bytes: None,
+            stops: Vec::new(),
+            warnings: Vec::new(),
+            request,
+            name: "db-data@42".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_next_thing_to_do_fits_where_it_was_restored_to() {
+        assert!(next(&plan(None, None)).contains("`backupctl backup db-data`"));
+        assert!(next(&plan(Some("look"), None)).contains("`docker volume rm look`"));
+        assert!(next(&plan(None, Some("/rescued"))).contains("from `/rescued`"));
     }
 
     #[test]
