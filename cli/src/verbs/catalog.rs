@@ -47,9 +47,12 @@ async fn rebuild(session: &Session) -> Result<Ending, Failure> {
 
 async fn check(session: &Session) -> Result<Ending, Failure> {
     let host = session.open().await?;
+    // What comes on stdout is one object, or one error.
+    session.screen.give_stdout_away();
     let telling = session.attend()?;
     let checked = catalog_check(&host, &telling).await;
     telling.end();
+    session.screen.take_stdout_back();
     let checked = checked?;
     if session.screen.is_json() {
         session.screen.value(&checked)?;
