@@ -201,6 +201,11 @@ impl Screen {
         self.stdout_is_content.store(true, Ordering::Relaxed);
     }
 
+    /// Nobody tells anything any more: an error may stand there again.
+    pub(crate) fn take_stdout_back(&self) {
+        self.stdout_is_content.store(false, Ordering::Relaxed);
+    }
+
     /// Whether the reader of a list went away, as `head` does. That is no failure.
     pub(crate) fn is_reader_gone(&self) -> bool {
         self.reader_gone.load(Ordering::Relaxed)

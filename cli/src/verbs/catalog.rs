@@ -79,6 +79,8 @@ fn tell(failed: Vec<(String, Failure)>, of: usize, session: &Session) -> Result<
 async fn check(session: &Session) -> Result<Ending, Failure> {
     let host = session.open().await?;
     let stores = session.stores(&host)?;
+    // What comes on stdout is one object, or one error.
+    session.screen.give_stdout_away();
     let telling = session.attend()?;
     let (mut checked, mut failed) = (Checked::default(), Vec::new());
     for at in stores.in_use() {
@@ -91,8 +93,8 @@ async fn check(session: &Session) -> Result<Ending, Failure> {
         }
     }
     telling.end();
-    if !failed.is_empty() {
-        session.screen.give_stdout_away();
+    if failed.is_empty() {
+        session.screen.take_stdout_back();
     }
     let failed = tell(failed, stores.in_use().len(), session)?;
     if session.screen.is_json() {

@@ -8,7 +8,7 @@ use std::path::Path;
 /// Replaces `path` by `bytes` with mode `mode`. After `Ok` the new content survives a power cut; whenever it
 /// is interrupted, readers see the old content or the new, never a mix.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let mut name = path.file_name().ok_or_else(|| io::Error::other("no file name"))?.to_os_string();
     name.push(format!(".tmp-{}", std::process::id()));
     let tmp = folder.join(name);
@@ -30,7 +30,12 @@ fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 #[expect(clippy::disallowed_methods, reason = "this is the one durable-replace function")]
 pub fn rename_synced(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
-    sync_folder(to.parent().unwrap_or(Path::new(".")))
+    sync_folder(folder_of(to))
+}
+
+/// A bare name lies in this folder, for which `Path` has an empty one.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Makes names that were added to or removed from a folder survive a power cut.
@@ -53,6 +58,13 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_bare_name_lies_in_this_folder() {
+        for (path, want) in [("out.tar", "."), ("./out.tar", "."), ("a/out.tar", "a"), ("/out.tar", "/")] {
+            assert_eq!(folder_of(Path::new(path)), Path::new(want), "{path}");
+        }
     }
 
     #[test]

@@ -52,7 +52,7 @@ fn bash_offers_the_sources_and_snapshots_of_this_host() {
     let (other, _place) = world.small_volume("w");
     // Sources that were never backed up are sources too.
     assert_eq!(ask(&format!("backup {start}"), &["backup", start]), [volume.clone(), other.clone()]);
-    assert_eq!(ask(&format!("restore --yes {volume}"), &["restore", "--yes", &volume]), std::slice::from_ref(&volume));
+    assert_eq!(ask(&format!("restore --yes {volume}"), &["restore", "--yes", &volume]), [volume.as_str()]);
     assert_eq!(ask(&show, &["show", start]), [format!("{volume}@latest")]);
     // To bash the word begins with the `@`, and the offer takes its place.
     let at = format!("show {volume}@");

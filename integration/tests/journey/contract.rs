@@ -14,11 +14,9 @@ use crate::world::{World, put};
 /// Whatever it ended with: what it printed is what counts here.
 #[track_caller]
 fn hold(ran: &Ran, schema: &str) -> Vec<Value> {
-    let text = ran.text();
-    let lines: Vec<Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}: {ran}")))
-        .collect();
+    // A list may go over lines; events are a line each.
+    let values = serde_json::Deserializer::from_slice(&ran.stdout).into_iter();
+    let lines: Vec<Value> = values.map(|value| value.unwrap_or_else(|e| panic!("{e}: {ran}"))).collect();
     assert!(!lines.is_empty(), "nothing on stdout: {ran}");
     let (judge, written) = (Schema::read(schema), written_words());
     for line in &lines {
