@@ -85,7 +85,7 @@ async fn listed(
         }
     }
     if stores.len() > 1 {
-        lines.sort_by(|a, b| (a.taken_at, a.number).cmp(&(b.taken_at, b.number)));
+        lines.sort_by_key(|line| (line.taken_at, line.number));
     }
     Ok((lines, missing))
 }

@@ -200,12 +200,12 @@ async fn delete() {
 
 #[tokio::test]
 async fn prune() {
-    every_call(Deed::Prune, 36).await;
+    every_call(Deed::Prune, 28).await;
 }
 
 #[tokio::test]
 async fn prune_of_what_was_deleted() {
-    every_call(Deed::PruneDeleted, 40).await;
+    every_call(Deed::PruneDeleted, 32).await;
 }
 
 #[tokio::test]
