@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 
 use crate::complaint::{nearest, shown};
 
+/// All labels of ours begin so.
+const OURS: &str = "backupd.";
+
 /// Selects the policy that it names.
 pub const POLICY_LABEL: &str = "backupd.policy";
 
@@ -50,13 +53,14 @@ pub(crate) fn wishes<'a>(who: &str, labels: &'a BTreeMap<String, String>) -> Vec
 pub(crate) fn strange(who: &str, labels: &BTreeMap<String, String>) -> Vec<String> {
     const NOTES_MAX: usize = 8;
     let mut notes = Vec::new();
-    for (label, value) in labels.range("backupd.".to_owned()..) {
-        if !label.starts_with("backupd.") || notes.len() == NOTES_MAX {
+    for (label, value) in labels.range(OURS.to_owned()..) {
+        if !label.starts_with(OURS) || notes.len() == NOTES_MAX {
             break;
         }
         if !KNOWN.contains(&label.as_str()) {
-            let near = nearest(label, KNOWN[..3].iter().copied());
-            let meant = near.map_or(String::new(), |known| format!("; did you mean `{known}`?"));
+            let ours = |label: &'static str| label.strip_prefix(OURS);
+            let near = nearest(&label[OURS.len()..], KNOWN[..3].iter().copied().filter_map(ours));
+            let meant = near.map_or(String::new(), |known| format!("; did you mean `{OURS}{known}`?"));
             notes.push(format!("{who} has label `{}`, which means nothing{meant}", shown(label)));
         } else if label == EXCLUDE_LABEL && !matches!(value.as_str(), "true" | "false") {
             let value = shown(value);

@@ -59,7 +59,7 @@ impl Catalog {
              (PARTITION BY o.source ORDER BY m.taken_at DESC, m.number DESC) AS nth FROM snapshots m \
              JOIN sources o ON o.id = m.source WHERE o.host = ?1 AND m.deleted_at IS NULL) WHERE nth <= ?2) \
              ORDER BY n.taken_at, n.number";
-        self.read(|t| rows_where(t, NEWEST, rusqlite::params![host.as_str(), each]))
+        self.read_of(&[Part::Snapshots], |t| rows_where(t, NEWEST, rusqlite::params![host.as_str(), each]))
     }
 
     /// The stores of which snapshots are known, in the order in which they came to be.

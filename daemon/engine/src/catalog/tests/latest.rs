@@ -38,6 +38,8 @@ fn the_newest_of_each_source_is_found_and_no_other_hosts() {
     assert_eq!(catalog.lineages(STORE, None).unwrap(), [far.clone(), lineage("vm-1", "db")]);
     assert_eq!(catalog.backed_up(&host).unwrap(), ["db".parse().unwrap()]);
 
+    catalog.forget(&elsewhere.snapshot.key).unwrap();
+    assert_eq!(catalog.stores().unwrap(), [STORE]);
     for row in [row(&db, 3, 300, &[3]), row(&lineage("vm-1", "web"), 1, 250, &[1])] {
         catalog.put_snapshot(&row).unwrap();
     }

@@ -49,7 +49,8 @@ impl ReadBack<'_> {
         };
         // An id that no pack of the lineage has yet: nothing of it is kept.
         let pack = manifest.packs.iter().map(|pack| pack.id).max().unwrap_or_default() + 4;
-        let pack = PackJob { pack, levels: effort.levels, workers: effort.workers(), base: Some(base), scope: None };
+        let pack =
+            PackJob { pack, levels: effort.levels, workers: effort.workers(), base: Some(base), scope: None };
         let spec = spec(self.host, self.run.id(), self.mount, Access::Read);
         let mut session = Session::open(self.docker, &spec, &Job::Pack(pack), what()).await?;
         let ends = Ends { from: &mut *session.helper.from, to: &mut *session.helper.to };
