@@ -104,6 +104,8 @@ async fn cluster(play: Play) -> (World, Host) {
     }));
     let host = world.host().await;
     back_up(&host, "db").await.unwrap();
+    // Runs are told by when they began.
+    world.clock.advance(60);
     (world, host)
 }
 
@@ -113,6 +115,7 @@ async fn files_that_are_no_database_are_read_back() {
     world.volume("db", 1).await;
     let host = world.host().await;
     back_up(&host, "db").await.unwrap();
+    world.clock.advance(60);
     let plan = plan_drill(&host, &request("db")).await.unwrap();
     assert_eq!((plan.checker, plan.image.as_deref()), (Checker::Files, None));
     let report = drill(&host, plan, &Silent::default()).await.unwrap();
@@ -255,6 +258,7 @@ async fn another_major_version_or_no_image_is_refused_before_anything_is_fetched
     let failure = plan_drill(&host, &elsewhere).await.unwrap_err();
     assert_eq!(failure.class, Class::NotFound);
     assert!(failure.hint.unwrap().contains("nothing is ever pulled"));
+    world.clock.advance(60);
     // Nobody waits for one that is scheduled, so that it could not be planned is a run.
     let failure = rehearse(&host, &elsewhere, &Silent::default()).await.unwrap_err();
     assert_eq!(failure.class, Class::NotFound);
