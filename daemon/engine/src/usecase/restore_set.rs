@@ -56,12 +56,22 @@ pub async fn plan_restore_set(host: &Host, set: &RunId, terms: SetTerms) -> Resu
     let of_set = |line: &SnapshotLine| line.set.as_deref() == Some(set.as_str());
     let mut lines: Vec<SnapshotLine> = snapshots(host, &wanted).await?.into_iter().filter(of_set).collect();
     lines.sort_by(|a, b| a.source.cmp(&b.source));
-    let Some(one) = lines.first() else {
+    let (mut there, mut sources) = (Vec::with_capacity(lines.len()), None);
+    for line in lines {
+        match open(host, &line.name()).await {
+            Ok(opened) => {
+                sources = sources.or(opened.signed.manifest.set.map(|set| set.sources));
+                there.push(line);
+            }
+            // The catalog remembers it, and the store has it no more.
+            Err(failure) if failure.class == Class::NotFound => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    let (lines, Some(sources)) = (there, sources) else {
         return Err(Failure::not_found(format!("there is no set `{set}` of this host"))
             .hint("`backupctl snapshots --json` tells the sets of snapshots"));
     };
-    let manifest = open(host, &one.name()).await?.signed.manifest;
-    let sources = manifest.set.map(|set| set.sources).unwrap_or_default();
     let missing: Vec<SourceName> =
         sources.into_iter().filter(|source| !lines.iter().any(|line| line.source == *source)).collect();
     if !missing.is_empty() && !terms.accept_partial {

@@ -205,7 +205,7 @@ async fn prune() {
 
 #[tokio::test]
 async fn prune_of_what_was_deleted() {
-    every_call(Deed::PruneDeleted, 34).await;
+    every_call(Deed::PruneDeleted, 32).await;
 }
 
 #[tokio::test]

@@ -283,7 +283,7 @@ async fn a_plan_of_policies_says_what_goes_to_another_store_and_deletes_nothing_
 async fn recovery_opens_the_store_that_a_dead_run_wrote_to() {
     let two = Two::new().await;
     two.both().await;
-    let mut committed = 0;
+    let (at_first, mut committed) = (manifests(&two.far).len(), 0);
     for call in 1.. {
         let log = CallLog::crashing(CrashPoint { call, when: When::After }, Dead::Hangs);
         let far = FaultyStore::new(Arc::new(two.far.clone()), Arc::clone(&log), Vec::new());
@@ -307,7 +307,7 @@ async fn recovery_opens_the_store_that_a_dead_run_wrote_to() {
         committed = before;
         assert_eq!(manifests(&two.world.store).len(), 1, "nothing was done in the other");
     }
-    assert!(committed > 2, "it died after a commit as well");
+    assert!(committed > at_first, "it died after a commit as well");
     let host = two.host().await;
     for at in stores(&host).named() {
         assert_eq!(catalog_check(at, &Silent::default()).await.unwrap().differences, Vec::<String>::new());
