@@ -12,6 +12,7 @@ mod script;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -98,7 +99,15 @@ impl FakeDocker {
 
     /// Does the work of all programs in all containers from now on. Before, none is installed.
     pub fn install(&self, program: Program) {
-        lock(&self.world).installed = Installed(Some(program));
+        lock(&self.world).installed.program = Some(program);
+    }
+
+    /// Returns when no program runs any more: each must end by itself, or with its input.
+    pub async fn programs_end(&self) {
+        let running = Arc::clone(&lock(&self.world).installed.running);
+        while running.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Ends all subscriptions, as a restart of the engine does.
