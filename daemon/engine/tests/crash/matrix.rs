@@ -36,12 +36,17 @@ async fn until_death<T>(log: &CallLog, deed: impl Future<Output = T>) -> Option<
 
 async fn crash(case: &Case, deed: Deed, log: &Arc<CallLog>) -> Option<Result<(), Failure>> {
     let host = mortal_host(case, log).await;
-    until_death(log, Box::pin(deed.run(&host))).await
+    let done = until_death(log, Box::pin(deed.run(&host))).await;
+    // A program that was started goes on without us, and is over before anybody comes back.
+    case.world.docker.programs_end().await;
+    done
 }
 
 async fn recover_with(case: &Case, log: &Arc<CallLog>) -> Option<Result<Recovered, Failure>> {
     let host = mortal_host(case, log).await;
-    until_death(log, Box::pin(recover(&host, &Silent::default()))).await
+    let done = until_death(log, Box::pin(recover(&host, &Silent::default()))).await;
+    case.world.docker.programs_end().await;
+    done
 }
 
 /// The next start, with everything in order; then all invariants.

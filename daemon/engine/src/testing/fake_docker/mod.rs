@@ -13,13 +13,13 @@ mod world;
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 pub use self::helper::{Cut, JobRunner, real_jobs};
-use self::program::Installed;
 pub use self::program::Program;
 pub use self::script::{Calls, Moment, Script, Verdict};
 pub use self::trial::{Act, Actor};
@@ -81,7 +81,15 @@ impl FakeDocker {
 
     /// Does the work of all programs in all containers from now on. Before, none is installed.
     pub fn install(&self, program: Program) {
-        lock(&self.world).installed = Installed(Some(program));
+        lock(&self.world).installed.program = Some(program);
+    }
+
+    /// Returns when no program runs any more: each must end by itself, or with its input.
+    pub async fn programs_end(&self) {
+        let running = Arc::clone(&lock(&self.world).installed.running);
+        while running.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Ends all subscriptions, as a restart of the engine does.

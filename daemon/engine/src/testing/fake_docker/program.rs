@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -21,11 +22,24 @@ pub type Program = Arc<dyn Fn(&ExecSpec, &mut dyn BufRead, &mut dyn Write) -> Ex
 
 /// The programs of all containers.
 #[derive(Clone, Default)]
-pub(super) struct Installed(pub(super) Option<Program>);
+pub(super) struct Installed {
+    pub(super) program: Option<Program>,
+    /// How many of them run.
+    pub(super) running: Arc<AtomicUsize>,
+}
 
 impl fmt::Debug for Installed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "programs" } else { "no programs" })
+        f.write_str(if self.program.is_some() { "programs" } else { "no programs" })
+    }
+}
+
+/// One that runs; also one that panics ends.
+struct Runs(Arc<AtomicUsize>);
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -42,15 +56,18 @@ pub(super) fn start(
     let (from, to) = tokio::net::UnixStream::from_std(ours).map_err(broken)?.into_split();
     let input = theirs.try_clone().map_err(broken)?;
     let (ended, end) = oneshot::channel();
-    let (program, spec) = (installed.clone(), spec.clone());
+    let (program, spec) = (installed.program.clone(), spec.clone());
+    installed.running.fetch_add(1, Ordering::SeqCst);
+    let runs = Runs(Arc::clone(&installed.running));
     thread::spawn(move || {
         let mut output = &theirs;
-        let end = match program.0 {
+        let end = match program {
             Some(program) => program(&spec, &mut BufReader::new(input), &mut output),
             None => ExecEnd { status: 127, last_words: "it is not installed".to_owned() },
         };
         // Whoever was spoken to may have hung up, and nobody may wait any more.
         theirs.shutdown(Shutdown::Both).ok();
+        drop(runs);
         ended.send(end).ok();
     });
     let life = Life { end, known: None, deed: format!("exec_ended {what}"), script };
