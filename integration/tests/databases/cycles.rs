@@ -95,3 +95,23 @@ fn mapped_indexes_paused() {
 fn influxdb_paused() {
     five(&Influxdb, "pause", "paused");
 }
+
+#[test]
+fn postgres_in_its_backup_mode() {
+    five(&Postgres { scale: 1 }, "postgres", "postgres");
+}
+
+#[test]
+fn mariadb_locked_and_paused() {
+    five(&Mariadb { rows: 20_000 }, "mysql", "mysql");
+}
+
+#[test]
+fn redis_without_rewrites() {
+    five(&Redis { keys: 5_000, files: Files::Rewritten }, "redis", "redis");
+}
+
+#[test]
+fn rrd_files_behind_rrdcached() {
+    five(&Rrd { cached: true }, "rrd", "rrd");
+}

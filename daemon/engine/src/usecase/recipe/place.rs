@@ -3,6 +3,7 @@
 //! Always true: nothing is guessed. It is the only container that writes to the source, or the one that a person has
 //! labelled; otherwise the backup is refused, and told how to choose.
 
+use archive::path::TreePath;
 use policies::policy::Mode;
 use policies::select::COMMANDS_LABEL;
 
@@ -27,6 +28,16 @@ impl Place {
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         self.at.iter().any(within)
+    }
+
+    /// Where a folder of the container is in the source, if it is in it.
+    pub(super) fn path(&self, folder: &str) -> Option<TreePath> {
+        let below = |at: &String| {
+            let rest = folder.strip_prefix(at.trim_end_matches('/'))?;
+            let is_below = rest.is_empty() || rest.starts_with('/');
+            is_below.then(|| rest.trim_matches('/').as_bytes().to_vec())
+        };
+        self.at.iter().find_map(below).and_then(|path| TreePath::parse(path).ok())
     }
 
     /// A server keeps its files somewhere else, so a copy of the source is no copy of them.

@@ -12,6 +12,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use archive::path::TreePath;
+use archive::scope::Scope;
 use async_trait::async_trait;
 
 use crate::catalog::{Freeze, How};
@@ -50,6 +52,8 @@ type Info = BTreeMap<String, String>;
 /// Redis or Valkey in one container.
 pub(in crate::usecase) struct Redis {
     place: Place,
+    /// Where it has its files.
+    files: Option<TreePath>,
     /// What must be as it was while its log was read; nothing where it has none.
     log: Option<Log>,
 }
@@ -64,7 +68,7 @@ struct Log {
 
 impl Redis {
     pub(super) fn new(place: Place) -> Self {
-        Self { place, log: None }
+        Self { place, files: None, log: None }
     }
 
     async fn ask(&self, deed: &Deed<'_>, words: &[&str]) -> Result<String, Failure> {
@@ -179,7 +183,14 @@ impl Recipe for Redis {
         if !self.place.sees(&folder) {
             return Err(self.place.elsewhere(SERVER, &folder));
         }
+        self.files = self.place.path(&folder);
         if is("aof_enabled") { self.keep_log(deed).await } else { self.save(deed).await }
+    }
+
+    /// All of it. That its log grows meanwhile is as it should be, so nobody is told of that.
+    fn first(&self) -> Option<Scope> {
+        let logged = self.files.iter().filter(|_| self.log.is_some()).cloned().collect();
+        Some(Scope { logged, ..Scope::default() })
     }
 
     fn second(&self) -> Second {
