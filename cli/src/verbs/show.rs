@@ -185,6 +185,7 @@ mod tests {
             pages: Vec::new(),
             full_at: None,
             notes,
+            identity: None,
             volume: VolumeShape {
                 name: "db-data".into(),
                 driver: "local".into(),

@@ -281,6 +281,9 @@ pub struct Packed {
     pub used: BTreeMap<u64, u64>,
     /// What changed, vanished or could not be read.
     pub notes: Notes,
+    /// Which database the folder holds, as `KIND:ID`, if it holds one that says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
 }
 
 /// Settings of a restore.

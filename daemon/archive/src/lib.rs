@@ -20,6 +20,7 @@ mod descend;
 mod durable;
 pub mod entry;
 pub mod frame;
+mod identity;
 pub mod layout;
 pub mod levels;
 mod links;

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use crate::base::Asking;
 use crate::channel::{PackJob, Packed, Progress};
+use crate::identity::identity;
 use crate::names::Names;
 use crate::pack_entries::{Found, Packer, Visited};
 pub use crate::pack_writer::Sink;
@@ -138,7 +139,8 @@ pub fn pack(
     for pack in packs {
         used.entry(pack).or_default();
     }
-    Ok(Packed { totals, length, hash, raw_bytes, footer, entries, pages, used, notes })
+    let identity = identity(root);
+    Ok(Packed { totals, length, hash, raw_bytes, footer, entries, pages, used, notes, identity })
 }
 
 fn write_error(why: Option<WriteError>) -> PackError {

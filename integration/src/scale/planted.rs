@@ -103,6 +103,7 @@ fn manifest(
         pages: vec![root],
         full_at: None,
         notes: Notes::default(),
+        identity: None,
         volume: VolumeShape { name: lineage.source.to_string(), ..VolumeShape::default() },
         users: Vec::new(),
         made_by: BTreeMap::from([("backupd".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),

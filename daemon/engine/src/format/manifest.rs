@@ -206,6 +206,9 @@ pub struct Manifest {
     pub full_at: Option<Timestamp>,
     /// What changed, vanished, or could not be read.
     pub notes: Notes,
+    /// Which database it holds, as `KIND:ID`, if that says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// The volume.
     pub volume: VolumeShape,
     /// Who used it.

@@ -68,6 +68,7 @@ impl Deed<'_> {
             pages: packed.pages,
             full_at: before.map(Manifest::full_taken_at),
             notes: packed.notes,
+            identity: packed.identity,
             volume: self.source.shape.clone(),
             users: self.source.users_of_source(),
             made_by: BTreeMap::new(),

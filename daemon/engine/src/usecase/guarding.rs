@@ -31,7 +31,7 @@ pub(crate) async fn guard(
         }
         None => None,
     };
-    let flags = before.map_or_else(Vec::new, |before| judge(&before, &totals(new.totals), limits));
+    let flags = before.map_or_else(Vec::new, |before| judge(&before, &totals(new), limits));
     let noted = host.catalog().set_flags(&key, &flags, host.clock().now());
     noted.map_err(|e| catalog_failure(what(), e))
 }
@@ -41,18 +41,22 @@ fn undoubted(host: &Host, store: &str, lineage: &Lineage, parent: &Manifest) -> 
     let flagged = standing(host, store, lineage)?;
     let is_fine = |number| !flagged.iter().any(|flagged| flagged.key.number == number);
     if !parent.is_partial() && is_fine(parent.number) {
-        return Ok(totals(parent.totals));
+        return Ok(totals(parent));
     }
     let filter = Filter::of(store, lineage);
     let rows = host.catalog().snapshots(&filter)?;
     let fine = rows.iter().filter(|row| !row.partial && is_fine(row.key.number));
     let newest = fine.max_by_key(|row| row.key.number);
-    Ok(totals(newest.map_or(parent.totals, |row| row.totals)))
+    // Which database an older one holds the catalog does not know; the flag that stands says that it changed.
+    Ok(newest.map_or_else(
+        || totals(parent),
+        |row| Totals { files: row.totals.files, bytes: row.totals.bytes, identity: None },
+    ))
 }
 
-/// No manifest says yet which database it holds.
-fn totals(totals: archive::channel::Totals) -> Totals {
-    Totals { files: totals.files, bytes: totals.bytes, identity: None }
+fn totals(manifest: &Manifest) -> Totals {
+    let archive::channel::Totals { files, bytes, .. } = manifest.totals;
+    Totals { files, bytes, identity: manifest.identity.clone() }
 }
 
 /// Flags of a lineage that nobody has acknowledged.

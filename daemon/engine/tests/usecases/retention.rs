@@ -306,6 +306,24 @@ async fn the_guard_holds_until_somebody_acknowledges() {
 }
 
 #[tokio::test]
+async fn a_database_that_made_itself_anew_is_flagged_however_large_it_is() {
+    let (world, _) = nights(1).await;
+    let host = world.host().await;
+    let cnf = |digit: &str| {
+        let id = ["8", "4", "4", "4", "12"].map(|length| digit.repeat(length.parse().unwrap())).join("-");
+        fs::write(world.docker.volume_folder("db").join("auto.cnf"), format!("[auto]\nserver-uuid={id}\n"))
+            .unwrap();
+    };
+    for (digit, doubted) in [("a", false), ("a", false), ("b", true)] {
+        cnf(digit);
+        let warnings = back_up(&host, "db").await.unwrap().warnings;
+        let said = warnings.iter().any(|warning| warning.contains("is another database: `mysql:bbbb"));
+        assert_eq!((said, warnings.len()), (doubted, usize::from(doubted)), "{warnings:?}");
+    }
+    assert!(plan(&host, &last(1)).await.is_idle());
+}
+
+#[tokio::test]
 async fn a_flag_of_what_was_never_committed_holds_nothing() {
     let (world, _) = nights(2).await;
     let full = FaultyStore::new(Arc::new(world.store.clone()), CallLog::recording(), Vec::new());

@@ -91,6 +91,7 @@ fn manifest(lineage: &Lineage, n: u64, taken: i64, needs: &[u64]) -> Manifest {
         pages: Vec::new(),
         full_at: None,
         notes: Notes { unreadable: u64::from(n.is_multiple_of(5)), ..Notes::default() },
+        identity: None,
         volume: VolumeShape { name: "db-data".to_owned(), ..VolumeShape::default() },
         users: Vec::new(),
         made_by: BTreeMap::from([("backupd".to_owned(), "0.1.0".to_owned())]),
