@@ -63,7 +63,7 @@ impl Writer {
         if let Some(line) = server.noise() {
             let of_noise = shared.clone();
             threads.push(std::thread::spawn(move || {
-                again(&of_noise, || make_noise(&of_noise, &line, &container))
+                again(&of_noise, || make_noise(&of_noise, &line, &container));
             }));
         }
         Self { shared, threads }

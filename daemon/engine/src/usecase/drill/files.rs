@@ -137,6 +137,7 @@ mod tests {
     fn one_new_byte_or_one_missing_entry_is_seen() {
         let totals = Totals { entries: 5, files: 3, bytes: 100, data_bytes: 90 };
         let packed = Packed {
+            identity: None,
             totals,
             length: 700,
             hash: [0; 32],
