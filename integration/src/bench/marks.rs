@@ -10,6 +10,8 @@ pub enum Part {
     Bench,
     /// By the size of a volume.
     Growth,
+    /// Databases, again and again.
+    Torture,
 }
 
 impl Part {
@@ -17,6 +19,7 @@ impl Part {
         match self {
             Self::Bench => ("<!-- bench:begin -->", "<!-- bench:end -->"),
             Self::Growth => ("<!-- growth:begin -->", "<!-- growth:end -->"),
+            Self::Torture => ("<!-- torture:begin -->", "<!-- torture:end -->"),
         }
     }
 
