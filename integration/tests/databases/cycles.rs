@@ -72,11 +72,6 @@ fn redis_stopped() {
 }
 
 #[test]
-fn rrd_files_paused() {
-    five(&Rrd { cached: false }, "pause", "paused");
-}
-
-#[test]
 fn rrdcached_stopped() {
     five(&Rrd { cached: true }, "stop", "stopped");
 }
@@ -108,7 +103,7 @@ fn mariadb_locked_and_paused() {
 
 #[test]
 fn redis_without_rewrites() {
-    five(&Redis { keys: 5_000, files: Files::Rewritten }, "redis", "redis");
+    five(&Redis { keys: 5_000, files: Files::Appended }, "redis", "redis");
 }
 
 #[test]

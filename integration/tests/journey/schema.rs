@@ -41,7 +41,8 @@ impl Schema {
                 "enum" if wanted.as_array().is_some_and(|words| words.contains(value)) => {}
                 "const" | "enum" => return Err(format!("{at}: {value} is not {wanted}")),
                 "minimum" => {
-                    if value.as_f64() < wanted.as_f64() {
+                    // What is no number has no least one.
+                    if value.is_number() && value.as_f64() < wanted.as_f64() {
                         return Err(format!("{at}: {value} is less than {wanted}"));
                     }
                 }

@@ -62,6 +62,8 @@ pub(in crate::usecase) struct Redis {
 struct Log {
     /// What it was like.
     state: Vec<Option<String>>,
+    /// What its manifest said, where it has one: every rewrite, also one that somebody orders, changes the names in it.
+    manifest: Option<String>,
     /// The setting was ours to change.
     noted: bool,
 }
@@ -122,8 +124,18 @@ impl Redis {
             self.ask(deed, &["CONFIG", "SET", SETTING, NEVER]).await?;
         }
         let info = self.until_idle(deed, &["aof_rewrite_in_progress", "aof_rewrite_scheduled"]).await?;
-        self.log = Some(Log { state: state(&info), noted });
+        self.log = Some(Log { state: state(&info), manifest: self.manifest(deed).await?, noted });
         Ok(())
+    }
+
+    /// What the manifest of its log says; `None` before version 7, which has none.
+    async fn manifest(&self, deed: &Deed<'_>) -> Result<Option<String>, Failure> {
+        let Ok(folder) = self.setting(deed, "appenddirname").await else { return Ok(None) };
+        let (dir, name) = (self.setting(deed, "dir").await?, self.setting(deed, "appendfilename").await?);
+        let path = format!("{dir}/{folder}/{name}.manifest");
+        let guest = deed.guest(&self.place.container);
+        let said = guest.run(&["cat", &path], ROOT, b"", PATIENCE).await?;
+        answer(&self.place, SERVER, said).map(Some)
     }
 
     /// All that it has in memory is in its file.
@@ -204,8 +216,9 @@ impl Recipe for Redis {
     async fn end(&mut self, deed: &Deed<'_>) -> Result<(), Failure> {
         let Some(log) = self.log.take() else { return Ok(()) };
         let now = self.info(deed).await?;
-        let is_same =
-            state(&now) == log.state && now.get("aof_rewrite_in_progress").is_none_or(|on| on == NEVER);
+        let is_same = state(&now) == log.state
+            && self.manifest(deed).await? == log.manifest
+            && now.get("aof_rewrite_in_progress").is_none_or(|on| on == NEVER);
         let (name, id) = (&self.place.container.name, &self.place.container.id);
         if !is_same {
             return Err(Failure::failed(format!(
