@@ -18,7 +18,7 @@ fn unknown_keys_are_told_with_the_nearest_or_their_right_place() {
     check_more(
         "\"a\\u001b[2J\" = 1",
         &["1:1: unknown key `a\\u{1b}[2J`; known here: `nothing`, `schedule`, `time_zone`, `jitter`, \
-             `select`, `consistency`, `keep`, `guard`, `drill`, `limits`, `notify`, `pack`"],
+             `store`, `select`, `consistency`, `keep`, `guard`, `drill`, `limits`, `notify`, `pack`"],
     );
 }
 
