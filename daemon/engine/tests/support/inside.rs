@@ -98,6 +98,10 @@ impl Shared {
             ["sh", "-c", script, "backupd", ref places @ ..] if script.contains("rrdcached") => {
                 self.rrd(places, output)
             }
+            ["cat", manifest] if manifest.ends_with(".manifest") => {
+                let said = format!("file base.{}.rdb\n", self.look().rewrites);
+                ended(i64::from(output.write_all(said.as_bytes()).is_err()), "")
+            }
             _ => ended(127, "no such program"),
         }
     }
