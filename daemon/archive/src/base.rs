@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::chunks::ChunkMap;
 pub(crate) use self::entries::{EntriesBase, Met};
 pub(crate) use self::pages::{Kept, PagesBase};
-pub(crate) use self::tables::Tables;
+pub(crate) use self::tables::{Segments, Tables};
 use crate::layout::{BlockRef, Ground, RootRef};
 
 /// The snapshot that a pass compares with.

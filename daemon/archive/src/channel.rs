@@ -8,6 +8,8 @@
 //! engine  Job                         one job for a helper's life
 //! Pack    helper: Bytes* Progress* Ask* … then Done(Packed) or Failed; engine: one Answer to each Ask
 //! Unpack  engine: Rows* Frame* … then End; helper: Progress* … then Done(Unpacked) or Failed
+//! Delta   helper: Progress* Ask* …, engine: one Answer to each Ask; helper: Compared; then, unless it is too much, helper:
+//!         Rows* that it wants filled, the last one empty; engine: Frame* … then End; helper: Done(Logged) or Failed
 //! others  helper: Done(..) or Failed
 //! ```
 //!
@@ -15,6 +17,7 @@
 //! `Done` (or without `End` in the other direction) is a failure, whatever the exit status says: a dying
 //! container engine closes channels politely. `Done` carries the length and hash of all `Bytes` before it.
 
+mod delta_job;
 mod frame_record;
 
 use std::collections::BTreeMap;
@@ -23,6 +26,7 @@ use std::io::{self, Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use self::delta_job::{Compared, DeltaJob, Logged};
 pub use self::frame_record::{FrameRecord, Piece, put_frame, read_frame};
 use crate::base::Base;
 use crate::frame::Hash;
@@ -60,7 +64,8 @@ pub enum RecordKind {
     Done = 5,
     /// [`Failed`] as JSON, from the helper; the last record.
     Failed = 6,
-    /// Rows of entries to create, coded as in a segment ([`crate::row`]), from the engine.
+    /// Rows of entries to create, coded as in a segment ([`crate::row`]), from the engine; of a delta restore from the
+    /// helper, which then says what it wants.
     Rows = 7,
     /// A stored frame and where its bytes go, as [`put_frame`] writes it, from the engine.
     Frame = 8,
@@ -70,6 +75,8 @@ pub enum RecordKind {
     Ask = 10,
     /// What was asked for, from the engine.
     Answer = 11,
+    /// [`Compared`] as JSON, from the helper, which asks for nothing more.
+    Compared = 12,
 }
 
 impl RecordKind {
@@ -87,6 +94,7 @@ impl RecordKind {
             9 => Self::End,
             10 => Self::Ask,
             11 => Self::Answer,
+            12 => Self::Compared,
             _ => return Err(Malformed("unknown record")),
         })
     }
@@ -111,9 +119,12 @@ pub enum Job {
     Pack(PackJob),
     /// Create what rows and frames say. Answer: [`Unpacked`].
     Unpack(UnpackJob),
-    /// Swap in what `Unpack` staged for this run, or finish a swap that was cut off. Answer: [`Swapped`].
+    /// Find out in what the folder differs from a snapshot, and log beside it what makes it equal. Answer: [`Logged`].
+    Delta(DeltaJob),
+    /// Swap in what `Unpack` staged for this run, or carry out what `Delta` logged, or finish what was cut off of
+    /// either. Answer: [`Swapped`].
     Swap(SwapJob),
-    /// Remove what was staged for this run, if its swap has not begun. Answer: [`Swapped`].
+    /// Remove what was staged or logged for this run, if its swap has not begun. Answer: [`Swapped`].
     Discard {
         /// The run that staged it.
         run: String,

@@ -16,6 +16,7 @@ mod beneath;
 pub mod channel;
 mod clock;
 mod content;
+mod delta;
 mod descend;
 mod durable;
 pub mod entry;
@@ -53,3 +54,19 @@ pub mod unpack;
 pub mod varint;
 mod walk;
 mod xattrs;
+
+/// What tests of whole trees share, also those beside the code.
+#[cfg(test)]
+extern crate self as archive;
+#[cfg(test)]
+#[path = "../tests/support/deeds.rs"]
+mod deeds;
+#[cfg(test)]
+#[path = "../tests/support/lineage.rs"]
+mod lineage;
+#[cfg(test)]
+#[path = "../tests/support/model.rs"]
+mod model;
+#[cfg(test)]
+#[path = "../tests/support/planted.rs"]
+mod planted;

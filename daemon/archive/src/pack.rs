@@ -236,7 +236,7 @@ pub(crate) struct Pulse<'a> {
 }
 
 impl<'a> Pulse<'a> {
-    fn new(progress: &'a mut dyn FnMut(&Progress)) -> Self {
+    pub(crate) fn new(progress: &'a mut dyn FnMut(&Progress)) -> Self {
         Self { progress, told: Instant::now() }
     }
 

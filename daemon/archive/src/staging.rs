@@ -5,6 +5,7 @@
 //! .backupd-restore-<run>/root       the row of the root entry, whose attributes are set by the swap
 //! .backupd-restore-<run>/journal    how far the swap is
 //! .backupd-restore-<run>/old/       what was there before, during the swap
+//! .backupd-restore-<run>/redo/      instead of `new/`: what a delta restore is to change
 //! ```
 //!
 //! It is made exclusively, private to root, and always used through a held descriptor.
@@ -28,6 +29,9 @@ pub(crate) const NEW: &[u8] = b"new";
 
 /// The old content.
 pub(crate) const OLD: &[u8] = b"old";
+
+/// What a delta restore is to change.
+pub(crate) const REDO: &[u8] = b"redo";
 
 /// The row of the root entry.
 pub(crate) const ROOT_ROW: &[u8] = b"root";
@@ -106,6 +110,15 @@ pub(crate) struct Staging {
 impl Staging {
     /// Makes the folder and the one for the new content, which is given too.
     pub(crate) fn create(root: BorrowedFd<'_>, run: &RunName) -> Result<(Self, OwnedFd), StagingError> {
+        Self::create_for(root, run, NEW)
+    }
+
+    /// Makes the folder and one of this name in it, which is given too.
+    pub(crate) fn create_for(
+        root: BorrowedFd<'_>,
+        run: &RunName,
+        inner: &[u8],
+    ) -> Result<(Self, OwnedFd), StagingError> {
         let name = run.staging();
         let dir = beneath::make_folder(root, name.as_bytes()).map_err(|source| {
             if Errno::from_io_error(&source) == Some(Errno::EXIST) {
@@ -117,8 +130,8 @@ impl Staging {
         let failed = |source| StagingError::Tree { deed: "prepare", name: name.clone(), source };
         // Otherwise all that is made inside would inherit an ACL that the snapshot does not know.
         attributes::clear_default_acl(dir.as_fd()).map_err(failed)?;
-        let new = beneath::make_folder(dir.as_fd(), NEW).map_err(failed)?;
-        Ok((Self { dir, name }, new))
+        let inner = beneath::make_folder(dir.as_fd(), inner).map_err(failed)?;
+        Ok((Self { dir, name }, inner))
     }
 
     /// Opens the staging folder of a run; `None` when there is none.

@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use std::io;
 
 use rustix::fd::BorrowedFd;
-use rustix::fs::{AtFlags, FileType, Statx, StatxFlags};
+use rustix::fs::{AtFlags, FileType, Statx, StatxAttributes, StatxFlags};
 
 use crate::entry::Stamp;
 
@@ -49,6 +49,8 @@ pub(crate) struct Stat {
     pub(crate) changed: Stamp,
     /// Major and minor number of a device node.
     pub(crate) node: (u32, u32),
+    /// Immutable or append-only: nobody changes it, nor what it holds.
+    pub(crate) fixed: bool,
 }
 
 impl Stat {
@@ -107,6 +109,7 @@ impl From<&Statx> for Stat {
             modified: stamp(statx.stx_mtime.tv_sec, statx.stx_mtime.tv_nsec),
             changed: stamp(statx.stx_ctime.tv_sec, statx.stx_ctime.tv_nsec),
             node: (statx.stx_rdev_major, statx.stx_rdev_minor),
+            fixed: statx.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND),
         }
     }
 }

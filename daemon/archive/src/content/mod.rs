@@ -7,4 +7,4 @@ mod laid;
 
 pub(crate) use self::changes::{Changes, Source};
 pub(crate) use self::hashes::FileHashes;
-pub(crate) use self::laid::Laid;
+pub(crate) use self::laid::{Laid, clip};

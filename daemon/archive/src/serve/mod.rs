@@ -8,6 +8,7 @@
 //! The helper is this function and a command line; tests run it in a thread.
 
 mod alive;
+mod delta;
 mod output;
 
 use std::io::{self, Read, Write};
@@ -74,6 +75,10 @@ fn run(job: Job, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result
             }))
         }
         Job::Unpack(job) => answer(unpack(&job, root, input, output)),
+        Job::Delta(job) => {
+            refuse_half_swapped(&root)?;
+            answer(delta::delta(&job, root, input, output))
+        }
         Job::Swap(job) => {
             let done = alive(output, &Progress::default(), || swap(root.as_fd(), &job));
             answer(done.map_err(|e| e.to_failed()))
@@ -129,7 +134,8 @@ fn unpack(job: &UnpackJob, root: OwnedFd, input: &mut dyn Read, output: &Output)
             | RecordKind::Done
             | RecordKind::Failed
             | RecordKind::Ask
-            | RecordKind::Answer) => {
+            | RecordKind::Answer
+            | RecordKind::Compared) => {
                 return Err(failed(format!("`{other:?}` inside a restore stream"), FailedCause::Channel));
             }
         }

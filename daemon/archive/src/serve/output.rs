@@ -26,8 +26,13 @@ impl Output {
 
     /// Sends bytes.
     pub(crate) fn bytes(&self, payload: &[u8]) -> io::Result<()> {
+        self.record(RecordKind::Bytes, payload)
+    }
+
+    /// Sends a record.
+    pub(crate) fn record(&self, kind: RecordKind, payload: &[u8]) -> io::Result<()> {
         let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        write_record(&mut writer.out, RecordKind::Bytes, payload)
+        write_record(&mut writer.out, kind, payload)
     }
 
     /// Sends a message.

@@ -25,6 +25,10 @@ pub(crate) enum Phase {
     MovingOut,
     /// New entries go from `new` to the root; nothing of the old content is in the root any more.
     MovingIn,
+    /// The log of a delta restore is whole and on the disk, and so is all that it names; nothing of it was done.
+    Logged,
+    /// What the log says is being done.
+    Applying,
     /// The new content is in place; what is left is to clean up.
     Done,
 }
@@ -33,8 +37,8 @@ impl Phase {
     /// Whether the swap has to be finished.
     pub(crate) fn is_begun(self) -> bool {
         match self {
-            Self::Staged => false,
-            Self::MovingOut | Self::MovingIn | Self::Done => true,
+            Self::Staged | Self::Logged => false,
+            Self::MovingOut | Self::MovingIn | Self::Applying | Self::Done => true,
         }
     }
 }

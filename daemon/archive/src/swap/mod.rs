@@ -10,6 +10,9 @@
 //! done        the new content is in place                         clean up
 //! ```
 //!
+//! A delta restore has no new tree, but a log of what differs ([`crate::delta`]): `logged` stands for `staged`, and
+//! `applying`, in which all of the log is done again, for both of the moves.
+//!
 //! In between a mix may be *visible*, which is why containers stay down meanwhile; running the swap again, which
 //! whoever finds the journal does before anything else, always ends in the new content.
 //!
@@ -18,7 +21,7 @@
 //! and the old content would be taken for new.
 
 mod error;
-mod fixed;
+pub(crate) mod fixed;
 pub(crate) mod journal;
 mod moves;
 mod remove;
@@ -35,10 +38,11 @@ use rustix::io::Errno;
 use crate::attributes::{self, Attributes, Subject};
 use crate::beneath;
 use crate::channel::{SwapJob, Swapped};
+use crate::delta;
 use crate::durable::Step;
 use crate::look::LOST_AND_FOUND;
 use crate::ours::is_ours;
-use crate::staging::{NEW, OLD, ROOT_ROW, RunName, Staging};
+use crate::staging::{NEW, OLD, REDO, ROOT_ROW, RunName, Staging};
 pub use crate::swap::error::SwapError;
 use crate::swap::journal::{JOURNAL, Journal, Phase};
 
@@ -63,7 +67,7 @@ pub fn discard(root: BorrowedFd<'_>, run: &str) -> Result<Swapped, SwapError> {
         Some(journal) if journal.phase.is_begun() => {
             return Err(SwapError::Begun { name: name.to_owned() });
         }
-        None if !exists(staging.fd(), NEW)? && !exists(staging.fd(), OLD)? => {
+        None if !holds_content(&staging)? => {
             return finish_cleanup(root, &run, &staging, Steps(&|_step| Ok(())));
         }
         Some(_) | None => {}
@@ -83,9 +87,19 @@ pub fn discard(root: BorrowedFd<'_>, run: &str) -> Result<Swapped, SwapError> {
 pub(crate) struct Steps<'a>(Step<'a>);
 
 impl Steps<'_> {
-    fn at(self, name: &str) -> Result<(), SwapError> {
+    pub(crate) fn at(self, name: &str) -> Result<(), SwapError> {
         (self.0)(name).map_err(|_stop| SwapError::Stopped(name.to_owned()))
     }
+}
+
+/// The same, stopped where `step` says so.
+#[cfg(test)]
+pub(crate) fn swap_stopping(
+    root: BorrowedFd<'_>,
+    run: &str,
+    step: &dyn Fn(&str) -> io::Result<()>,
+) -> Result<Swapped, SwapError> {
+    swap_in_steps(root, &SwapJob { run: run.to_owned(), keep_previous: false }, Steps(step))
 }
 
 fn swap_in_steps(root: BorrowedFd<'_>, job: &SwapJob, steps: Steps<'_>) -> Result<Swapped, SwapError> {
@@ -112,6 +126,15 @@ fn swap_in_steps(root: BorrowedFd<'_>, job: &SwapJob, steps: Steps<'_>) -> Resul
             }
             Phase::MovingIn => {
                 swap.move_in()?;
+                journal = swap.write(Journal { phase: Phase::Done, ..journal })?;
+            }
+            Phase::Logged => {
+                fixed::check(root)?;
+                delta::check_room(&staging)?;
+                journal = swap.write(Journal { phase: Phase::Applying, keep_previous: false })?;
+            }
+            Phase::Applying => {
+                delta::apply(root, &staging, steps)?;
                 journal = swap.write(Journal { phase: Phase::Done, ..journal })?;
             }
             Phase::Done => {
@@ -211,6 +234,7 @@ impl Swap<'_> {
         }
         self.steps.at("after old is put away")?;
         remove::remove_tree(self.staging.fd(), NEW)?;
+        remove::remove_tree(self.staging.fd(), REDO)?;
         self.steps.at("before journal is removed")?;
         // Only now: while there is a journal, whoever comes here does all of this again.
         sync(self.staging.fd(), self.staging.name())?;
@@ -240,7 +264,7 @@ fn finish_cleanup(
     staging: &Staging,
     steps: Steps<'_>,
 ) -> Result<Swapped, SwapError> {
-    if exists(staging.fd(), NEW)? || exists(staging.fd(), OLD)? {
+    if holds_content(staging)? {
         return Err(SwapError::NotWhole { name: staging.name().to_owned() });
     }
     let failed = |e: Errno| SwapError::tree("mark", staging.name(), e);
@@ -283,6 +307,11 @@ fn remove_file(staging: &Staging, name: &[u8]) -> Result<(), SwapError> {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(e) => Err(SwapError::tree("remove file of", staging.name(), e)),
     }
+}
+
+/// Whether there is more in it than marks.
+fn holds_content(staging: &Staging) -> Result<bool, SwapError> {
+    Ok(exists(staging.fd(), NEW)? || exists(staging.fd(), OLD)? || exists(staging.fd(), REDO)?)
 }
 
 fn exists(dir: BorrowedFd<'_>, name: &[u8]) -> Result<bool, SwapError> {

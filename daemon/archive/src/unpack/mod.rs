@@ -18,9 +18,9 @@ mod create;
 pub(crate) mod error;
 mod files;
 mod folders;
-mod sequence;
+pub(crate) mod sequence;
 mod shared;
-mod write;
+pub(crate) mod write;
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::Ordering;
@@ -76,8 +76,22 @@ impl Unpacker {
                 (Some(staging), new)
             }
         };
+        Self::start(root, base, staging, job.workers)
+    }
+
+    /// Into `base`, a fresh folder of the caller's on the same file system as `root`.
+    pub(crate) fn into_fresh(root: OwnedFd, base: OwnedFd, workers: u32) -> Result<Self, UnpackError> {
+        Self::start(root, base, None, workers)
+    }
+
+    fn start(
+        root: OwnedFd,
+        base: OwnedFd,
+        staging: Option<Staging>,
+        workers: u32,
+    ) -> Result<Self, UnpackError> {
         let shared = Arc::new(Shared::new());
-        let workers = job.workers.clamp(1, WORKERS_MAX) as usize;
+        let workers = workers.clamp(1, WORKERS_MAX) as usize;
         let (queue, frames) = sync_channel(workers * 2);
         let frames = Arc::new(Mutex::new(frames));
         let workers = (0..workers)

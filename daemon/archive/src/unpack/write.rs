@@ -140,7 +140,8 @@ pub(crate) fn make_link(shared: &Shared, target: BorrowedFd<'_>, link: &Link) ->
     beneath::link(target, folder.as_fd(), &link.name).map_err(failed)
 }
 
-fn write_at(fd: BorrowedFd<'_>, mut bytes: &[u8], mut offset: u64) -> rustix::io::Result<()> {
+/// Writes all of it.
+pub(crate) fn write_at(fd: BorrowedFd<'_>, mut bytes: &[u8], mut offset: u64) -> rustix::io::Result<()> {
     while !bytes.is_empty() {
         match rustix::io::pwrite(fd, bytes, offset) {
             Ok(0) => return Err(Errno::NOSPC),
