@@ -182,6 +182,7 @@ impl Tour<'_> {
             to: None,
             paths: Vec::new(),
             keep_previous: false,
+            delta: false,
             accept_partial: false,
         };
         let plan = plan_restore(&self.host, &request).await?;

@@ -24,14 +24,16 @@ use plan::PlanText;
 /// what it replaces, which containers stop and start again. Nothing changes before you agree.
 ///
 /// In place, the new content is unpacked and checked beside the old one and then put in its place at once:
-/// an interrupted restore leaves the old content or the new, never a mix. A volume that is gone is made
-/// again with its driver, options and labels.
+/// an interrupted restore leaves the old content or the new, never a mix. With `--delta` only what differs is
+/// fetched and overwritten, with the same promise, and containers are down while all of it is compared. A volume
+/// that is gone is made again with its driver, options and labels.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   backupctl restore db-data --dry-run
   backupctl restore db-data --at yesterday
   backupctl restore db-data --at \"2026-11-20 14:00\" --into db-data-look
   backupctl restore db-data --snapshot 42 --path etc/app.conf --to ./rescued --yes
+  backupctl restore db-data --delta
   backupctl restore db-data --from-host old-vm
   backupctl restore --set 5f2a9c01d4e87b36 --dry-run")]
 pub(crate) struct Args {
@@ -79,6 +81,10 @@ pub(crate) struct Args {
     #[arg(long)]
     keep_previous: bool,
 
+    /// Fetch and overwrite only what differs, in place; containers are down while it is compared
+    #[arg(long, conflicts_with_all = ["set", "into", "to", "paths", "keep_previous"])]
+    delta: bool,
+
     /// Restore a snapshot that lacks files which could not be read
     #[arg(long)]
     accept_partial: bool,
@@ -99,6 +105,7 @@ impl Args {
             dry_run: false,
             yes: false,
             keep_previous: false,
+            delta: false,
             accept_partial: false,
         }
     }
@@ -178,6 +185,7 @@ fn request(source: &SourceName, args: &Args, session: &Session) -> Result<Restor
         to: args.to.as_deref().map(folder).transpose()?,
         paths: args.paths.clone(),
         keep_previous: args.keep_previous,
+        delta: args.delta,
         accept_partial: args.accept_partial,
     })
 }
@@ -219,7 +227,8 @@ pub(super) fn number(source: &SourceName, text: &str) -> Result<Option<Number>, 
 fn question(plan: &RestorePlan) -> String {
     let (snapshot, target) = (plain::line(&plan.snapshot), plain::line(&plan.target));
     if plan.in_place && plan.target_exists {
-        format!("Replace what is in `{target}` by `{snapshot}`?")
+        let what = if plan.delta { "what differs" } else { "what is" };
+        format!("Replace {what} in `{target}` by `{snapshot}`?")
     } else {
         format!("Restore `{snapshot}` into `{target}`?")
     }
@@ -242,6 +251,13 @@ pub(crate) fn done(report: &RestoreReport) -> String {
         units::bytes(report.fetched_bytes),
         units::seconds(report.seconds),
     );
+    if let Some(delta) = report.delta.as_ref().filter(|delta| !delta.too_much) {
+        out += &format!(
+            "{} differed, {} of them overwritten\n",
+            units::counted(delta.differing, "entry", "entries"),
+            units::bytes(delta.written_bytes)
+        );
+    }
     if !report.started.is_empty() {
         out += &format!("started again: {}\n", plain::line(&report.started.join(", ")));
     }
@@ -273,6 +289,8 @@ fn next(plan: &RestorePlan) -> String {
 mod tests {
     use serde_json::json;
 
+    use engine::usecase::restore::DeltaReport;
+
     use super::*;
 
     fn report() -> RestoreReport {
@@ -289,6 +307,7 @@ mod tests {
             warnings: Vec::new(),
             previous: Some(".backupd-previous".into()),
             started: vec!["db".into(), "web\x1b[1m".into()],
+            delta: None,
         }
     }
 
@@ -302,6 +321,10 @@ what was there before is kept in .backupd-previous
         assert_eq!(done(&report()), want);
         let bare = RestoreReport { previous: None, started: Vec::new(), ..report() };
         assert_eq!(done(&bare).lines().count(), 1);
+        let delta = |too_much| Some(DeltaReport { differing: 12, written_bytes: 64 << 20, too_much });
+        let differed = done(&RestoreReport { delta: delta(false), ..report() });
+        assert!(differed.contains("\n12 entries differed, 64 MiB of them overwritten\n"), "{differed}");
+        assert!(!done(&RestoreReport { delta: delta(true), ..report() }).contains("differed"));
     }
 
     fn plan(into: Option<&str>, to: Option<&str>) -> RestorePlan {
@@ -314,6 +337,7 @@ what was there before is kept in .backupd-previous
             to: to.map(str::to_owned),
             paths: Vec::new(),
             keep_previous: false,
+            delta: false,
             accept_partial: false,
         };
         RestorePlan {
@@ -327,6 +351,7 @@ what was there before is kept in .backupd-previous
             target_exists: into.is_none(),
             creates_volume: into.is_some(),
             in_place: into.is_none() && to.is_none(),
+            delta: false,
             replaces_entries: 0,
             files: 1,
             entries: 2,

@@ -45,7 +45,8 @@ fn pack(root: &Path, job: PackJob, answer: Answer<'_>) -> (Result<Packed, Failed
             | RecordKind::Rows
             | RecordKind::Frame
             | RecordKind::End
-            | RecordKind::Answer) => panic!("{other:?}"),
+            | RecordKind::Answer
+            | RecordKind::Compared) => panic!("{other:?}"),
         }
     };
     assert_eq!(served.join().unwrap().unwrap(), done.is_ok());

@@ -72,6 +72,10 @@ impl Prepared {
                 fs::remove_dir_all(place.join("orders"))?;
                 fs::remove_file(place.join("latest"))
             }
+            "somebody spoils a file" => {
+                let orders = self.place("shop-data")?.join("orders");
+                write(&orders.join("today.csv"), b"undefined\n")
+            }
             "the volume is removed" => self.docker.remove_volume("shop-data"),
             "a deploy writes nonsense" => {
                 let place = self.place("shop-data")?;

@@ -135,6 +135,22 @@ fn a_restore_that_is_killed_while_it_swaps_leaves_the_old_content_or_the_new() {
     }
 }
 
+/// The same of one that changes only what differs: while the service is down it compares, fetches and overwrites.
+#[test]
+fn a_delta_restore_that_is_killed_leaves_the_old_content_or_the_new() {
+    let scene = Scene::new(None);
+    for (step, moments, apart) in [("comparing", 5, 60), ("putting the restored content", 6, 60)] {
+        for moment in 0..moments {
+            let (mut running, wanted) = scene.begin(&["--delta"]);
+            let what = format!("{step}, moment {moment}");
+            assert!(running.step(step), "{what}");
+            std::thread::sleep(Duration::from_millis(apart * moment));
+            let ended = running.kill();
+            scene.assert_recovers(&what, &ended, wanted);
+        }
+    }
+}
+
 /// The engine goes on stopping the service of a restore that died: who recovers must not take it for running.
 #[test]
 fn a_service_that_is_on_its_way_down_comes_up_again() {

@@ -24,6 +24,7 @@ pub(super) struct PlanText<'a> {
     target_exists: bool,
     creates_volume: bool,
     in_place: bool,
+    delta: bool,
     replaces_entries: u64,
     files: u64,
     entries: u64,
@@ -50,6 +51,7 @@ impl<'a> PlanText<'a> {
             target_exists: plan.target_exists,
             creates_volume: plan.creates_volume,
             in_place: plan.in_place,
+            delta: plan.delta,
             replaces_entries: plan.replaces_entries,
             files: plan.files,
             entries: plan.entries,
@@ -87,10 +89,15 @@ impl<'a> PlanText<'a> {
             elsewhere.map_or_else(String::new, |at| format!(" ({})", units::moment_with_zone(at, zone)));
         line("chosen", format!("{}{here}", plain::line(self.why)));
         line("target", self.target());
+        if self.delta {
+            let all = "all of it is compared, and only what differs is fetched and overwritten";
+            line("delta", format!("{all}; who uses it is down meanwhile, and not for a moment only"));
+        }
+        let at_most = if self.delta { "at most " } else { "" };
         line(
             "content",
             format!(
-                "{} and {} in all, {}; {} to fetch",
+                "{} and {} in all, {}; {at_most}{} to fetch",
                 units::counted(self.files, "file", "files"),
                 units::counted(self.entries, "entry", "entries"),
                 units::bytes(self.bytes),
@@ -122,6 +129,8 @@ impl<'a> PlanText<'a> {
             format!("{target} does not exist and is created")
         } else if !self.target_exists {
             format!("{target} does not exist")
+        } else if self.delta {
+            format!("{target} exists, {top} at its top")
         } else if self.in_place && self.replaces_entries > 0 {
             format!("{target} exists; all that is in it is replaced, {top} at its top")
         } else {
@@ -148,6 +157,7 @@ mod tests {
             target_exists: true,
             creates_volume: false,
             in_place: true,
+            delta: false,
             replaces_entries: 12,
             files: 1234,
             entries: 1300,
@@ -181,6 +191,21 @@ restore db-data@42 into db-data
 ";
         let warnings = ["the data is of PostgreSQL 16, and `db` runs 17".to_owned()];
         assert_eq!(plan(&stops, &warnings).text(&zone), want);
+    }
+
+    #[test]
+    fn a_plan_of_a_delta_says_what_it_costs() {
+        let delta = PlanText { delta: true, at: None, why: "it is the newest", ..plan(&[], &[]) };
+        let want = "\
+restore db-data@42 into db-data
+  taken     2026-11-20 13:00:05 +00:00 (21 h ago), idle, not proven yet
+  chosen    it is the newest
+  target    db-data exists, 12 entries at its top
+  delta     all of it is compared, and only what differs is fetched and overwritten; who uses it is down meanwhile, and not for a moment only
+  content   1,234 files and 1,300 entries in all, 5.0 GiB; at most 1.0 GiB to fetch
+  space     80 GiB free
+";
+        assert_eq!(delta.text(&TimeZone::UTC), want);
     }
 
     #[test]

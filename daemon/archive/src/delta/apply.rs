@@ -63,9 +63,7 @@ pub(crate) fn apply(root: BorrowedFd<'_>, staging: &Staging, steps: Steps<'_>) -
         while let Some(deed) = log.next().map_err(failed)? {
             if matches!(deed.what, What::Attributes(_)) == last {
                 steps.at("before deed")?;
-                applying
-                    .deed(&deed)
-                    .map_err(|e| SwapError::tree("bring back", deed.path.to_string(), e))?;
+                applying.deed(&deed).map_err(|e| SwapError::tree("bring back", deed.path.to_string(), e))?;
                 steps.at("after deed")?;
             }
         }
@@ -155,7 +153,13 @@ impl Applying<'_> {
         }
         rustix::fs::ftruncate(&file, size)?;
         for hole in holes {
-            punch(file.as_fd(), hole.start, hole.length)?;
+            if hole.start + hole.length == size {
+                // The rest of its last block, too.
+                rustix::fs::ftruncate(&file, hole.start)?;
+                rustix::fs::ftruncate(&file, size)?;
+            } else {
+                punch(file.as_fd(), hole.start, hole.length)?;
+            }
         }
         let mut buffer = vec![0; COPIED_BYTES];
         for range in ranges {

@@ -22,16 +22,15 @@ use crate::beneath;
 use crate::channel::{Compared, DeltaJob, NoteKind, Notes, Progress, Totals};
 use crate::entry::{Entry, Extent, Kind, Witness};
 use crate::look::LOST_AND_FOUND;
-use crate::names::Names;
 use crate::open::Opener;
-use crate::pack::{Pulse, list};
+use crate::pack::Pulse;
 use crate::path::TreePath;
 use crate::stat::{Identity, Mount, Stat};
 use crate::swap::SwapError;
 use crate::unpack::UnpackError;
 use crate::unpack::sequence::Sequence;
 use crate::walk::{Step, Walk};
-use crate::xattrs::{Subject, XattrReader};
+use crate::xattrs::XattrReader;
 
 /// What a comparison came to.
 pub(super) struct Found {
@@ -50,11 +49,11 @@ pub(super) struct Comparing<'a> {
     rows: SnapshotRows,
     pub(super) pages: PartPages,
     sequence: Sequence,
-    folders: OpenFolders,
+    pub(super) folders: OpenFolders,
     /// Files with several names that stay what they are, under the first.
     pub(super) kept: HashMap<Identity, TreePath>,
     opener: Opener,
-    xattrs: XattrReader,
+    pub(super) xattrs: XattrReader,
     pub(super) can_punch: bool,
     pub(super) log: LogWriter,
     wanted: Spool,
@@ -253,48 +252,6 @@ impl<'a> Comparing<'a> {
     pub(super) fn replace(&mut self, pair: Pair<'_>) -> Result<(), DeltaError> {
         may_change(&pair.entry.path, &pair.stat)?;
         self.make(pair.entry)
-    }
-
-    fn same_folder(
-        &mut self,
-        pair: &Pair<'_>,
-    ) -> Result<(OwnedFd, Stat, Names), DeltaError> {
-        let path = &pair.entry.path;
-        let (folder, stat) = self.open(pair)?;
-        let differs = !self.has_attributes(&pair.entry, &stat, Subject::Open(folder.as_fd()));
-        if differs {
-            may_change(path, &stat)?;
-        }
-        self.folders.push(&pair.entry, differs, stat.fixed);
-        let names = list(folder.as_fd()).map_err(|e| UnpackError::tree("list", path, e))?;
-        Ok((folder, stat, names))
-    }
-
-    /// Whether what is neither file nor folder is what it is to be.
-    fn is_same(&mut self, pair: &Pair<'_>) -> Result<bool, DeltaError> {
-        let Pair { folder, name, stat, entry } = pair;
-        let node = |major: &u32, minor: &u32| (*major, *minor) == stat.node;
-        let same = match (&entry.kind, stat.kind) {
-            (Kind::Symlink { target }, FileType::Symlink) => {
-                let found = rustix::fs::readlinkat(folder, *name, Vec::new());
-                found.map_err(|e| UnpackError::tree("read link", &entry.path, e))?.to_bytes() == target
-            }
-            (Kind::Fifo, FileType::Fifo) => true,
-            (Kind::CharDevice { major, minor }, FileType::CharacterDevice)
-            | (Kind::BlockDevice { major, minor }, FileType::BlockDevice) => node(major, minor),
-            _ => false,
-        };
-        // Of several names each is made anew: rows of such say nothing of the others.
-        Ok(same && stat.links == 1 && self.has_attributes(entry, stat, Subject::Name(*folder, name)))
-    }
-
-    /// Whether owner, mode, time and extended attributes are as they are to be.
-    pub(super) fn has_attributes(&mut self, entry: &Entry, stat: &Stat, of: Subject<'_>) -> bool {
-        let is_link = matches!(entry.kind, Kind::Symlink { .. });
-        let same = (stat.uid, stat.gid, stat.modified) == (entry.uid, entry.gid, entry.modified)
-            && (is_link || stat.mode == entry.mode);
-        // What cannot be read is set again.
-        same && self.xattrs.read(of) == (entry.xattrs.clone(), Vec::new())
     }
 
     fn look(&self, folder: BorrowedFd<'_>, name: &CStr, path: &TreePath) -> Result<Stat, DeltaError> {

@@ -7,8 +7,8 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::sync::{Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, FallocateFlags};
 use rustix::io::Errno;
@@ -67,7 +67,9 @@ impl Comparison<'_> {
         let now = self.data_now().map_err(|e| self.failed(e))?;
         // Zeros that are to be written are no hole, and a hole is none that has bytes.
         let absent = common(&data, &gaps(&now, size));
-        let holes = common(&gaps(&data, size), &now);
+        // Each is told as a whole: of a block that it has only a part of, nothing would become one.
+        let mut holes = gaps(&data, size);
+        holes.retain(|hole| touches(&now, hole.start, hole.start + hole.length));
         let mut ranges = Vec::new();
         for part in 0..size.div_ceil(PART_BYTES) {
             let differing = self.part(part, size, &data).map_err(|e| self.failed(e))?;
@@ -154,7 +156,13 @@ impl Comparison<'_> {
     }
 
     /// The pages of the chunk at `start`. What is not there reads as zeros: it is told to be absent elsewhere.
-    fn hash(&self, start: u64, size: u64, data: &[Region], buffer: &mut Vec<u8>) -> io::Result<Vec<ShortHash>> {
+    fn hash(
+        &self,
+        start: u64,
+        size: u64,
+        data: &[Region],
+        buffer: &mut Vec<u8>,
+    ) -> io::Result<Vec<ShortHash>> {
         let length = (size - start).min(CHUNK);
         buffer.clear();
         buffer.resize(small(length), 0);
@@ -165,9 +173,11 @@ impl Comparison<'_> {
         let page = 1_u64 << self.chunks().page_exponent;
         let pages = buffer.chunks(small(page)).zip((start..).step_by(small(page)));
         Ok(pages
-            .map(|(bytes, at)| {
-                if touches(data, at, at + bytes.len() as u64) { page_hash(bytes) } else { HOLE }
-            })
+            .map(
+                |(bytes, at)| {
+                    if touches(data, at, at + bytes.len() as u64) { page_hash(bytes) } else { HOLE }
+                },
+            )
             .collect())
     }
 }
@@ -209,7 +219,10 @@ fn page_ranges(
 fn with(ranges: &[Region], absent: &[Region], page: u64, size: u64) -> Vec<Region> {
     let whole = absent.iter().map(|run| {
         let start = run.start / page * page;
-        Region { start, length: (run.start + run.length).div_ceil(page).saturating_mul(page).min(size) - start }
+        Region {
+            start,
+            length: (run.start + run.length).div_ceil(page).saturating_mul(page).min(size) - start,
+        }
     });
     let mut all: Vec<Region> = ranges.iter().copied().chain(whole).collect();
     all.sort_unstable_by_key(|run| run.start);

@@ -24,6 +24,7 @@ mod log;
 mod pages;
 mod pieces;
 mod rows;
+mod same;
 mod spool;
 
 use std::io;

@@ -76,7 +76,11 @@ fn frames(lineage: &Lineage, entry: u64, kind: &Kind, sent: &mut u64) -> Vec<Vec
                 let length = u32::try_from(raw.len()).unwrap();
                 let file_offset = at + (n * FRAME_BYTES) as u64;
                 let row = FrameRow { offset: 0, stored: 0, raw: length, hash };
-                frames.push(put_frame(&row, &[Piece { entry, file_offset, frame_offset: 0, length }], &stored));
+                frames.push(put_frame(
+                    &row,
+                    &[Piece { entry, file_offset, frame_offset: 0, length }],
+                    &stored,
+                ));
             }
             *sent += length;
         }
@@ -103,7 +107,8 @@ fn restore(lineage: &Lineage, packed: &Packed, root: &Path) -> Logged {
 }
 
 fn many(usual: u32) -> ProptestConfig {
-    let config = ProptestConfig { failure_persistence: None, max_shrink_iters: 300, ..ProptestConfig::default() };
+    let config =
+        ProptestConfig { failure_persistence: None, max_shrink_iters: 300, ..ProptestConfig::default() };
     let cases = if config.cases == 256 { usual } else { config.cases };
     ProptestConfig { cases, ..config }
 }
@@ -233,7 +238,8 @@ impl Spoiled {
     fn assert_bad(&self) {
         let mut tree = record(self.root());
         tree.retain(|path, _| !path.starts_with(b".backupd-restore-"));
-        let but_root = |tree: &Tree| -> Tree { tree.clone().into_iter().filter(|(p, _)| !p.is_empty()).collect() };
+        let but_root =
+            |tree: &Tree| -> Tree { tree.clone().into_iter().filter(|(p, _)| !p.is_empty()).collect() };
         assert_same(&but_root(&tree), &but_root(&self.bad));
     }
 }
@@ -260,8 +266,12 @@ fn stopped_anywhere_it_ends_in_the_snapshot_or_can_be_thrown_away() {
             assert!(steps < stop && kinds.iter().all(|kind| *kind > 0), "{kinds:?}");
             return;
         }
-        assert!(format!("{done:?}").contains("crash") || matches!(done, Err(SwapError::Stopped(_))), "{stop}: {done:?}");
-        let begun = crate::look::look(open(spoiled.root()).as_fd()).unwrap().staged.iter().any(|s| s.swapping);
+        assert!(
+            format!("{done:?}").contains("crash") || matches!(done, Err(SwapError::Stopped(_))),
+            "{stop}: {done:?}"
+        );
+        let begun =
+            crate::look::look(open(spoiled.root()).as_fd()).unwrap().staged.iter().any(|s| s.swapping);
         if begun {
             kinds[1] += 1;
             // And again, in the middle of the second time.

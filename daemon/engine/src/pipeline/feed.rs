@@ -4,6 +4,8 @@
 //! to fetch; requests are fetched several at a time; the sender passes them on in order. The helper decodes,
 //! checks and writes. It is the helper's `Done`, after our `End`, that makes a restore whole.
 
+mod differing;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use futures_util::stream::{self, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
+pub use self::differing::{Heard, feed_differing};
 use super::channel::{ChannelError, read_record, write_record};
 use super::entries::Entries;
 use super::frames::{Gathered, Gathering, Request, join, pieces_of};

@@ -95,7 +95,8 @@ pub async fn receive(
             | RecordKind::Rows
             | RecordKind::Frame
             | RecordKind::End
-            | RecordKind::Answer => {
+            | RecordKind::Answer
+            | RecordKind::Compared => {
                 let what = format!("{:?} during a backup", record.kind);
                 return Err(ReceiveError::Source(ChannelError::Protocol(what)));
             }

@@ -9,6 +9,7 @@ mod choice;
 mod commit;
 pub mod cover;
 pub mod delete;
+mod delta;
 pub mod doctor;
 pub mod drill;
 pub mod export;

@@ -17,6 +17,7 @@ use crate::lock::LockOn;
 use crate::pipeline::feed::Fed;
 use crate::port::docker::{Docker, NewVolume};
 use crate::usecase::blame;
+pub use crate::usecase::delta::DeltaReport;
 use crate::usecase::fill::Fill;
 use crate::usecase::host::Host;
 use crate::usecase::notes::warnings;
@@ -55,6 +56,9 @@ pub struct RestoreReport {
     pub previous: Option<String>,
     /// Containers that run again.
     pub started: Vec<String>,
+    /// What a delta restore found to differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delta: Option<DeltaReport>,
 }
 
 /// Carries a plan out.
@@ -72,8 +76,8 @@ pub async fn restore(host: &Host, plan: RestorePlan, watch: &dyn Watch) -> Resul
 
 /// A snapshot and the place where it goes, which is still as it was planned.
 pub(super) struct Found {
-    opened: Opened,
-    place: Place,
+    pub(super) opened: Opened,
+    pub(super) place: Place,
 }
 
 pub(super) async fn find(host: &Host, docker: &dyn Docker, plan: &RestorePlan) -> Result<Found, Failure> {
@@ -121,10 +125,16 @@ pub(super) struct Deed<'a> {
 /// Restored content that waits beside what is there.
 pub(super) struct Staged {
     journal: RestoreJournal,
-    fed: Fed,
-    unpacked: Unpacked,
+    filled: Filled,
     /// Where the previous content is kept, once the two are swapped.
     previous: Option<String>,
+}
+
+/// What was brought.
+pub(super) struct Filled {
+    pub(super) fed: Fed,
+    pub(super) unpacked: Unpacked,
+    pub(super) delta: Option<DeltaReport>,
 }
 
 impl Deed<'_> {
@@ -138,12 +148,12 @@ impl Deed<'_> {
     pub(super) async fn stage(&self) -> Result<Staged, Broken> {
         let journal = self.prepare().map_err(|failure| (failure, true))?;
         let unpacked = tokio::select! {
-            unpacked = self.unpack() => unpacked,
+            unpacked = self.unpack(&journal) => unpacked,
             () = self.watch.cancel().asked() => Err(self.interrupted()),
             () = self.run.cancel_requested() => Err(self.interrupted()),
         };
         match unpacked {
-            Ok((fed, unpacked)) => Ok(Staged { journal, fed, unpacked, previous: None }),
+            Ok(filled) => Ok(Staged { journal, filled, previous: None }),
             Err(failure) => Err(self.undo(&journal, failure).await),
         }
     }
@@ -167,7 +177,7 @@ impl Deed<'_> {
 
     /// Starts again who was stopped, and tells what was done.
     pub(super) async fn bring_back(&self, staged: Staged) -> Result<RestoreReport, Broken> {
-        let Staged { journal, fed, unpacked, previous } = staged;
+        let Staged { journal, filled: Filled { fed, unpacked, delta }, previous } = staged;
         let resumed = self.resume(&journal.containers).await;
         let (started, unhealthy) = resumed.map_err(|failure| (failure, false))?;
         self.run.done(unpacked.totals.entries, unpacked.totals.bytes);
@@ -189,6 +199,7 @@ impl Deed<'_> {
             warnings: said,
             previous,
             started,
+            delta,
         })
     }
 
@@ -210,8 +221,7 @@ impl Deed<'_> {
         Ok(journal)
     }
 
-    async fn unpack(&self) -> Result<(Fed, Unpacked), Failure> {
-        let what = format!("restore `{}` into `{}`", self.plan.snapshot, self.plan.target);
+    async fn unpack(&self, journal: &RestoreJournal) -> Result<Filled, Failure> {
         if self.found.place.exists {
             self.clear_old_staging().await?;
         }
@@ -223,6 +233,15 @@ impl Deed<'_> {
                 .await
                 .map_err(|e| blame::docker(format!("make volume `{}`", new.name), e))?;
         }
+        if self.plan.delta {
+            return self.log_what_differs(journal).await;
+        }
+        let (fed, unpacked) = self.fill().await?;
+        Ok(Filled { fed, unpacked, delta: None })
+    }
+
+    /// All of the snapshot, beside what is there, or into the volume that was made for it.
+    pub(super) async fn fill(&self) -> Result<(Fed, Unpacked), Failure> {
         self.watch.tell(Told::Step(format!("restoring {} into {}", self.plan.snapshot, self.plan.target)));
         let fill = Fill {
             host: self.host,
@@ -234,7 +253,11 @@ impl Deed<'_> {
             paths: self.plan.request.paths.clone(),
             watch: self.watch,
         };
-        fill.fill(what).await
+        fill.fill(self.what()).await
+    }
+
+    pub(super) fn what(&self) -> String {
+        format!("restore `{}` into `{}`", self.plan.snapshot, self.plan.target)
     }
 
     /// What an earlier restore of another installation left in the target: finished if its swap began, else
@@ -268,23 +291,11 @@ impl Deed<'_> {
             return Ok(None);
         }
         self.watch.tell(Told::Step(format!("putting the restored content of {} in place", self.plan.target)));
-        if !journal.containers.is_empty() {
-            let stopping = RestoreJournal { stopping: true, ..journal.clone() };
-            self.run.preparing(self.found.opened.signed.manifest.number, &stopping)?;
-            service::stop(self.docker, &journal.containers).await?;
+        if !self.plan.delta {
+            self.stop(journal).await?;
         }
         // Someone may have started a container since the plan; with a writer inside, a swap would mix.
-        let now = place(self.host, self.docker, &self.plan.request).await?;
-        if let Some(user) = now.users.iter().find(|user| user.is_up()) {
-            return Err(Failure::new(
-                Class::Busy,
-                format!(
-                    "container `{}` was started while `{}` was being restored",
-                    user.container.name, self.plan.target
-                ),
-            )
-            .hint("the target is as it was before; repeat the command to restore"));
-        }
+        self.nobody_is_up().await?;
         self.run.swapping()?;
         let keep_previous = self.plan.request.keep_previous;
         let swapped: Swapped =
@@ -296,6 +307,31 @@ impl Deed<'_> {
                 .hint("the target is as it was before; repeat the command to restore"));
         }
         Ok(swapped.previous)
+    }
+
+    /// Stops who uses the target, which is written down first.
+    pub(super) async fn stop(&self, journal: &RestoreJournal) -> Result<(), Failure> {
+        if journal.containers.is_empty() {
+            return Ok(());
+        }
+        let stopping = RestoreJournal { stopping: true, ..journal.clone() };
+        self.run.preparing(self.found.opened.signed.manifest.number, &stopping)?;
+        service::stop(self.docker, &journal.containers).await
+    }
+
+    pub(super) async fn nobody_is_up(&self) -> Result<(), Failure> {
+        let now = place(self.host, self.docker, &self.plan.request).await?;
+        if let Some(user) = now.users.iter().find(|user| user.is_up()) {
+            return Err(Failure::new(
+                Class::Busy,
+                format!(
+                    "container `{}` was started while `{}` was being restored",
+                    user.container.name, self.plan.target
+                ),
+            )
+            .hint("the target is as it was before; repeat the command to restore"));
+        }
+        Ok(())
     }
 
     async fn resume(&self, containers: &[StoppedContainer]) -> Result<(Vec<String>, Vec<String>), Failure> {

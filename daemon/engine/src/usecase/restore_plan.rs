@@ -19,7 +19,7 @@ use crate::usecase::notes::warnings;
 use crate::usecase::opened::{Opened, open};
 use crate::usecase::run::Glance;
 use crate::usecase::source::{self, User};
-use crate::usecase::{blame, service};
+use crate::usecase::{blame, delta, service};
 use crate::words::{HostName, Number, SnapshotName, SourceName};
 
 /// A restored tree needs room for its blocks, folders and inodes too.
@@ -44,6 +44,8 @@ pub struct RestoreRequest {
     pub paths: Vec<TreePath>,
     /// Keep what was there before.
     pub keep_previous: bool,
+    /// Change only what differs, in place.
+    pub delta: bool,
     /// A partial snapshot will do.
     pub accept_partial: bool,
 }
@@ -82,6 +84,8 @@ pub struct RestorePlan {
     pub creates_volume: bool,
     /// What is there is replaced.
     pub in_place: bool,
+    /// Only what differs of it, and containers are down while all of it is compared.
+    pub delta: bool,
     /// So many entries at the top of the target.
     pub replaces_entries: u64,
     /// Regular files in the snapshot.
@@ -189,6 +193,7 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
         )
         .hint("choose another (`backupctl snapshots`), or accept it with `--accept-partial`"));
     }
+    delta::check(request)?;
     let in_place = place.exists && request.to.is_none();
     if in_place && !request.paths.is_empty() {
         return Err(Failure::new(
@@ -211,6 +216,7 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
         target_exists: place.exists,
         creates_volume: !place.exists,
         in_place,
+        delta: false,
         replaces_entries: 0,
         files: manifest.totals.files,
         entries: manifest.totals.entries,
@@ -234,7 +240,11 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
             return Err(Failure::new(Class::Unsafe, format!("folder `{}` is not empty", plan.target))
                 .hint("name another one, or a new one below it: `mkdir DIR` first"));
         }
-        check_room(&plan, &looked)?;
+        plan.delta = request.delta && looked.top_entries > 0;
+        // How much room a delta needs shows when it has compared.
+        if !plan.delta {
+            check_room(&plan, &looked)?;
+        }
         plan.replaces_entries = looked.top_entries;
         plan.free_bytes = Some(looked.free_bytes);
     }

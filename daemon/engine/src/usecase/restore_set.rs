@@ -91,6 +91,7 @@ pub async fn plan_restore_set(host: &Host, set: &RunId, terms: SetTerms) -> Resu
             to: None,
             paths: Vec::new(),
             keep_previous: terms.keep_previous,
+            delta: false,
             accept_partial: terms.accept_partial,
         };
         let mut plan = plan_restore(host, &request).await?;

@@ -7,6 +7,7 @@ use engine::usecase::delete::{delete, plan_delete, undelete};
 use engine::usecase::drill::{DrillRequest, drill, plan_drill};
 use engine::usecase::host::Host;
 use engine::usecase::prune::prune;
+use engine::usecase::restore::RestoreRequest;
 use engine::usecase::retention::retention;
 use engine::usecase::watch::Silent;
 use jiff::SignedDuration;
@@ -38,6 +39,8 @@ pub(crate) enum Deed {
     RestoreNew,
     /// The older snapshot, over a volume that containers use.
     RestoreInPlace,
+    /// The same, by changing what differs.
+    RestoreDelta,
     /// The older snapshot goes for good.
     Purge,
     /// The older snapshot is soft-deleted.
@@ -68,6 +71,7 @@ impl Deed {
             | Self::Backup
             | Self::RestoreNew
             | Self::RestoreInPlace
+            | Self::RestoreDelta
             | Self::Purge
             | Self::Delete
             | Self::Prune
@@ -92,6 +96,14 @@ impl Deed {
             }
             Self::RestoreNew => drop(restore_as(host, &restore_request("db", 1, Some("copy"))).await?),
             Self::RestoreInPlace => drop(restore_as(host, &restore_request("db", 1, None)).await?),
+            Self::RestoreDelta => {
+                let request = RestoreRequest { delta: true, ..restore_request("db", 1, None) };
+                let report = restore_as(host, &request).await?;
+                assert!(
+                    report.delta.is_some_and(|delta| delta.differing > 0 && !delta.too_much),
+                    "{report:?}"
+                );
+            }
             Self::Purge | Self::Delete => {
                 let plan = plan_delete(host, &old, self == Self::Purge).await?;
                 delete(host, plan, &Silent::default()).await?;

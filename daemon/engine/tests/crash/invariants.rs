@@ -88,7 +88,7 @@ async fn service(case: &Case, wrong: &mut Wrong) {
 async fn targets(template: &Template, case: &Case, said_ok: bool, wrong: &mut Wrong) {
     let (old, now) = (&template.trees[0], template.trees.last().unwrap());
     let volume = case.world.tree("db");
-    if template.deed == Deed::RestoreInPlace {
+    if matches!(template.deed, Deed::RestoreInPlace | Deed::RestoreDelta) {
         let (volume, new) = (but_root_time(volume), but_root_time(old.clone()));
         if said_ok || !differences(&volume, &but_root_time(now.clone())).is_empty() {
             wrong.same("the volume holds neither old nor new content", &volume, &new);
@@ -124,7 +124,7 @@ async fn history(template: &Template, case: &Case, host: &Host, said_ok: bool, w
             Some(3)
         }
         Deed::Purge | Deed::Delete | Deed::Prune | Deed::PruneDeleted | Deed::Undelete => Some(1),
-        Deed::RestoreNew | Deed::RestoreInPlace | Deed::Drill => None,
+        Deed::RestoreNew | Deed::RestoreInPlace | Deed::RestoreDelta | Deed::Drill => None,
     };
     // The content of now belongs to a snapshot only where one was being made.
     if !template.deed.backs_up() {

@@ -193,6 +193,17 @@ async fn restore_in_place() {
     every_call(Deed::RestoreInPlace, 120).await;
 }
 
+/// Whoever uses the target is down before it is compared, and nothing is swapped before.
+#[tokio::test]
+async fn restore_of_what_differs() {
+    let template = Template::new(Deed::RestoreDelta).await;
+    let names = recorded(&template).await.names();
+    let last_stop = names.iter().rposition(|name| name.starts_with("docker.stop")).unwrap();
+    let fetched = names.iter().rposition(|name| name.starts_with("store.get_range")).unwrap();
+    assert!(last_stop < fetched, "{names:?}");
+    every_call(Deed::RestoreDelta, 120).await;
+}
+
 #[tokio::test]
 async fn purge() {
     every_call(Deed::Purge, 56).await;
@@ -246,4 +257,9 @@ async fn recovery_of_a_backup_that_stops() {
 #[tokio::test]
 async fn recovery_of_a_restore_in_place() {
     every_call_of_recovery(Deed::RestoreInPlace, 11, 40).await;
+}
+
+#[tokio::test]
+async fn recovery_of_a_restore_of_what_differs() {
+    every_call_of_recovery(Deed::RestoreDelta, 11, 40).await;
 }

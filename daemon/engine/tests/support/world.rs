@@ -178,6 +178,7 @@ pub(crate) fn restore_request(name: &str, number: u64, into: Option<&str>) -> Re
         to: None,
         paths: Vec::new(),
         keep_previous: false,
+        delta: false,
         accept_partial: false,
     }
 }

@@ -7,6 +7,7 @@ mod browsing;
 mod committing;
 mod damaged;
 mod deleting;
+mod differing;
 mod drilling;
 mod freezing;
 mod hooking;

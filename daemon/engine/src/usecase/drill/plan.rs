@@ -66,6 +66,7 @@ impl DrillRequest {
             to: None,
             paths: Vec::new(),
             keep_previous: false,
+            delta: false,
             accept_partial: false,
         }
     }
