@@ -172,9 +172,10 @@ impl Applying<'_> {
         let mut entry = entry.clone();
         let attributes = Attributes::of(&mut entry).map_err(io::Error::other)?;
         let path = if path.is_root() { b"." } else { path.as_bytes() };
-        let fd = match entry.kind {
-            Kind::Folder => beneath::open_folder(self.root, path)?,
-            _ => beneath::open(self.root, path, OFlags::RDONLY | OFlags::NONBLOCK)?,
+        let fd = if entry.kind == Kind::Folder {
+            beneath::open_folder(self.root, path)?
+        } else {
+            beneath::open(self.root, path, OFlags::RDONLY | OFlags::NONBLOCK)?
         };
         // What the file system does not take was told when it was tried on what waited under a number.
         attributes::remove_other_xattrs(fd.as_fd(), &attributes, &mut |_told| ())?;

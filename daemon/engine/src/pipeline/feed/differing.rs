@@ -106,11 +106,13 @@ async fn done(
         } else if record.kind == RecordKind::Progress {
             heard(Heard::Progress(record.json()?));
         } else if record.kind == RecordKind::Rows {
-            match &rows {
-                _ if record.payload.is_empty() => rows = None,
+            if record.payload.is_empty() {
+                rows = None;
+            } else if let Some(rows) = &rows {
                 // A planner that has gone has failed, and says why itself.
-                Some(rows) => rows.send(record.payload.to_vec()).await.unwrap_or_default(),
-                None => return Err(ChannelError::Protocol("rows after the last".to_owned())),
+                rows.send(record.payload.to_vec()).await.unwrap_or_default();
+            } else {
+                return Err(ChannelError::Protocol("rows after the last".to_owned()));
             }
         } else {
             return Err(ChannelError::Protocol(format!("{:?} during a restore", record.kind)));
