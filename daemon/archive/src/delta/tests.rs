@@ -6,6 +6,7 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,7 +15,10 @@ use rustix::fs::{FallocateFlags, FileType};
 
 use super::*;
 use crate::base::Base;
-use crate::channel::{Packed, Piece, Swapped, put_frame};
+use crate::channel::{
+    Failed, FailedCause, Job, Packed, Piece, RecordKind, Swapped, parse_json, put_frame, read_record,
+    write_json, write_record,
+};
 use crate::deeds::{Deed, act, content, deeds};
 use crate::entry::{Extent, Kind};
 use crate::frame::{Encoder, FRAME_BYTES, FrameRow};
@@ -22,6 +26,7 @@ use crate::lineage::{How, Lineage};
 use crate::model::{Tree, assert_same, record};
 use crate::planted::{node, set_time, set_xattr, write};
 use crate::row::Rows;
+use crate::serve::serve;
 use crate::swap::{SwapError, swap_stopping};
 
 const RUN: &str = "r1";
@@ -373,4 +378,68 @@ fn what_is_put_in_the_way_afterwards_is_not_followed() {
     symlink(outside.path(), root.join("stays")).unwrap();
     assert!(carry_out(root, None).0.is_err());
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+}
+
+/// The engine's side of the channel: answers, then frames for the rows that are wanted, each damaged as told.
+fn engine(
+    lineage: &Lineage,
+    job: DeltaJob,
+    channel: &mut UnixStream,
+    on_its_way: &dyn Fn(Vec<u8>) -> Vec<u8>,
+) -> io::Result<Result<Logged, Failed>> {
+    let (mut payload, mut end) = (Vec::new(), End { entries: 0, data_bytes: 0 });
+    assert_eq!(read_record(channel, &mut payload)?, RecordKind::Hello);
+    write_json(channel, RecordKind::Job, &Job::Delta(job))?;
+    loop {
+        let kind = read_record(channel, &mut payload)?;
+        if kind == RecordKind::Ask {
+            write_record(channel, RecordKind::Answer, &lineage.answer(&parse_json(&payload)?))?;
+        } else if kind == RecordKind::Rows && payload.is_empty() {
+            write_json(channel, RecordKind::End, &end)?;
+        } else if kind == RecordKind::Rows {
+            for entry in Rows::new(&payload) {
+                for frame in frames(lineage, end.entries, &entry.unwrap().kind, &mut end.data_bytes) {
+                    write_record(channel, RecordKind::Frame, &on_its_way(frame))?;
+                }
+                end.entries += 1;
+            }
+        } else if kind == RecordKind::Done {
+            return Ok(Ok(parse_json(&payload)?));
+        } else if kind == RecordKind::Failed {
+            return Ok(Err(parse_json(&payload)?));
+        }
+    }
+}
+
+fn served(spoiled: &Spoiled, on_its_way: &dyn Fn(Vec<u8>) -> Vec<u8>) -> Result<Logged, Failed> {
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let (input, root) = (theirs.try_clone().unwrap(), open(spoiled.root()));
+    let helper = std::thread::spawn(move || serve(input, theirs, Ok(root)));
+    let said = engine(&spoiled.lineage, job(&spoiled.packed), &mut ours, on_its_way).unwrap();
+    drop(ours);
+    assert_eq!(helper.join().unwrap().unwrap(), said.is_ok());
+    said
+}
+
+#[test]
+fn a_helper_asks_wants_and_logs() {
+    let spoiled = Spoiled::new();
+    let logged = served(&spoiled, &|frame| frame).unwrap();
+    assert!(logged.compared.differing > 10 && !logged.compared.too_much, "{logged:?}");
+    carry_out(spoiled.root(), None).0.unwrap();
+    assert_same(&record(spoiled.root()), &spoiled.good);
+}
+
+#[test]
+fn a_helper_that_gets_damage_says_so_and_has_changed_nothing() {
+    let spoiled = Spoiled::new();
+    let damage = |mut frame: Vec<u8>| {
+        let last = frame.len() - 1;
+        frame[last] ^= 1;
+        frame
+    };
+    let failed = served(&spoiled, &damage).unwrap_err();
+    assert_eq!(failed.cause, FailedCause::Damaged, "{failed:?}");
+    spoiled.assert_bad();
 }
