@@ -59,6 +59,7 @@ mod xattrs;
 #[cfg(test)]
 extern crate self as archive;
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation, reason = "numbers of random deeds are cut as it comes")]
 #[path = "../tests/support/deeds.rs"]
 mod deeds;
 #[cfg(test)]

@@ -374,7 +374,7 @@ fn what_is_put_in_the_way_afterwards_is_not_followed() {
     assert!(carry_out(root, None).0.is_err());
     assert_eq!(fs::read(&victim).unwrap(), content(1, 1 << 20));
     fs::remove_file(root.join("stays/large")).unwrap();
-    fs::rename(root.join("stays"), root.join("elsewhere")).unwrap();
+    rustix::fs::rename(root.join("stays"), root.join("elsewhere")).unwrap();
     symlink(outside.path(), root.join("stays")).unwrap();
     assert!(carry_out(root, None).0.is_err());
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
