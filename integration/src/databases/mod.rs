@@ -84,6 +84,11 @@ pub trait Server: Debug + Send + Sync {
     /// Asks the server's checker, and for every number of the ledger. Nobody else writes meanwhile.
     fn check(&self, container: &Container, ledger: &Ledger) -> io::Result<Verdict>;
 
+    /// Its files become much smaller by themselves, as a log does that is written anew: a guard would flag that.
+    fn shrinks(&self) -> bool {
+        false
+    }
+
     /// A line for the shell of another container on its volume, after it has ended by itself: it must end well.
     fn check_at_rest(&self) -> Option<&'static str> {
         None

@@ -88,6 +88,10 @@ impl Server for Redis {
             .then(|| format!("exec redis-benchmark -t set -r {keys} -n 1000000000 -d 200 -c 1 -q"))
     }
 
+    fn shrinks(&self) -> bool {
+        true
+    }
+
     fn check(&self, container: &Container, ledger: &Ledger) -> io::Result<Verdict> {
         let checker = match self.files {
             Files::Rewritten | Files::Appended => {
