@@ -26,7 +26,7 @@ use archive::channel::{PackJob, Packed};
 use archive::entry::Kind;
 use archive::pack::PackError;
 use archive::path::TreePath;
-use archive::scope::{LeftOut, Planted, Required, Scope};
+use archive::scope::{LeftOut, Planted, PlantedContent, Required, Scope};
 use deeds::{Deed, act, content};
 use lineage::{How, Lineage};
 use planted::{chown_link, write};
@@ -37,7 +37,7 @@ fn path(text: &str) -> TreePath {
 }
 
 fn plant(at: &str, bytes: &[u8]) -> Planted {
-    Planted { path: path(at), bytes: bytes.to_vec(), like: path("like") }
+    Planted { path: path(at), content: PlantedContent::File(bytes.to_vec()), like: path("like") }
 }
 
 fn require(at: &str, size: u64) -> Scope {
@@ -401,7 +401,7 @@ fn live(root: &Path, steps: Vec<(Vec<Deed>, Vec<Deed>, Choice)>) {
             want.remove(label.path.as_bytes());
             got.remove(label.path.as_bytes()).unwrap();
             let entry = lineage.entry(&packed, &label.path.to_string());
-            assert_eq!(lineage.content(&entry).0, label.bytes);
+            assert_eq!(PlantedContent::File(lineage.content(&entry).0), label.content);
         }
         model::assert_same(&got, &want);
         model::check_hashes(&lineage, &packed);

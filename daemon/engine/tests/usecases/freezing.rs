@@ -147,7 +147,8 @@ async fn what_nobody_writes_is_read_once_in_every_mode() {
     for name in ["web", "db"] {
         world.docker.stop(name, Duration::ZERO).await.unwrap();
     }
-    for mode in Mode::ALL {
+    // A dump is what somebody says who runs.
+    for mode in Mode::ALL.iter().filter(|mode| **mode != Mode::Dump) {
         let calls = Calls::new();
         let report = run(&world, calls.script(), by(*mode)).await.unwrap();
         assert_eq!(report.consistency, Kind::Idle, "{}", mode.word());
