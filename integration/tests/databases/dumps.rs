@@ -70,7 +70,7 @@ fn counted(container: &Container, case: &Case) -> String {
 #[track_caller]
 fn comes_back(case: &Case) {
     let place = Place::new().unwrap();
-    let subject = Subject::new(&place, case.server, &[]).unwrap();
+    let mut subject = Subject::new(&place, case.server, &[]).unwrap();
     put_policy(&place, &subject.volume, case.dumps);
     let writer = subject.write().unwrap();
     let (done, before) = subject.back_up(&writer, &[]).unwrap();
@@ -78,7 +78,7 @@ fn comes_back(case: &Case) {
     assert_eq!(done["freeze_seconds"].as_f64(), Some(0.0));
     // Whatever was acknowledged before it is in it.
     let restored = place.called("restored");
-    place.run(&["restore", &subject.volume, "--into", &restored, "--yes"]).unwrap().done().unwrap();
+    restore(&place, &subject.volume, &restored);
     let fresh = fresh(&place, case, &restored, "loaded");
     fresh.shell(case.load).unwrap().good("load").unwrap();
     let numbers = counted(&fresh, case).lines().nth(1).unwrap().to_owned();
@@ -87,7 +87,7 @@ fn comes_back(case: &Case) {
     fresh.destroy().unwrap();
 
     // Nobody writes any more: then all is equal, and a second dump sends next to nothing.
-    drop(writer);
+    subject.forget(writer);
     subject.container().stop().unwrap();
     subject.container().order("start").unwrap();
     subject.container().serves(case.server.serves()).unwrap().unwrap();
@@ -100,12 +100,19 @@ fn comes_back(case: &Case) {
     assert!(again["kind"] == "incremental" && sent < bytes / 4, "{again}");
     subject.destroy().unwrap();
     let restored = place.called("again");
-    place.run(&["restore", &subject.volume, "--into", &restored, "--yes"]).unwrap().done().unwrap();
+    restore(&place, &subject.volume, &restored);
     let fresh = self::fresh(&place, case, &restored, "new");
     fresh.shell(case.load).unwrap().good("load").unwrap();
     assert_eq!(counted(&fresh, case), want);
     place.run(&["verify", "--all"]).unwrap().done().unwrap();
     assert_eq!(place.helpers().unwrap(), Vec::<u32>::new());
+}
+
+/// What the plan warns of, dumps that no server starts from, is meant.
+#[track_caller]
+fn restore(place: &Place, volume: &str, into: &str) {
+    let ran = place.run(&["restore", volume, "--into", into, "--yes"]).unwrap();
+    assert_eq!(ran.code, Some(0), "{ran}");
 }
 
 /// A server of the same image on an empty volume, with what was restored at `/dump`.
@@ -169,11 +176,13 @@ fn a_dump_that_is_killed_is_no_snapshot_and_leaves_nothing() {
     child.wait().unwrap();
     until(false);
     let listed = place.run(&["snapshots", &subject.volume]).unwrap();
-    assert!(listed.text().contains("[]"), "{listed}");
+    let snapshots = listed.events.first().and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
+    assert!(snapshots.is_empty(), "{listed}");
     put_policy(&place, &subject.volume, POSTGRES.dumps);
     place.run(&["backup", &subject.volume]).unwrap().done().unwrap();
     assert_eq!(place.helpers().unwrap(), Vec::<u32>::new());
     let packs = std::fs::read_dir(place.at("store/vm").join(&subject.volume)).unwrap();
-    let packs: Vec<_> = packs.map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(packs.len(), 3, "two packs and a manifest of one snapshot: {packs:?}");
+    let names = packs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let packs: Vec<_> = names.filter(|name| name.ends_with(".tar.zst")).collect();
+    assert_eq!(packs.len(), 2, "those of one snapshot: {packs:?}");
 }
