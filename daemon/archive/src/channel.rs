@@ -135,7 +135,7 @@ pub struct PackJob {
     pub base: Option<Base>,
     /// Which part of the folder it is about, if not all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scope: Option<Scope>,
+    pub scope: Option<Box<Scope>>,
 }
 
 /// What a backup pass found, as counts.

@@ -157,7 +157,8 @@ impl Lineage {
             shun: how.shun.clone(),
             reread: how.reread,
         });
-        PackJob { pack: self.next, levels: Levels::Fixed(1), workers: 2, base, scope: how.scope.clone() }
+        let scope = how.scope.clone().map(Box::new);
+        PackJob { pack: self.next, levels: Levels::Fixed(1), workers: 2, base, scope }
     }
 
     /// What the engine would answer.

@@ -178,7 +178,13 @@ impl Deed<'_> {
         let levels = self.request.terms.levels.unwrap_or(effort.levels);
         let earlier = base.as_ref().map(|(_, reading)| reading.manifest().packs.clone());
         let (base, answers) = base.map(|(base, reading)| (base, Answers::new(reading))).unzip();
-        let job = Job::Pack(PackJob { pack: id, levels, workers: effort.workers(), base, scope });
+        let job = Job::Pack(PackJob {
+            pack: id,
+            levels,
+            workers: effort.workers(),
+            base,
+            scope: scope.map(Box::new),
+        });
         self.run.uploading(&key, None)?;
         Ok(Pass { id, name, key, job, answers, earlier, paced: true })
     }
