@@ -32,7 +32,8 @@ use crate::scope::Scope;
 use crate::varint::Malformed;
 
 /// Both sides must agree on it before anything else happens. 2: a [`Scope`], which who does not know it would pass over.
-pub const PROTOCOL: u32 = 2;
+/// 3: streams that are planted.
+pub const PROTOCOL: u32 = 3;
 
 /// No record is larger; checked before memory is taken.
 pub const RECORD_BYTES_MAX: u32 = 32 << 20;
@@ -134,7 +135,7 @@ pub struct PackJob {
     pub base: Option<Base>,
     /// Which part of the folder it is about, if not all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scope: Option<Scope>,
+    pub scope: Option<Box<Scope>>,
 }
 
 /// What a backup pass found, as counts.

@@ -11,5 +11,6 @@
 
 mod bad_input;
 mod cycles;
+mod dumps;
 mod spoilt;
 mod stacks;

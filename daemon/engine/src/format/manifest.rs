@@ -49,11 +49,14 @@ pub enum Consistency {
     Redis,
     /// What rrdcached held back was written, and those who write to it were paused meanwhile.
     Rrd,
+    /// What programs of its policy said is in [`archive::ours::DUMP_FOLDER`]. Other files, if there are any, are as in a
+    /// live copy.
+    Dump,
 }
 
 impl Consistency {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Live,
         Self::Idle,
         Self::Paused,
@@ -63,6 +66,7 @@ impl Consistency {
         Self::Mysql,
         Self::Redis,
         Self::Rrd,
+        Self::Dump,
     ];
 
     /// One word, as manifests spell it.
@@ -77,6 +81,7 @@ impl Consistency {
             Self::Mysql => "mysql",
             Self::Redis => "redis",
             Self::Rrd => "rrd",
+            Self::Dump => "dump",
         }
     }
 }

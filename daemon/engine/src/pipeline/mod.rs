@@ -15,4 +15,5 @@ pub mod reading;
 pub mod receive;
 pub mod scan;
 pub mod spool;
+pub mod streams;
 pub mod tarball;

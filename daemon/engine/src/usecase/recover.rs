@@ -90,6 +90,14 @@ async fn sweep_strays(host: &Host, recovered: &mut Recovered) {
     }
 }
 
+/// Whether a run is dead though its lock is not free: another run has it, and a run that lives keeps its own.
+pub(super) fn has_successor(host: &Host, row: &RunRow) -> Result<bool, Failure> {
+    let Some(on) = lock_of(row) else { return Ok(false) };
+    let holder = host.locks().holder(&on);
+    let holder = holder.map_err(|e| crate::usecase::host::lock_failure("look for dead runs", e))?;
+    Ok(holder.is_some_and(|holder| holder.run != row.id))
+}
+
 /// The lock of a dead run; `None` while the run lives.
 pub(super) fn hold(host: &Host, row: &RunRow) -> Result<Option<Held>, Failure> {
     let Some(on) = lock_of(row) else { return Ok(None) };

@@ -265,6 +265,13 @@ fn plan_warnings(plan: &RestorePlan, opened: &Opened, verified: Option<Verified>
     if plan.consistency == Consistency::Live {
         said.push("it was read while containers wrote: its files may be of different moments".to_owned());
     }
+    if plan.consistency == Consistency::Dump {
+        said.push(
+            "what it was made for are dumps, in `.backupd-dump/`: a server loads them, and does not start from them; \
+             `--into NEW` puts them into another volume"
+                .to_owned(),
+        );
+    }
     for user in &manifest.users {
         for now in plan.stops.iter().filter(|now| now.container == user.container && now.image != user.image)
         {

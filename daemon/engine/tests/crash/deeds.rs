@@ -11,7 +11,7 @@ use engine::usecase::retention::retention;
 use engine::usecase::watch::Silent;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
-use policies::policy::{Consistency, Mode};
+use policies::policy::{Consistency, Dump, Mode};
 use policies::retention::{Keep, Terms};
 
 use crate::support::world::{back_up, backup_request, restore_as, restore_request, snapshot};
@@ -34,6 +34,8 @@ pub(crate) enum Deed {
     BackupHooked,
     /// It keeps a server in one of them from writing its log anew.
     BackupRedis,
+    /// It keeps what a program in one of them says.
+    BackupDump,
     /// The older snapshot, into a volume that does not exist.
     RestoreNew,
     /// The older snapshot, over a volume that containers use.
@@ -52,6 +54,11 @@ pub(crate) enum Deed {
     Drill,
 }
 
+fn dump() -> Dump {
+    let (file, run) = ("all.sql".to_owned(), vec!["dump".to_owned()]);
+    Dump { file, run, ..Dump::default() }
+}
+
 impl Deed {
     pub(crate) fn backs_up(self) -> bool {
         matches!(self, Self::FirstBackup | Self::Backup) || self.mode().is_some()
@@ -64,6 +71,7 @@ impl Deed {
             Self::BackupStopped => Some(Mode::Stop),
             Self::BackupHooked => Some(Mode::Hooks),
             Self::BackupRedis => Some(Mode::Redis),
+            Self::BackupDump => Some(Mode::Dump),
             Self::FirstBackup
             | Self::Backup
             | Self::RestoreNew
@@ -81,11 +89,20 @@ impl Deed {
         let old = snapshot("db@1");
         match self {
             Self::FirstBackup | Self::Backup => drop(back_up(host, "db").await?),
-            Self::BackupPaused | Self::BackupStopped | Self::BackupHooked | Self::BackupRedis => {
+            Self::BackupPaused
+            | Self::BackupStopped
+            | Self::BackupHooked
+            | Self::BackupRedis
+            | Self::BackupDump => {
                 let mut consistency = Consistency { mode: self.mode().unwrap(), ..Consistency::default() };
                 if self == Self::BackupHooked {
                     consistency.before = ["hook", "before"].map(str::to_owned).into();
                     consistency.after = ["hook", "after"].map(str::to_owned).into();
+                }
+                if self == Self::BackupDump {
+                    // As the other snapshots, so that all are read alike; the dump comes on top.
+                    consistency.only = false;
+                    consistency.dumps = vec![dump()];
                 }
                 let request = BackupRequest { consistency, ..backup_request("db") };
                 drop(backup(host, &request, &Silent::default()).await?);

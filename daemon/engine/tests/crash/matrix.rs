@@ -161,6 +161,17 @@ async fn backup_of_a_server_that_keeps_its_log() {
     every_call(Deed::BackupRedis, 100).await;
 }
 
+/// The program is started only when the first pass is over.
+#[tokio::test]
+async fn backup_of_what_a_program_says() {
+    every_call(Deed::BackupDump, 90).await;
+}
+
+#[tokio::test]
+async fn recovery_of_a_backup_of_what_a_program_says() {
+    every_call_of_recovery(Deed::BackupDump, 11, 20).await;
+}
+
 #[tokio::test]
 async fn recovery_of_a_backup_between_hooks() {
     every_call_of_recovery(Deed::BackupHooked, 11, 20).await;

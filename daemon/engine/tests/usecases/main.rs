@@ -8,6 +8,7 @@ mod committing;
 mod damaged;
 mod deleting;
 mod drilling;
+mod dumping;
 mod freezing;
 mod hooking;
 mod incremental;
