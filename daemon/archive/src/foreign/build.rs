@@ -17,8 +17,7 @@ use super::members::{Kind, Member, Members};
 use super::place::{Goes, Place};
 use crate::attributes::{self, Attributes, Subject};
 use crate::beneath;
-use crate::channel::{NoteKind, Notes, Totals, Untarred, Wrapping};
-use crate::entry::Stamp;
+use crate::channel::{NoteKind, Notes, Totals};
 use crate::ours::is_ours;
 use crate::path::{TreePath, printable};
 
@@ -31,33 +30,30 @@ const LOOK_BYTES: u64 = 64 << 20;
 /// The disk is everybody's: the last of so many parts stays free.
 const SPARE_PART: u64 = 50;
 
-/// Folders that no member describes.
-const IMPLIED_MODE: u32 = 0o755;
-
 /// One member's place.
-struct At<'a> {
-    path: &'a TreePath,
-    dir: BorrowedFd<'a>,
-    name: &'a [u8],
+pub(super) struct At<'a> {
+    pub(super) path: &'a TreePath,
+    pub(super) dir: BorrowedFd<'a>,
+    pub(super) name: &'a [u8],
 }
 
 /// Fills one folder.
 pub(super) struct Builder<'a> {
     pulse: Pulse<'a>,
-    root: OwnedFd,
+    pub(super) root: OwnedFd,
     place: Place,
-    later: Later,
+    pub(super) later: Later,
     /// The folder of the member before, since most are siblings.
-    parent: Option<(Vec<u8>, OwnedFd)>,
+    pub(super) parent: Option<(Vec<u8>, OwnedFd)>,
     buffer: Vec<u8>,
-    totals: Totals,
-    notes: Notes,
-    members: u64,
+    pub(super) totals: Totals,
+    pub(super) notes: Notes,
+    pub(super) members: u64,
     since_look: u64,
 }
 
 /// Why a member is not there.
-enum Missing {
+pub(super) enum Missing {
     /// It cannot be carried.
     One(String),
     /// Nothing of the archive can.
@@ -164,25 +160,6 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// A folder that is there already is the same one; what is said of it last counts.
-    fn folder(&mut self, folder: Folder) -> Result<(), Missing> {
-        let path = folder.path.clone();
-        if let Some((parent, name)) = path.split_last() {
-            if parent.is_empty() && is_ours(name) {
-                return Err(Missing::One("the name is reserved for folders of backupd itself".to_owned()));
-            }
-            let modified = folder.attributes().modified;
-            let dir = self.parent(&path, parent, modified)?;
-            let at = At { path: &path, dir: dir.as_fd(), name };
-            if at.stat()?.is_none_or(|kind| kind != FileType::Directory) {
-                self.make_way(&at)?;
-                beneath::make_folder(at.dir, name).map_err(|e| at.failed("create folder", e))?;
-                self.totals.entries += 1;
-            }
-        }
-        self.later.add(&folder).map_err(|e| ForeignError::tree("note folder", &path, e).into())
-    }
-
     fn file(
         &mut self,
         at: &At<'_>,
@@ -286,7 +263,7 @@ impl<'a> Builder<'a> {
     }
 
     /// What comes later replaces what came before, as with every tar.
-    fn make_way(&mut self, at: &At<'_>) -> Result<(), Missing> {
+    pub(super) fn make_way(&mut self, at: &At<'_>) -> Result<(), Missing> {
         let Some(kind) = at.stat()? else { return Ok(()) };
         let flags = if kind == FileType::Directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
         match rustix::fs::unlinkat(at.dir, at.name, flags) {
@@ -307,88 +284,6 @@ impl<'a> Builder<'a> {
         let mut lost = |why: String| notes.add(at.path, NoteKind::Attribute, why);
         attributes::apply(subject, attributes, &mut lost).map_err(|e| at.failed("set attributes of", e))
     }
-
-    /// The folder of a member, made if no member was it so far.
-    fn parent(&mut self, path: &TreePath, parent: &[u8], modified: Stamp) -> Result<OwnedFd, Missing> {
-        let failed = |e: io::Error| through(path, e);
-        let held = self.parent.take().filter(|(held, _)| held == parent);
-        let fd = match held {
-            Some((_, fd)) => fd,
-            None => match self.open_folder(parent) {
-                Err(e) if Errno::from_io_error(&e) == Some(Errno::NOENT) => {
-                    self.implied(path, parent, modified)?
-                }
-                opened => opened.map_err(failed)?,
-            },
-        };
-        let given = fd.try_clone().map_err(failed)?;
-        self.parent = Some((parent.to_vec(), fd));
-        Ok(given)
-    }
-
-    fn open_folder(&self, path: &[u8]) -> io::Result<OwnedFd> {
-        if path.is_empty() { self.root.try_clone() } else { beneath::open_folder(self.root.as_fd(), path) }
-    }
-
-    /// Makes the folders on the way to a member.
-    fn implied(&mut self, path: &TreePath, parent: &[u8], modified: Stamp) -> Result<OwnedFd, Missing> {
-        let mut fd = self.root.try_clone().map_err(|e| through(path, e))?;
-        let mut whole = TreePath::root();
-        for name in parent.split(|byte| *byte == b'/') {
-            whole = whole.join(name).map_err(|why| Missing::One(why.to_string()))?;
-            fd = match beneath::make_folder(fd.as_fd(), name) {
-                Ok(made) => {
-                    self.totals.entries += 1;
-                    let folder = Folder::new(whole.clone(), IMPLIED_MODE, (0, 0), modified, &[]);
-                    self.later.add(&folder).map_err(|e| ForeignError::tree("note folder", &whole, e))?;
-                    made
-                }
-                Err(e) if Errno::from_io_error(&e) == Some(Errno::EXIST) => {
-                    beneath::open_folder(fd.as_fd(), name).map_err(|e| through(path, e))?
-                }
-                Err(e) => return Err(through(path, e)),
-            };
-        }
-        Ok(fd)
-    }
-
-    /// Gives folders their attributes and says what was made.
-    pub(super) fn finish(self, wrapping: Wrapping) -> Result<Untarred, ForeignError> {
-        let Self { root, later, mut notes, totals, members, .. } = self;
-        let failed = |path: &TreePath, e: io::Error| ForeignError::tree("set attributes of", path, e);
-        let applied = later.each(|folder| {
-            let opened = match folder.path.as_bytes() {
-                [] => root.try_clone(),
-                path => beneath::open_folder(root.as_fd(), path),
-            };
-            let fd = match opened {
-                Ok(fd) => fd,
-                // Something else has taken its place since.
-                Err(e) if is_gone(&e) => return Ok(()),
-                Err(e) => return Err(failed(&folder.path, e)),
-            };
-            let mut lost = |why: String| notes.add(&folder.path, NoteKind::Attribute, why);
-            let done = attributes::apply(Subject::Open(fd.as_fd()), &folder.attributes(), &mut lost);
-            done.map_err(|e| failed(&folder.path, e))
-        });
-        applied.map_err(|e| failed(&TreePath::root(), e))??;
-        Ok(Untarred { totals, notes, members, wrapping })
-    }
-}
-
-fn is_gone(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP))
-}
-
-/// The way to a member leads through something that is no folder, or the disk fails.
-fn through(path: &TreePath, error: io::Error) -> Missing {
-    match Errno::from_io_error(&error) {
-        Some(Errno::LOOP | Errno::NOTDIR | Errno::XDEV) => {
-            ForeignError::hostile(path.as_bytes(), "it would be written through a link or a file").into()
-        }
-        Some(Errno::NAMETOOLONG) => Missing::One(error.to_string()),
-        _ => ForeignError::tree("open the folder of", path, error).into(),
-    }
 }
 
 /// To the system the largest number means "leave the owner alone".
@@ -402,7 +297,7 @@ fn owner(member: &Member) -> Result<(u32, u32), Missing> {
 
 impl At<'_> {
     /// What stands there.
-    fn stat(&self) -> Result<Option<FileType>, Missing> {
+    pub(super) fn stat(&self) -> Result<Option<FileType>, Missing> {
         match rustix::fs::statat(self.dir, self.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(beneath::file_type(&stat))),
             Err(Errno::NOENT) => Ok(None),
@@ -411,7 +306,7 @@ impl At<'_> {
     }
 
     /// What one member cannot have ends nothing; a disk that takes no more ends everything.
-    fn failed(&self, deed: &'static str, error: io::Error) -> Missing {
+    pub(super) fn failed(&self, deed: &'static str, error: io::Error) -> Missing {
         match Errno::from_io_error(&error) {
             Some(
                 Errno::NAMETOOLONG

@@ -15,6 +15,7 @@
 
 mod build;
 mod error;
+mod folders;
 mod header;
 mod later;
 mod map;
