@@ -10,6 +10,7 @@ mod deleting;
 mod drilling;
 mod freezing;
 mod hooking;
+mod importing;
 mod incremental;
 mod postgres;
 mod recipes;

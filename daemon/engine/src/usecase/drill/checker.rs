@@ -141,7 +141,8 @@ fn recipe(consistency: Consistency) -> Option<Checker> {
         | Consistency::Idle
         | Consistency::Paused
         | Consistency::Stopped
-        | Consistency::Hooks => None,
+        | Consistency::Hooks
+        | Consistency::Imported => None,
     }
 }
 
