@@ -16,6 +16,7 @@ mod entry;
 mod explain;
 mod export;
 mod find;
+mod import;
 mod ls;
 mod man;
 mod pin;
@@ -58,6 +59,7 @@ pub(crate) enum Verb {
     Find(find::Args),
     Diff(diff::Args),
     Export(export::Args),
+    Import(import::Args),
     Verify(verify::Args),
     Drill(drill::Args),
     Delete(delete::Args),
@@ -94,6 +96,7 @@ impl Verb {
             Self::Find(args) => Box::pin(find::run(args, session)).await,
             Self::Diff(args) => Box::pin(diff::run(args, session)).await,
             Self::Export(args) => Box::pin(export::run(args, session)).await,
+            Self::Import(args) => Box::pin(import::run(args, session)).await,
             Self::Verify(args) => Box::pin(verify::run(args, session)).await,
             Self::Drill(args) => Box::pin(drill::run(args, session)).await,
             Self::Delete(args) => Box::pin(delete::run(args, session)).await,

@@ -8,6 +8,7 @@
 //! engine  Job                         one job for a helper's life
 //! Pack    helper: Bytes* Progress* Ask* … then Done(Packed) or Failed; engine: one Answer to each Ask
 //! Unpack  engine: Rows* Frame* … then End; helper: Progress* … then Done(Unpacked) or Failed
+//! Untar   engine: Bytes* … then End; helper: Progress* … then Done(Untarred) or Failed
 //! others  helper: Done(..) or Failed
 //! ```
 //!
@@ -28,11 +29,12 @@ use crate::base::Base;
 use crate::frame::Hash;
 use crate::layout::{BlockRef, RootRef, hex_hash};
 use crate::levels::Levels;
+use crate::path::TreePath;
 use crate::scope::Scope;
 use crate::varint::Malformed;
 
 /// Both sides must agree on it before anything else happens. 2: a [`Scope`], which who does not know it would pass over.
-/// 3: streams that are planted.
+/// 3: streams that are planted, and [`Job::Untar`].
 pub const PROTOCOL: u32 = 3;
 
 /// No record is larger; checked before memory is taken.
@@ -53,7 +55,7 @@ pub enum RecordKind {
     Hello = 1,
     /// [`Job`] as JSON, from the engine.
     Job = 2,
-    /// The next bytes of the pack, from the helper.
+    /// The next bytes of the pack, from the helper; of a foreign archive, from the engine.
     Bytes = 3,
     /// [`Progress`] as JSON, from the helper, a few times a second at most.
     Progress = 4,
@@ -65,7 +67,7 @@ pub enum RecordKind {
     Rows = 7,
     /// A stored frame and where its bytes go, as [`put_frame`] writes it, from the engine.
     Frame = 8,
-    /// [`End`] as JSON, from the engine: all rows and frames were sent.
+    /// [`End`] as JSON, from the engine: all rows and frames were sent, or all bytes.
     End = 9,
     /// [`crate::base::Ask`] as JSON, from the helper, which waits for the answer.
     Ask = 10,
@@ -112,6 +114,8 @@ pub enum Job {
     Pack(PackJob),
     /// Create what rows and frames say. Answer: [`Unpacked`].
     Unpack(UnpackJob),
+    /// Make of a foreign archive, which comes as bytes, the content of the folder. Answer: [`Untarred`].
+    Untar(UntarJob),
     /// Swap in what `Unpack` staged for this run, or finish a swap that was cut off. Answer: [`Swapped`].
     Swap(SwapJob),
     /// Remove what was staged for this run, if its swap has not begun. Answer: [`Swapped`].
@@ -205,7 +209,7 @@ impl Notes {
     pub const NAMED_MAX: u64 = 50;
 
     /// Counts one, and names it while there is room.
-    pub fn add(&mut self, path: &crate::path::TreePath, what: NoteKind, why: impl Into<String>) {
+    pub fn add(&mut self, path: &TreePath, what: NoteKind, why: impl Into<String>) {
         let count = match what {
             NoteKind::Changed => &mut self.changed,
             NoteKind::Vanished => &mut self.vanished,
@@ -245,7 +249,7 @@ impl Notes {
 const MESSAGE_PATH_BYTES: usize = 4096;
 
 /// A path for people, cut to what fits into a message.
-pub fn printable_path(path: &crate::path::TreePath) -> String {
+pub fn printable_path(path: &TreePath) -> String {
     cut_message(path.to_string())
 }
 
@@ -308,12 +312,46 @@ pub enum Target {
     Staging,
 }
 
-/// The end of a restore stream.
+/// What of a foreign archive is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct UntarJob {
+    /// Only what lies beneath this, which becomes the root.
+    pub beneath: TreePath,
+    /// So many folders in front of what is left are taken off.
+    pub strip: u32,
+}
+
+/// What an archive is wrapped in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wrapping {
+    /// In nothing.
+    None,
+    /// In gzip.
+    Gzip,
+    /// In zstd.
+    Zstd,
+}
+
+/// What was made of a foreign archive, which was whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Untarred {
+    /// What was created.
+    pub totals: Totals,
+    /// What could not be carried.
+    pub notes: Notes,
+    /// All members of the archive, those that were not wanted among them.
+    pub members: u64,
+    /// What it was wrapped in.
+    pub wrapping: Wrapping,
+}
+
+/// The end of a restore stream, or of a foreign archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
-    /// Rows that were sent.
+    /// Rows that were sent; none of a foreign archive.
     pub entries: u64,
-    /// File bytes, holes apart, that the frames were to fill.
+    /// File bytes, holes apart, that the frames were to fill; or all bytes of the archive.
     pub data_bytes: u64,
 }
 

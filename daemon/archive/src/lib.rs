@@ -19,6 +19,7 @@ mod content;
 mod descend;
 mod durable;
 pub mod entry;
+mod foreign;
 pub mod frame;
 mod identity;
 pub mod layout;

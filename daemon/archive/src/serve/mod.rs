@@ -8,6 +8,7 @@
 //! The helper is this function and a command line; tests run it in a thread.
 
 mod alive;
+mod incoming;
 mod output;
 
 use std::io::{self, Read, Write};
@@ -74,6 +75,7 @@ fn run(job: Job, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result
             }))
         }
         Job::Unpack(job) => answer(unpack(&job, root, input, output)),
+        Job::Untar(job) => answer(incoming::untar(root, &job, input, output)),
         Job::Swap(job) => {
             let done = alive(output, &Progress::default(), || swap(root.as_fd(), &job));
             answer(done.map_err(|e| e.to_failed()))

@@ -52,6 +52,8 @@ pub enum Consistency {
     /// What programs of its policy said is in [`archive::ours::DUMP_FOLDER`]. Other files, if there are any, are as in a
     /// live copy.
     Dump,
+    /// It came from an archive that other software had made: how writers were held then, nobody here knows.
+    Imported,
 }
 
 impl Consistency {
@@ -67,6 +69,7 @@ impl Consistency {
         Self::Redis,
         Self::Rrd,
         Self::Dump,
+        Self::Imported,
     ];
 
     /// One word, as manifests spell it.
@@ -82,6 +85,7 @@ impl Consistency {
             Self::Redis => "redis",
             Self::Rrd => "rrd",
             Self::Dump => "dump",
+            Self::Imported => "imported",
         }
     }
 }
@@ -158,6 +162,21 @@ pub struct SetOf {
     pub sources: Vec<SourceName>,
 }
 
+/// An archive that other software had made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Its name, without folders; `-` if it had none.
+    pub archive: String,
+    /// All of its bytes.
+    pub bytes: u64,
+    /// BLAKE3 of them.
+    #[serde(with = "hex_hash")]
+    pub hash: Hash,
+    /// Which part of it was taken: what lies beneath this; all if empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub beneath: String,
+}
+
 /// The manifest before this one, deleted ones among them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {
@@ -218,6 +237,9 @@ pub struct Manifest {
     pub volume: VolumeShape,
     /// Who used it.
     pub users: Vec<UserOfSource>,
+    /// The archive that it came from, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
     /// Versions that made it: `backupd`, `docker`, `helper` (image id).
     pub made_by: BTreeMap<String, String>,
     /// The one before; `None` for the first.
@@ -381,6 +403,7 @@ mod tests {
         all["freeze_ms"] = json!(5);
         all["full_at"] = json!("2026-11-01T02:00:00Z");
         all["pages"] = all["entries"].clone();
+        all["imported"] = json!({ "archive": "a.tar", "bytes": 7, "hash": "ab".repeat(32), "beneath": "b" });
         all["notes"]["named"][0]["why"] = json!("grew");
         all["volume"] =
             json!({ "name": "db", "driver": "local", "options": { "o": "x" }, "labels": { "l": "y" } });

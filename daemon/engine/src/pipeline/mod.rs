@@ -11,6 +11,7 @@ pub mod feed;
 pub mod frames;
 mod kept;
 pub mod pace;
+pub mod pour;
 pub mod reading;
 pub mod receive;
 pub mod scan;

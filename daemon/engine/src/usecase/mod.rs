@@ -21,6 +21,7 @@ pub(crate) mod guest;
 pub mod health;
 pub mod history;
 pub mod host;
+pub mod import;
 mod index;
 mod job;
 pub mod known;

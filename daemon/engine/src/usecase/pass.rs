@@ -133,7 +133,7 @@ impl Deed<'_> {
         }
     }
 
-    async fn pass(
+    pub(super) async fn pass(
         &self,
         number: Number,
         taken_at: Timestamp,

@@ -85,6 +85,7 @@ pub(crate) fn lock_of(row: &RunRow) -> Option<LockOn> {
     Some(match row.verb {
         Verb::Drill => LockOn::Drill(lineage),
         Verb::Backup
+        | Verb::Import
         | Verb::Restore
         | Verb::Verify
         | Verb::Export

@@ -1,11 +1,14 @@
 //! What a process is doing when it dies.
 
+use std::io::Cursor;
+
 use engine::catalog::DrillResult;
 use engine::failure::Failure;
 use engine::usecase::backup::{BackupRequest, backup};
 use engine::usecase::delete::{delete, plan_delete, undelete};
 use engine::usecase::drill::{DrillRequest, drill, plan_drill};
 use engine::usecase::host::Host;
+use engine::usecase::import::import;
 use engine::usecase::prune::prune;
 use engine::usecase::retention::retention;
 use engine::usecase::watch::Silent;
@@ -14,7 +17,8 @@ use jiff::tz::TimeZone;
 use policies::policy::{Consistency, Dump, Mode};
 use policies::retention::{Keep, Terms};
 
-use crate::support::world::{back_up, backup_request, restore_as, restore_request, snapshot};
+use crate::support::tree::tarball;
+use crate::support::world::{back_up, backup_request, import_request, restore_as, restore_request, snapshot};
 
 /// The image that a drill starts.
 pub(crate) const IMAGE: &str = "db:14";
@@ -52,6 +56,8 @@ pub(crate) enum Deed {
     Undelete,
     /// The older snapshot, into a scratch volume with a server on it.
     Drill,
+    /// An archive becomes the next snapshot.
+    Import,
 }
 
 fn dump() -> Dump {
@@ -61,7 +67,7 @@ fn dump() -> Dump {
 
 impl Deed {
     pub(crate) fn backs_up(self) -> bool {
-        matches!(self, Self::FirstBackup | Self::Backup) || self.mode().is_some()
+        matches!(self, Self::FirstBackup | Self::Backup | Self::Import) || self.mode().is_some()
     }
 
     /// Of a backup that does more than read.
@@ -81,7 +87,8 @@ impl Deed {
             | Self::Prune
             | Self::PruneDeleted
             | Self::Undelete
-            | Self::Drill => None,
+            | Self::Drill
+            | Self::Import => None,
         }
     }
 
@@ -120,6 +127,10 @@ impl Deed {
                 prune(host, &plan, &Silent::default()).await?;
             }
             Self::Undelete => undelete(host, &old).await?,
+            Self::Import => {
+                let archive = Cursor::new(tarball(3));
+                drop(import(host, &import_request("db"), Box::new(archive), &Silent::default()).await?);
+            }
             Self::Drill => {
                 let image = Some(IMAGE.to_owned());
                 let request =

@@ -52,7 +52,7 @@ async fn leftovers(case: &Case, wrong: &mut Wrong) {
     let owners: Vec<_> = helpers.iter().map(|helper| helper.owner.as_str()).collect();
     wrong.unless(owners == [SOMEBODY], || format!("helpers of {owners:?}"));
     let volumes = case.world.docker.volumes().await.unwrap().into_iter().map(|volume| volume.name);
-    let scratch: Vec<_> = volumes.filter(|name| name.starts_with("backupd-drill-")).collect();
+    let scratch: Vec<_> = volumes.filter(|name| name.starts_with("backupd-scratch-")).collect();
     wrong.unless(scratch.is_empty(), || format!("scratch volumes: {scratch:?}"));
     let uploads = case.world.store.open_uploads("").await.unwrap();
     wrong.unless(uploads == case.their_uploads, || format!("open uploads: {uploads:?}"));
@@ -125,7 +125,8 @@ async fn history(template: &Template, case: &Case, host: &Host, said_ok: bool, w
         | Deed::BackupStopped
         | Deed::BackupHooked
         | Deed::BackupRedis
-        | Deed::BackupDump => Some(3),
+        | Deed::BackupDump
+        | Deed::Import => Some(3),
         Deed::Purge | Deed::Delete | Deed::Prune | Deed::PruneDeleted | Deed::Undelete => Some(1),
         Deed::RestoreNew | Deed::RestoreInPlace | Deed::Drill => None,
     };

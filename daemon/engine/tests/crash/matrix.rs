@@ -235,6 +235,16 @@ async fn drill() {
 }
 
 #[tokio::test]
+async fn import_of_an_archive() {
+    every_call(Deed::Import, 80).await;
+}
+
+#[tokio::test]
+async fn recovery_of_an_import() {
+    every_call_of_recovery(Deed::Import, 9, 20).await;
+}
+
+#[tokio::test]
 async fn recovery_of_a_drill() {
     every_call_of_recovery(Deed::Drill, 9, 20).await;
 }

@@ -11,6 +11,7 @@ mod drilling;
 mod dumping;
 mod freezing;
 mod hooking;
+mod importing;
 mod incremental;
 mod postgres;
 mod recipes;

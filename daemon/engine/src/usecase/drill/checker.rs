@@ -142,7 +142,8 @@ fn recipe(consistency: Consistency) -> Option<Checker> {
         | Consistency::Paused
         | Consistency::Stopped
         | Consistency::Hooks
-        | Consistency::Dump => None,
+        | Consistency::Dump
+        | Consistency::Imported => None,
     }
 }
 
