@@ -25,7 +25,8 @@ use crate::look::look;
 use crate::pack::{PackError, pack};
 use crate::serve::alive::alive;
 use crate::serve::output::Output;
-use crate::swap::{discard, swap};
+use crate::swap::kept::{forget, recall};
+use crate::swap::{counted, discard, swap};
 use crate::unpack::{UnpackError, Unpacker};
 
 /// Serves the one job that comes, on the folder `root`; a root that could not be opened is told over the
@@ -80,6 +81,15 @@ fn run(job: Job, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result
         }
         Job::Discard { run } => {
             let done = alive(output, &Progress::default(), || discard(root.as_fd(), &run));
+            answer(done.map_err(|e| e.to_failed()))
+        }
+        Job::Kept => {
+            let found = alive(output, &Progress::default(), || counted(root.as_fd()));
+            answer(found.map_err(|e| e.to_failed()))
+        }
+        Job::Recall(job) => answer(recall(root.as_fd(), &job).map(|()| true).map_err(|e| e.to_failed())),
+        Job::Forget { run } => {
+            let done = alive(output, &Progress::default(), || forget(root.as_fd(), &run));
             answer(done.map_err(|e| e.to_failed()))
         }
     }
