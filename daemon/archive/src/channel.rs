@@ -8,6 +8,7 @@
 //! engine  Job                         one job for a helper's life
 //! Pack    helper: Bytes* Progress* Ask* … then Done(Packed) or Failed; engine: one Answer to each Ask
 //! Unpack  engine: Rows* Frame* … then End; helper: Progress* … then Done(Unpacked) or Failed
+//! Compare engine: Rows* then End; helper: Done(Compared) or Failed
 //! others  helper: Done(..) or Failed
 //! ```
 //!
@@ -107,6 +108,8 @@ pub struct Hello {
 pub enum Job {
     /// Say what the folder is like, change nothing. Answer: [`Looked`].
     Look,
+    /// Say how the folder differs from the rows that come. Answer: [`crate::compare::Compared`].
+    Compare,
     /// Read the folder into a pack. Answer: [`Packed`].
     Pack(PackJob),
     /// Create what rows and frames say. Answer: [`Unpacked`].

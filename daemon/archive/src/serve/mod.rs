@@ -21,6 +21,7 @@ use crate::channel::{
     read_record,
 };
 use crate::clock;
+use crate::compare::{Compared, Comparing};
 use crate::look::look;
 use crate::pack::{PackError, pack};
 use crate::serve::alive::alive;
@@ -55,6 +56,7 @@ pub fn serve(
 fn run(job: Job, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result<serde_json::Value, Failed> {
     match job {
         Job::Look => answer(look(root.as_fd()).map_err(|e| e.to_failed())),
+        Job::Compare => answer(compare(root, input)),
         Job::Pack(job) => {
             refuse_half_swapped(&root)?;
             // Progress that cannot be sent is no reason to stop: the next bytes tell that the engine is gone.
@@ -113,6 +115,32 @@ fn question(ask: &Ask, input: &mut dyn Read, output: &Output) -> io::Result<Vec<
         return Err(io::Error::other(format!("`{kind:?}` instead of an answer")));
     }
     Ok(payload)
+}
+
+/// Joins the folder with rows until the end comes.
+fn compare(root: OwnedFd, input: &mut dyn Read) -> Result<Compared, Failed> {
+    let refused = |e: UnpackError| e.to_failed();
+    let mut comparing = Comparing::new(root).map_err(refused)?;
+    let mut payload = Vec::new();
+    loop {
+        let kind = read_record(&mut &mut *input, &mut payload)
+            .map_err(|e| failed(format!("rows broke off: {e}"), FailedCause::Channel))?;
+        match kind {
+            RecordKind::Rows => comparing.rows(&payload).map_err(refused)?,
+            RecordKind::End => return Ok(comparing.end()),
+            other @ (RecordKind::Hello
+            | RecordKind::Job
+            | RecordKind::Bytes
+            | RecordKind::Progress
+            | RecordKind::Done
+            | RecordKind::Failed
+            | RecordKind::Frame
+            | RecordKind::Ask
+            | RecordKind::Answer) => {
+                return Err(failed(format!("`{other:?}` among rows"), FailedCause::Channel));
+            }
+        }
+    }
 }
 
 /// Reads rows and frames until the end comes, and hands them on as they come.

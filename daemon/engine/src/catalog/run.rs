@@ -30,10 +30,12 @@ pub enum Verb {
     Recover,
     /// Rehearses a restore.
     Drill,
+    /// Brings back what a restore replaced, or removes it.
+    Undo,
 }
 
 impl Verb {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Backup,
         Self::Restore,
         Self::Verify,
@@ -43,6 +45,7 @@ impl Verb {
         Self::Rebuild,
         Self::Recover,
         Self::Drill,
+        Self::Undo,
     ];
 
     /// One word, for rows and JSON.
@@ -57,6 +60,7 @@ impl Verb {
             Self::Rebuild => "rebuild",
             Self::Recover => "recover",
             Self::Drill => "drill",
+            Self::Undo => "undo",
         }
     }
 }

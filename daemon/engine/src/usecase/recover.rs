@@ -114,7 +114,7 @@ fn where_it_worked(host: &Host, row: &RunRow) -> Host {
 async fn one(host: &Host, row: &RunRow, watch: &dyn Watch) -> Result<String, Failure> {
     let (outcome, said) = match row.verb {
         Verb::Backup => backup(host, row).await?,
-        Verb::Restore => resume::recover(host, row, watch).await?,
+        Verb::Restore | Verb::Undo => resume::recover(host, row, watch).await?,
         Verb::Drill => {
             scratch::clear(&*host.docker().await?, &host.owner(), &row.id).await?;
             let of = row.source.as_ref().map(ToString::to_string).unwrap_or_default();

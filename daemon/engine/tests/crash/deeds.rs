@@ -8,6 +8,7 @@ use engine::usecase::drill::{DrillRequest, drill, plan_drill};
 use engine::usecase::host::Host;
 use engine::usecase::prune::prune;
 use engine::usecase::retention::retention;
+use engine::usecase::undo::{UndoRequest, plan_undo, undo};
 use engine::usecase::watch::Silent;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
@@ -38,6 +39,8 @@ pub(crate) enum Deed {
     RestoreNew,
     /// The older snapshot, over a volume that containers use.
     RestoreInPlace,
+    /// A restore of that is undone.
+    Undo,
     /// The older snapshot goes for good.
     Purge,
     /// The older snapshot is soft-deleted.
@@ -68,6 +71,7 @@ impl Deed {
             | Self::Backup
             | Self::RestoreNew
             | Self::RestoreInPlace
+            | Self::Undo
             | Self::Purge
             | Self::Delete
             | Self::Prune
@@ -92,6 +96,11 @@ impl Deed {
             }
             Self::RestoreNew => drop(restore_as(host, &restore_request("db", 1, Some("copy"))).await?),
             Self::RestoreInPlace => drop(restore_as(host, &restore_request("db", 1, None)).await?),
+            Self::Undo => {
+                let request = UndoRequest { source: old.source, run: None, discard: false };
+                let plan = plan_undo(host, &request).await?;
+                drop(undo(host, plan, &Silent::default()).await?);
+            }
             Self::Purge | Self::Delete => {
                 let plan = plan_delete(host, &old, self == Self::Purge).await?;
                 delete(host, plan, &Silent::default()).await?;

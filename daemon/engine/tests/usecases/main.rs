@@ -8,6 +8,7 @@ mod committing;
 mod damaged;
 mod deleting;
 mod drilling;
+mod fitting;
 mod freezing;
 mod hooking;
 mod incremental;
@@ -21,3 +22,4 @@ mod stores;
 #[path = "../support/mod.rs"]
 mod support;
 mod twice;
+mod undoing;

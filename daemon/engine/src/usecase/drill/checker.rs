@@ -177,6 +177,7 @@ mod tests {
             image_id: "sha256:1".into(),
             at: "/data".into(),
             running,
+            server: None,
         }
     }
 
