@@ -183,6 +183,7 @@ impl Tour<'_> {
             paths: Vec::new(),
             keep_previous: false,
             accept_partial: false,
+            accept_version: false,
         };
         let plan = plan_restore(&self.host, &request).await?;
         self.shows(&super::restore::plan_text(&plan, None, self.session.screen.zone()))?;

@@ -32,6 +32,7 @@ mod snapshots;
 mod status;
 mod thaw;
 mod undelete;
+mod undo_restore;
 mod unpin;
 mod values;
 mod verify;
@@ -52,6 +53,7 @@ pub(crate) enum Verb {
     Backup(backup::Args),
     Snapshots(snapshots::Args),
     Restore(restore::Args),
+    UndoRestore(undo_restore::Args),
     Clone(clone::Args),
     Show(show::Args),
     Ls(ls::Args),
@@ -89,6 +91,7 @@ impl Verb {
             Self::Backup(args) => Box::pin(backup::run(args, session)).await,
             Self::Snapshots(args) => Box::pin(snapshots::run(args, session)).await,
             Self::Restore(args) => Box::pin(restore::run(args, session)).await,
+            Self::UndoRestore(args) => Box::pin(undo_restore::run(args, session)).await,
             Self::Clone(args) => Box::pin(clone::run(args, session)).await,
             Self::Show(args) => Box::pin(show::run(args, session)).await,
             Self::Ls(args) => Box::pin(ls::run(args, session)).await,

@@ -82,6 +82,10 @@ pub(crate) struct Args {
     /// Restore a snapshot that lacks files which could not be read
     #[arg(long)]
     accept_partial: bool,
+
+    /// Restore the files of a server under one of another major version
+    #[arg(long)]
+    accept_version: bool,
 }
 
 impl Args {
@@ -100,6 +104,7 @@ impl Args {
             yes: false,
             keep_previous: false,
             accept_partial: false,
+            accept_version: false,
         }
     }
 
@@ -179,6 +184,7 @@ fn request(source: &SourceName, args: &Args, session: &Session) -> Result<Restor
         paths: args.paths.clone(),
         keep_previous: args.keep_previous,
         accept_partial: args.accept_partial,
+        accept_version: args.accept_version,
     })
 }
 
@@ -262,8 +268,14 @@ fn next(plan: &RestorePlan) -> String {
         (None, None) => {
             let source = plan.request.source.to_string();
             let source = plain::line(&source);
+            let back = match plan.request.keep_previous && plan.target_exists {
+                true => {
+                    format!("; if not, `backupctl undo-restore {source}` brings back what was there before")
+                }
+                false => String::new(),
+            };
             format!(
-                "next: see whether all is well, then `backupctl backup {source}`, so that the newest snapshot is a good one\n"
+                "next: see whether all is well, then `backupctl backup {source}`, so that the newest snapshot is a good one{back}\n"
             )
         }
     }
@@ -315,6 +327,7 @@ what was there before is kept in .backupd-previous
             paths: Vec::new(),
             keep_previous: false,
             accept_partial: false,
+            accept_version: false,
         };
         RestorePlan {
             snapshot: "db-data@42".into(),
@@ -328,11 +341,15 @@ what was there before is kept in .backupd-previous
             creates_volume: into.is_some(),
             in_place: into.is_none() && to.is_none(),
             replaces_entries: 0,
+            only_now: None,
+            only_now_named: Vec::new(),
+            differing: None,
             files: 1,
             entries: 2,
             bytes: 3,
             fetch_bytes: 3,
             free_bytes: None,
+            free_inodes: None,
             stops: Vec::new(),
             warnings: Vec::new(),
             request,
@@ -343,6 +360,10 @@ what was there before is kept in .backupd-previous
     #[test]
     fn the_next_thing_to_do_fits_where_it_was_restored_to() {
         assert!(next(&plan(None, None)).contains("`backupctl backup db-data`"));
+        assert!(!next(&plan(None, None)).contains("undo-restore"));
+        let mut keeping = plan(None, None);
+        keeping.request.keep_previous = true;
+        assert!(next(&keeping).contains("`backupctl undo-restore db-data`"));
         assert!(next(&plan(Some("look"), None)).contains("`docker volume rm look`"));
         assert!(next(&plan(None, Some("/rescued"))).contains("from `/rescued`"));
     }

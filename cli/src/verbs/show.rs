@@ -207,6 +207,7 @@ mod tests {
                 image_id: "sha256:12".into(),
                 at: "/var/lib/postgresql/data".into(),
                 running: false,
+                server: None,
             }],
             imported: None,
             made_by: pairs("backupd", "0.1.0"),

@@ -11,6 +11,7 @@ pub(crate) const VERBS: [&str; 33] = [
     "backup",
     "snapshots",
     "restore",
+    "undo-restore",
     "clone",
     "show",
     "ls",

@@ -9,6 +9,7 @@
 //! Pack    helper: Bytes* Progress* Ask* … then Done(Packed) or Failed; engine: one Answer to each Ask
 //! Unpack  engine: Rows* Frame* … then End; helper: Progress* … then Done(Unpacked) or Failed
 //! Untar   engine: Bytes* … then End; helper: Progress* … then Done(Untarred) or Failed
+//! Compare engine: Rows* then End; helper: Done(Compared) or Failed
 //! others  helper: Done(..) or Failed
 //! ```
 //!
@@ -110,6 +111,8 @@ pub struct Hello {
 pub enum Job {
     /// Say what the folder is like, change nothing. Answer: [`Looked`].
     Look,
+    /// Say how the folder differs from the rows that come. Answer: [`crate::compare::Compared`].
+    Compare,
     /// Read the folder into a pack. Answer: [`Packed`].
     Pack(PackJob),
     /// Create what rows and frames say. Answer: [`Unpacked`].
@@ -118,9 +121,18 @@ pub enum Job {
     Untar(UntarJob),
     /// Swap in what `Unpack` staged for this run, or finish a swap that was cut off. Answer: [`Swapped`].
     Swap(SwapJob),
-    /// Remove what was staged for this run, if its swap has not begun. Answer: [`Swapped`].
+    /// Remove what was staged for this run, if its swap has not begun; what was recalled goes back. Answer: [`Swapped`].
     Discard {
         /// The run that staged it.
+        run: String,
+    },
+    /// Say what restores have kept here, counted. Answer: a list of [`Kept`].
+    Kept,
+    /// Stage what a restore kept, for a `Swap`. Answer: true.
+    Recall(RecallJob),
+    /// Remove what a restore kept. Answer: whether there was something.
+    Forget {
+        /// The run that kept it.
         run: String,
     },
 }
@@ -369,7 +381,7 @@ pub struct Unpacked {
 pub struct SwapJob {
     /// The run that staged the new content.
     pub run: String,
-    /// Keep what was there before, in `.backupd-previous-<run>`.
+    /// Keep what was there before, in `.backupd-previous-<run>`, from where it can be recalled.
     pub keep_previous: bool,
 }
 
@@ -380,6 +392,30 @@ pub struct Swapped {
     pub swapped: bool,
     /// The folder that holds what was there before, if it was kept; or what is left of that, if it could not be removed.
     pub previous: Option<String>,
+}
+
+/// Settings of the way back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecallJob {
+    /// The run that goes back.
+    pub run: String,
+    /// The run that kept what was there before it.
+    pub kept: String,
+}
+
+/// What a restore kept of the content that it replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The run that kept it.
+    pub run: String,
+    /// All of it is there, so it can come back.
+    pub whole: bool,
+    /// When it was kept, in seconds since 1970.
+    pub kept_at: i64,
+    /// All entries but the root; 0 where nobody counted.
+    pub entries: u64,
+    /// Bytes that it takes on the disk; 0 where nobody counted.
+    pub bytes: u64,
 }
 
 /// What a folder is like.
@@ -395,6 +431,14 @@ pub struct Looked {
     pub read_only: bool,
     /// Runs whose staging folder lies here, and whether their swap has begun.
     pub staged: Vec<StagedRun>,
+    /// What restores have kept here, not counted, oldest first.
+    pub kept: Vec<Kept>,
+    /// Numeric owner of the folder.
+    pub uid: u32,
+    /// Numeric group of the folder.
+    pub gid: u32,
+    /// The name of a file in which a server notes its version, and what it says; `None` where there is none.
+    pub version: Option<(String, String)>,
 }
 
 /// A staging folder that was left behind.

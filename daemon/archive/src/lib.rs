@@ -15,6 +15,7 @@ pub mod base;
 mod beneath;
 pub mod channel;
 mod clock;
+pub mod compare;
 mod content;
 mod descend;
 mod durable;

@@ -77,6 +77,11 @@ fn what_each_verb_prints_is_what_was_promised() {
 
     assert_eq!(last(&world, "restore", &["restore", &volume, "--dry-run"])["event"], "plan");
     done(&world, "restore", &["restore", &volume, "--keep-previous", "--yes"]);
+    told(&world, "undo-restore", &["undo-restore", &volume, "--list"]);
+    assert_eq!(last(&world, "undo-restore", &["undo-restore", &volume, "--dry-run"])["event"], "plan");
+    let undone = last(&world, "undo-restore", &["undo-restore", &volume, "--yes"]);
+    let run = undone["run"].as_str().unwrap();
+    done(&world, "undo-restore", &["undo-restore", &volume, "--forget", run, "--yes"]);
     done(&world, "restore", &["restore", &volume, "--into", &new, "--path", "file", "--yes"]);
     done(&world, "clone", &["clone", &volume, &copy, "--yes"]);
     done(&world, "export", &["export", &second, "-o", "out.tar"]);

@@ -32,6 +32,8 @@ pub enum Verb {
     Drill,
     /// Makes a snapshot of a foreign archive.
     Import,
+    /// Brings back what a restore replaced, or removes it.
+    Undo,
 }
 
 impl Verb {
@@ -46,6 +48,7 @@ impl Verb {
         Self::Recover,
         Self::Drill,
         Self::Import,
+        Self::Undo,
     ];
 
     /// One word, for rows and JSON.
@@ -61,6 +64,7 @@ impl Verb {
             Self::Recover => "recover",
             Self::Drill => "drill",
             Self::Import => "import",
+            Self::Undo => "undo",
         }
     }
 }

@@ -151,6 +151,9 @@ pub struct UserOfSource {
     pub at: String,
     /// Whether it ran while the source was read.
     pub running: bool,
+    /// The server in it and its version, as `PostgreSQL 15.5`, as far as image and container tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
 }
 
 /// Snapshots of several sources whose writers were held at one moment.
@@ -405,6 +408,7 @@ mod tests {
         all["pages"] = all["entries"].clone();
         all["imported"] = json!({ "archive": "a.tar", "bytes": 7, "hash": "ab".repeat(32), "beneath": "b" });
         all["notes"]["named"][0]["why"] = json!("grew");
+        all["users"][0]["server"] = json!("PostgreSQL 15.5");
         all["volume"] =
             json!({ "name": "db", "driver": "local", "options": { "o": "x" }, "labels": { "l": "y" } });
         let written = serde_json::to_value(parse(&all).unwrap()).unwrap();

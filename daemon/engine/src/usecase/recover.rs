@@ -127,7 +127,7 @@ async fn one(host: &Host, row: &RunRow, watch: &dyn Watch) -> Result<String, Fai
             scratch::clear(&*host.docker().await?, &host.owner(), &row.id).await?;
             backup(host, row).await?
         }
-        Verb::Restore => resume::recover(host, row, watch).await?,
+        Verb::Restore | Verb::Undo => resume::recover(host, row, watch).await?,
         Verb::Drill => {
             scratch::clear(&*host.docker().await?, &host.owner(), &row.id).await?;
             let of = row.source.as_ref().map(ToString::to_string).unwrap_or_default();

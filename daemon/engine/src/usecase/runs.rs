@@ -92,7 +92,8 @@ pub(crate) fn lock_of(row: &RunRow) -> Option<LockOn> {
         | Verb::Delete
         | Verb::Prune
         | Verb::Rebuild
-        | Verb::Recover => LockOn::Lineage(lineage),
+        | Verb::Recover
+        | Verb::Undo => LockOn::Lineage(lineage),
     })
 }
 

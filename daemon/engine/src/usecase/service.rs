@@ -4,6 +4,7 @@
 //! that an engine that restarts meanwhile does not start the container in the middle; starting puts it back
 //! first. What a human did meanwhile wins: a container that is up, or was started since, is left alone.
 
+use std::borrow::Borrow;
 use std::time::Duration;
 
 use crate::catalog::journal::{ComposeService, StoppedContainer};
@@ -68,8 +69,9 @@ pub(crate) fn stopped(container: &Container) -> StoppedContainer {
 }
 
 /// Sorts so that whoever depends on another comes before it, as far as compose says. A circle keeps its order.
-pub(crate) fn order(containers: &mut [&Container]) {
-    let needs = |a: &Container, b: &Container| {
+pub(crate) fn order<T: Borrow<Container>>(containers: &mut [&T]) {
+    let needs = |a: &T, b: &T| {
+        let (a, b): (&Container, &Container) = (a.borrow(), b.borrow());
         let service = b.labels.get("com.docker.compose.service");
         let same_project =
             a.labels.get("com.docker.compose.project") == b.labels.get("com.docker.compose.project");
@@ -207,6 +209,7 @@ mod tests {
             ]),
             mounts: Vec::new(),
             auto_remove: false,
+            versions: BTreeMap::new(),
         }
     }
 

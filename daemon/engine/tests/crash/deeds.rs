@@ -11,6 +11,7 @@ use engine::usecase::host::Host;
 use engine::usecase::import::import;
 use engine::usecase::prune::prune;
 use engine::usecase::retention::retention;
+use engine::usecase::undo::{UndoRequest, plan_undo, undo};
 use engine::usecase::watch::Silent;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
@@ -44,6 +45,8 @@ pub(crate) enum Deed {
     RestoreNew,
     /// The older snapshot, over a volume that containers use.
     RestoreInPlace,
+    /// A restore of that is undone.
+    Undo,
     /// The older snapshot goes for good.
     Purge,
     /// The older snapshot is soft-deleted.
@@ -82,6 +85,7 @@ impl Deed {
             | Self::Backup
             | Self::RestoreNew
             | Self::RestoreInPlace
+            | Self::Undo
             | Self::Purge
             | Self::Delete
             | Self::Prune
@@ -116,6 +120,11 @@ impl Deed {
             }
             Self::RestoreNew => drop(restore_as(host, &restore_request("db", 1, Some("copy"))).await?),
             Self::RestoreInPlace => drop(restore_as(host, &restore_request("db", 1, None)).await?),
+            Self::Undo => {
+                let request = UndoRequest { source: old.source, run: None, discard: false };
+                let plan = plan_undo(host, &request).await?;
+                drop(undo(host, plan, &Silent::default()).await?);
+            }
             Self::Purge | Self::Delete => {
                 let plan = plan_delete(host, &old, self == Self::Purge).await?;
                 delete(host, plan, &Silent::default()).await?;

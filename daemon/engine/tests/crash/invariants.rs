@@ -84,11 +84,49 @@ async fn service(case: &Case, wrong: &mut Wrong) {
     wrong.unless(idle == Some(want), || format!("idle: {idle:?}"));
 }
 
+/// What is in the volume, and what restores have kept beside it.
+fn in_place(case: &Case) -> (Tree, Tree) {
+    let (mut volume, mut kept) = (Tree::new(), Tree::new());
+    for (path, line) in case.world.tree("db") {
+        match path.strip_prefix(b".backupd-previous-") {
+            None => drop(volume.insert(path, line)),
+            // The run, the folder of the content, and then the path in it.
+            Some(of_run) => match of_run.splitn(3, |byte| *byte == b'/').collect::<Vec<_>>()[..] {
+                [_run, b"old", inside] => {
+                    drop(kept.insert(inside.to_vec(), line.replace(&beside(of_run), "as ")))
+                }
+                _ => {}
+            },
+        }
+    }
+    (volume, kept)
+}
+
+/// How a file that is kept is called by its first name, up to where that begins.
+fn beside(of_run: &[u8]) -> String {
+    let run = String::from_utf8_lossy(of_run.split(|byte| *byte == b'/').next().unwrap());
+    format!("as .backupd-previous-{run}/old/")
+}
+
 /// Volumes hold what they held, or all of what was wanted.
 async fn targets(template: &Template, case: &Case, said_ok: bool, wrong: &mut Wrong) {
     let (old, now) = (&template.trees[0], template.trees.last().unwrap());
-    let volume = case.world.tree("db");
-    if template.deed == Deed::RestoreInPlace {
+    let (volume, kept) = in_place(case);
+    if template.deed == Deed::Undo {
+        let [old, now] = [old, now].map(|tree| but_root_time(tree.clone()));
+        let volume = but_root_time(volume);
+        let is_undone = differences(&volume, &now).is_empty();
+        wrong.unless(is_undone || !said_ok, || "it was not undone".to_owned());
+        let (want, other) = if is_undone { (&now, &old) } else { (&old, &now) };
+        wrong.same("the volume holds neither of the two", &volume, want);
+        // All but the root, which is kept as a row.
+        let inside = other.iter().filter(|(path, _)| !path.is_empty());
+        wrong.same(
+            "what is kept is not the other",
+            &kept,
+            &inside.map(|(k, v)| (k.clone(), v.clone())).collect(),
+        );
+    } else if template.deed == Deed::RestoreInPlace {
         let (volume, new) = (but_root_time(volume), but_root_time(old.clone()));
         if said_ok || !differences(&volume, &but_root_time(now.clone())).is_empty() {
             wrong.same("the volume holds neither old nor new content", &volume, &new);
@@ -128,7 +166,7 @@ async fn history(template: &Template, case: &Case, host: &Host, said_ok: bool, w
         | Deed::BackupDump
         | Deed::Import => Some(3),
         Deed::Purge | Deed::Delete | Deed::Prune | Deed::PruneDeleted | Deed::Undelete => Some(1),
-        Deed::RestoreNew | Deed::RestoreInPlace | Deed::Drill => None,
+        Deed::RestoreNew | Deed::RestoreInPlace | Deed::Undo | Deed::Drill => None,
     };
     // The content of now belongs to a snapshot only where one was being made.
     if !template.deed.backs_up() {
@@ -188,7 +226,7 @@ async fn life_goes_on(template: &Template, case: &Case, host: &Host, wrong: &mut
         let fine = |key: &String| key.starts_with("other/") || needed.contains(key);
         wrong.unless(left.iter().all(fine), || format!("purged twice, and still there: {left:?}"));
     }
-    let now = case.world.tree("db");
+    let (now, _) = in_place(case);
     match back_up(host, "db").await {
         Ok(report) => {
             let number = snapshot(&report.snapshot).number.unwrap().get();

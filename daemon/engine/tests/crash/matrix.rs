@@ -205,6 +205,11 @@ async fn restore_in_place() {
 }
 
 #[tokio::test]
+async fn undo() {
+    every_call(Deed::Undo, 80).await;
+}
+
+#[tokio::test]
 async fn purge() {
     every_call(Deed::Purge, 56).await;
 }
@@ -262,6 +267,11 @@ async fn recovery_of_a_backup_that_pauses() {
 #[tokio::test]
 async fn recovery_of_a_backup_that_stops() {
     every_call_of_recovery(Deed::BackupStopped, 9, 40).await;
+}
+
+#[tokio::test]
+async fn recovery_of_an_undo() {
+    every_call_of_recovery(Deed::Undo, 11, 40).await;
 }
 
 #[tokio::test]

@@ -143,6 +143,7 @@ pub(crate) fn container(name: &str, volume: &str, state: ContainerState, policy:
         labels: BTreeMap::new(),
         mounts: vec![mount],
         auto_remove: false,
+        versions: BTreeMap::new(),
     }
 }
 
@@ -191,6 +192,7 @@ pub(crate) fn restore_request(name: &str, number: u64, into: Option<&str>) -> Re
         paths: Vec::new(),
         keep_previous: false,
         accept_partial: false,
+        accept_version: false,
     }
 }
 

@@ -9,6 +9,7 @@ mod damaged;
 mod deleting;
 mod drilling;
 mod dumping;
+mod fitting;
 mod freezing;
 mod hooking;
 mod importing;
@@ -23,3 +24,4 @@ mod stores;
 #[path = "../support/mod.rs"]
 mod support;
 mod twice;
+mod undoing;

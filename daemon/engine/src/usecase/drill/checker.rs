@@ -179,6 +179,7 @@ mod tests {
             image_id: "sha256:1".into(),
             at: "/data".into(),
             running,
+            server: None,
         }
     }
 

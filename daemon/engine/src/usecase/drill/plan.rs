@@ -67,6 +67,7 @@ impl DrillRequest {
             paths: Vec::new(),
             keep_previous: false,
             accept_partial: false,
+            accept_version: false,
         }
     }
 }

@@ -172,6 +172,7 @@ mod tests {
             labels: if words.contains("labelled") { BTreeMap::from([label]) } else { BTreeMap::new() },
             mounts: Vec::new(),
             auto_remove: false,
+            versions: BTreeMap::new(),
         };
         User { container, at: at.to_owned(), writable: !words.contains("reads") }
     }
