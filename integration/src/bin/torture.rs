@@ -13,7 +13,7 @@ use integration::torture::row::{Row, table};
 use integration::torture::{Amount, torture};
 
 const USAGE: &str =
-    "usage: torture [--cycles N] [--controls N] [--kills N] [--hours N] [--only WORD] [--write DOCUMENT]";
+    "usage: torture [--cycles N] [--controls N] [--kills N] [--minutes N] [--only WORD] [--write DOCUMENT]";
 
 struct Asked {
     amount: Amount,
@@ -22,8 +22,8 @@ struct Asked {
 }
 
 fn asked() -> io::Result<Asked> {
-    let hour = Duration::from_secs(3600);
-    let amount = Amount { cycles: 200, controls: 20, kills: 20, longest: 24 * hour };
+    let minute = Duration::from_secs(60);
+    let amount = Amount { cycles: 200, controls: 20, kills: 20, longest: 24 * 60 * minute };
     let mut asked = Asked { amount, only: String::new(), document: None };
     let mut args = std::env::args().skip(1);
     while let Some(flag) = args.next() {
@@ -33,7 +33,7 @@ fn asked() -> io::Result<Asked> {
             "--cycles" => asked.amount.cycles = number()?,
             "--controls" => asked.amount.controls = number()?,
             "--kills" => asked.amount.kills = number()?,
-            "--hours" => asked.amount.longest = hour * number()?,
+            "--minutes" => asked.amount.longest = minute * number()?,
             "--only" => asked.only.clone_from(&value),
             "--write" => asked.document = Some(PathBuf::from(&value)),
             _ => return Err(io::Error::other(USAGE)),
@@ -56,36 +56,36 @@ fn main() -> ExitCode {
     }
 }
 
-/// Gives what is not as it should be. What was measured before something went wrong is shown all the same.
+/// Gives what is not as it should be. The document has all that is done so far after each recipe.
 fn run(asked: &Asked) -> io::Result<Vec<String>> {
     let began = Instant::now();
+    let recipes: Vec<_> = recipes().into_iter().filter(|recipe| recipe.name.contains(&asked.only)).collect();
     let mut rows: Vec<Row> = Vec::new();
-    let mut broken = None;
-    for recipe in recipes().into_iter().filter(|recipe| recipe.name.contains(&asked.only)) {
-        let tell = |row: &Row| {
-            eprintln!("torture: {}: {} of {}", row.name, row.cycles, asked.amount.cycles);
-        };
-        match torture(&recipe, asked.amount, began, tell) {
-            Ok(row) => rows.push(row),
-            Err(why) => {
-                broken = Some(format!("{}: {why}", recipe.name));
-                break;
-            }
+    for (done, recipe) in recipes.iter().enumerate() {
+        // Those that are left share the time that is left.
+        let left = asked.amount.longest.saturating_sub(began.elapsed());
+        let share = left / u32::try_from(recipes.len() - done).unwrap_or(u32::MAX);
+        let amount = Amount { longest: share, ..asked.amount };
+        rows.push(torture(recipe, amount, |row| {
+            eprintln!("torture: {}: {} of {}", row.name, row.cycles, amount.cycles);
+        }));
+        let text = table(&conditions(asked, began)?, &rows);
+        match &asked.document {
+            Some(document) => Part::Torture.write(document, &text)?,
+            None => println!("{text}"),
         }
     }
-    let profile = if cfg!(debug_assertions) { "Debug build" } else { "Release build" };
-    let conditions = format!(
-        "{profile} on {} cores, {} minutes; naive copies are made file after file at 20 MiB/s.",
-        std::thread::available_parallelism()?,
-        began.elapsed().as_secs() / 60
-    );
-    let text = table(&conditions, &rows);
-    println!("{text}");
-    if let Some(why) = broken {
-        return Err(io::Error::other(why));
-    }
-    if let Some(document) = &asked.document {
-        Part::Torture.write(document, &text)?;
-    }
     Ok(rows.iter().flat_map(Row::faults).collect())
+}
+
+fn conditions(asked: &Asked, began: Instant) -> io::Result<String> {
+    Ok(format!(
+        "{} on {} cores, {} minutes; of each recipe {} cycles were asked for, and no more begun when its share of {} minutes was \
+         over. Naive copies are made file after file at 20 MiB/s.",
+        if cfg!(debug_assertions) { "Debug build" } else { "Release build" },
+        std::thread::available_parallelism()?,
+        began.elapsed().as_secs() / 60,
+        asked.amount.cycles,
+        asked.amount.longest.as_secs() / 60,
+    ))
 }

@@ -119,9 +119,17 @@ impl<'a> Subject<'a> {
         writer.go_on(1)?;
         let seconds = began.elapsed().as_secs_f64();
         match self.container.status()?.as_str() {
-            "running" => Ok(Cut { held, seconds }),
-            status => Err(io::Error::other(format!("it is {status} after `thaw`: {thawed}"))),
+            "running" => {}
+            status => return Err(io::Error::other(format!("it is {status} after `thaw`: {thawed}"))),
         }
+        self.untouched()?.map_err(io::Error::other)?;
+        Ok(Cut { held, seconds })
+    }
+
+    /// Whether its server is as if there had been no backup. A session ends a moment after whoever began it.
+    pub fn untouched(&self) -> io::Result<Verdict> {
+        let serves = self.container.serves(self.server.untouched())?;
+        Ok(serves.map_err(|why| format!("a backup left something in the server: {why}")))
     }
 
     /// Nobody writes any more; what a restore must bring back is `before`.

@@ -90,6 +90,12 @@ impl Server for Mariadb {
         Some(format!("{AS_ROOT} exec mariadb -uroot -e 'CALL backupd.churn({rows})'"))
     }
 
+    /// One that is locked for a backup does not commit.
+    fn untouched(&self) -> &'static str {
+        "MYSQL_PWD=\"$MARIADB_ROOT_PASSWORD\" timeout 5 mariadb -uroot -e \
+         'BACKUP STAGE START; BACKUP STAGE BLOCK_COMMIT; BACKUP STAGE END'"
+    }
+
     fn check(&self, container: &Container, ledger: &Ledger) -> io::Result<Verdict> {
         let check =
             container.shell(&format!("{AS_ROOT} exec mariadb-check -uroot --all-databases --extended"))?;

@@ -88,6 +88,23 @@ impl Server for Redis {
             .then(|| format!("exec redis-benchmark -t set -r {keys} -n 1000000000 -d 200 -c 1 -q"))
     }
 
+    /// What was saved stays as it is: a later save puts another file in its place.
+    fn hooks(&self) -> Option<&'static str> {
+        let saved = r#"[consistency]
+mode = "hooks"
+before = ["sh", "-c", "[ \"$(redis-cli SAVE)\" = OK ]"]
+"#;
+        (self.files == Files::Saved).then_some(saved)
+    }
+
+    fn untouched(&self) -> &'static str {
+        match self.files {
+            Files::Rewritten => "redis-cli CONFIG GET auto-aof-rewrite-percentage | grep -qx 100",
+            Files::Appended => "redis-cli CONFIG GET auto-aof-rewrite-percentage | grep -qx 0",
+            Files::Saved => "redis-cli INFO persistence | grep -q rdb_bgsave_in_progress:0",
+        }
+    }
+
     fn check(&self, container: &Container, ledger: &Ledger) -> io::Result<Verdict> {
         let checker = match self.files {
             Files::Rewritten | Files::Appended => {
