@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use integration::bench::marks::Part;
 use integration::torture::recipe::recipes;
 use integration::torture::row::{Row, table};
-use integration::torture::{Amount, torture};
+use integration::torture::{Amount, COPY_BYTES_PER_SECOND, torture};
 
 const USAGE: &str =
     "usage: torture [--cycles N] [--controls N] [--kills N] [--minutes N] [--only WORD] [--write DOCUMENT]";
@@ -81,11 +81,12 @@ fn run(asked: &Asked) -> io::Result<Vec<String>> {
 fn conditions(asked: &Asked, began: Instant) -> io::Result<String> {
     Ok(format!(
         "{} on {} cores, {} minutes; of each recipe {} cycles were asked for, and no more begun when its share of {} minutes was \
-         over. Naive copies are made file after file at 20 MiB/s.",
+         over. Naive copies are made file after file at {} MiB/s.",
         if cfg!(debug_assertions) { "Debug build" } else { "Release build" },
         std::thread::available_parallelism()?,
         began.elapsed().as_secs() / 60,
         asked.amount.cycles,
         asked.amount.longest.as_secs() / 60,
+        COPY_BYTES_PER_SECOND >> 20,
     ))
 }

@@ -85,10 +85,10 @@ impl<'a> Subject<'a> {
         Ok((ran.done()?.clone(), before))
     }
 
-    /// A whole cycle, with `--consistency MODE`.
+    /// A whole cycle in this mode.
     pub fn cycle(&mut self, mode: &str) -> io::Result<Cycle> {
         let writer = self.write()?;
-        let (done, before) = self.back_up(&writer, &["--consistency", mode])?;
+        let (done, before) = self.back_up(&writer, &by(mode))?;
         // Writers that were held write again.
         writer.go_on(1)?;
         self.end(writer, before);
@@ -106,7 +106,7 @@ impl<'a> Subject<'a> {
 
     /// A backup that SIGKILL ends so long after it began, or after it first held the container; then `backupctl thaw`.
     pub fn cut(&self, writer: &Writer, mode: &str, after: Duration, once_held: bool) -> io::Result<Cut> {
-        let mut child = self.place.start(&["backup", &self.volume, "--consistency", mode])?;
+        let mut child = self.place.start(&[&["backup", &self.volume], &by(mode)[..]].concat())?;
         while once_held && child.try_wait()?.is_none() && self.container.status()? == "running" {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -226,6 +226,11 @@ impl<'a> Subject<'a> {
         self.container.order("start")?;
         self.check()
     }
+}
+
+/// Hooks are those of a policy, which says the mode as well.
+fn by(mode: &str) -> Vec<&str> {
+    if mode == "hooks" { Vec::new() } else { vec!["--consistency", mode] }
 }
 
 fn start(place: &Place, server: &dyn Server, image: &str, volume: &str) -> io::Result<Container> {

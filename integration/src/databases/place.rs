@@ -163,9 +163,11 @@ impl Ran {
         Self { code: output.status.code(), events, stderr }
     }
 
-    /// The event with which it ended well and without a warning.
+    /// The event with which it ended well and without a warning, but for what is said of a run that was killed before it.
     pub fn done(&self) -> io::Result<&Value> {
-        let warned = self.events.iter().any(|event| event["event"] == "warning");
+        let of_a_kill =
+            |event: &Value| event["message"].as_str().is_some_and(|text| text.contains("was cut off"));
+        let warned = self.events.iter().any(|event| event["event"] == "warning" && !of_a_kill(event));
         let done = self.events.last().filter(|event| event["event"] == "done");
         match done {
             Some(done) if self.code == Some(0) && !warned => Ok(done),

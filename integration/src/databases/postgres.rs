@@ -81,7 +81,8 @@ impl Server for Postgres {
     /// All that write but the first process, which a signal from within does not stop, and which then starts nobody.
     fn hooks(&self) -> Option<&'static str> {
         Some(
-            r#"[consistency]
+            r#"schedule = "0 2 * * *"
+[consistency]
 mode = "hooks"
 before = ["bash", "-c", "psql -qU postgres -c CHECKPOINT && pkill -STOP -x postgres"]
 after = ["pkill", "-CONT", "-x", "postgres"]

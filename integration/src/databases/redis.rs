@@ -90,7 +90,8 @@ impl Server for Redis {
 
     /// What was saved stays as it is: a later save puts another file in its place.
     fn hooks(&self) -> Option<&'static str> {
-        let saved = r#"[consistency]
+        let saved = r#"schedule = "0 2 * * *"
+[consistency]
 mode = "hooks"
 before = ["sh", "-c", "[ \"$(redis-cli SAVE)\" = OK ]"]
 "#;

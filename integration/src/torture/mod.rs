@@ -16,7 +16,7 @@ use crate::databases::place::Place;
 const FRESH_AFTER: u32 = 10;
 
 /// A plain copy takes seconds, as one over a network or onto a slower disk does.
-const COPY_BYTES_PER_SECOND: u64 = 20 << 20;
+pub const COPY_BYTES_PER_SECOND: u64 = 5 << 20;
 
 /// How much is done.
 #[derive(Debug, Clone, Copy)]

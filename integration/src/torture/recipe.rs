@@ -42,11 +42,11 @@ impl Recipe {
     }
 }
 
-/// All of them. Data are larger than in `make test`, so that a copy takes its time.
+/// All of them.
 pub fn recipes() -> Vec<Recipe> {
-    let postgres = Postgres { scale: 8 };
-    let mariadb = Mariadb { rows: 200_000 };
-    let redis = Redis { keys: 100_000, files: Files::Rewritten };
+    let postgres = Postgres { scale: 2 };
+    let mariadb = Mariadb { rows: 50_000 };
+    let redis = Redis { keys: 20_000, files: Files::Rewritten };
     let saved = Redis { files: Files::Saved, ..redis };
     let (cached, alone, indexes) = (Rrd { cached: true }, Rrd { cached: false }, Segments { at: "/data" });
     let mut recipes = Vec::new();
