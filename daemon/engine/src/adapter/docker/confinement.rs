@@ -34,6 +34,10 @@ const DESCRIPTORS_MAX: i64 = 4096;
 /// When memory runs out, what is ours goes before the databases of others.
 pub(super) const OOM_SCORE: i64 = 500;
 
+/// What a volume carries that the engine made in the place of one that a helper should have opened. A scratch volume, which is
+/// ours and meant, carries the run's label and not this one.
+pub(super) const MADE_LABEL: &str = "backupd.made-by-engine";
+
 /// What stands at [`SOCKET_FOLDER`].
 pub(super) enum SocketMount<'a> {
     /// A private folder of this machine.
@@ -57,7 +61,11 @@ pub(super) fn host_config(spec: &HelperSpec, socket: &SocketMount<'_>) -> HostCo
     let memory = i64::try_from(spec.memory_bytes).unwrap_or(i64::MAX);
     let read_only = spec.access == Access::Read;
     let mut mounts = vec![match &spec.mount {
-        HelperMount::Volume(name) => volume(name, SOURCE, read_only, labels(spec)),
+        HelperMount::Volume(name) => {
+            let mut labels = labels(spec);
+            labels.insert(MADE_LABEL.to_owned(), "true".to_owned());
+            volume(name, SOURCE, read_only, labels)
+        }
         HelperMount::Folder(path) => bind(path, SOURCE, read_only),
     }];
     match socket {
