@@ -10,6 +10,9 @@
 )]
 
 mod bad_input;
+mod bad_server;
 mod cycles;
+mod drills;
+mod sets;
 mod spoilt;
 mod stacks;
