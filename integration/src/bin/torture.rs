@@ -56,10 +56,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// Gives what is not as it should be. The document has all that is done so far after each recipe.
+/// Gives what is not as it should be. The document has all that is done so far after each recipe, and of those that this
+/// run is not about what an earlier one wrote.
 fn run(asked: &Asked) -> io::Result<Vec<String>> {
-    let began = Instant::now();
-    let recipes: Vec<_> = recipes().into_iter().filter(|recipe| recipe.name.contains(&asked.only)).collect();
+    let (began, all) = (Instant::now(), recipes());
+    let order: Vec<&str> = all.iter().map(|recipe| recipe.name).collect();
+    let recipes: Vec<_> = all.iter().filter(|recipe| recipe.name.contains(&asked.only)).collect();
     let mut rows: Vec<Row> = Vec::new();
     for (done, recipe) in recipes.iter().enumerate() {
         // Those that are left share the time that is left.
@@ -69,24 +71,23 @@ fn run(asked: &Asked) -> io::Result<Vec<String>> {
         rows.push(torture(recipe, amount, |row| {
             eprintln!("torture: {}: {} of {}", row.name, row.cycles, amount.cycles);
         }));
-        let text = table(&conditions(asked, began)?, &rows);
         match &asked.document {
-            Some(document) => Part::Torture.write(document, &text)?,
-            None => println!("{text}"),
+            Some(document) => {
+                let earlier = std::fs::read_to_string(document)?;
+                Part::Torture.write(document, &table(&conditions()?, &order, &rows, &earlier))?;
+            }
+            None => println!("{}", table(&conditions()?, &order, &rows, "")),
         }
     }
     Ok(rows.iter().flat_map(Row::faults).collect())
 }
 
-fn conditions(asked: &Asked, began: Instant) -> io::Result<String> {
+fn conditions() -> io::Result<String> {
     Ok(format!(
-        "{} on {} cores, {} minutes; of each recipe {} cycles were asked for, and no more begun when its share of {} minutes was \
-         over. Naive copies are made file after file at {} MiB/s.",
+        "{} on {} cores; a recipe's row is of its newest run, which may have been bounded by time instead of cycles; naive \
+         copies are made file after file at {} MiB/s.",
         if cfg!(debug_assertions) { "Debug build" } else { "Release build" },
         std::thread::available_parallelism()?,
-        began.elapsed().as_secs() / 60,
-        asked.amount.cycles,
-        asked.amount.longest.as_secs() / 60,
         COPY_BYTES_PER_SECOND >> 20,
     ))
 }

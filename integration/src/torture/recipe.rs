@@ -45,7 +45,7 @@ impl Recipe {
 /// All of them.
 pub fn recipes() -> Vec<Recipe> {
     let postgres = Postgres { scale: 2 };
-    let mariadb = Mariadb { rows: 50_000 };
+    let mariadb = Mariadb { rows: 50_000, logs: false };
     let redis = Redis { keys: 20_000, files: Files::Rewritten };
     let saved = Redis { files: Files::Saved, ..redis };
     let (cached, alone, indexes) = (Rrd { cached: true }, Rrd { cached: false }, Segments { at: "/data" });
@@ -65,7 +65,7 @@ pub fn recipes() -> Vec<Recipe> {
     add("Redis, log, `stop`", Box::new(redis), "stop", false);
     add("Redis, one file, `redis`", Box::new(saved), "redis", false);
     add("Redis, one file, `hooks`", Box::new(saved), "hooks", false);
-    add("rrdcached, `rrd`", Box::new(cached), "rrd", true);
+    add("rrdcached, `rrd`", Box::new(cached), "rrd", false);
     add("rrdcached, `stop`", Box::new(cached), "stop", false);
     add("RRD files, `pause`", Box::new(alone), "pause", false);
     add("whisper files, `pause`", Box::new(Points), "pause", true);
