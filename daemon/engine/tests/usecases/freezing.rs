@@ -197,6 +197,39 @@ async fn an_engine_that_cannot_pause_is_told_of() {
     }
 }
 
+/// The engine says of `web` so many times that it cannot pause it, before or after it did.
+fn busy(times: u32, moment: Moment) -> Script {
+    let left = AtomicU32::new(times);
+    Arc::new(move |now, deed| {
+        let fails = now == moment
+            && deed == "pause id-of-web"
+            && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        if fails { Verdict::Fail(DockerErrorKind::Other) } else { Verdict::Pass }
+    })
+}
+
+/// The kernel's freezer does not always get hold of a container that is busy.
+#[tokio::test]
+async fn a_pause_that_does_not_succeed_is_tried_again_and_not_for_ever() {
+    for moment in [Moment::Before, Moment::After] {
+        let world = world().await;
+        let before = all(&world).await;
+        let report = run(&world, busy(3, moment), by(Mode::Pause)).await.unwrap();
+        assert_eq!((report.consistency, report.warnings), (Kind::Paused, Vec::<String>::new()));
+        assert_eq!(all(&world).await, before);
+        let failed = run(&world, busy(u32::MAX, moment), by(Mode::Pause)).await.unwrap_err();
+        assert!(failed.to_string().contains("hold container `web`, in 6 tries"), "{failed}");
+        assert!(failed.hint.unwrap().contains("`stop`"));
+        assert_eq!(all(&world).await, before, "nobody stays paused");
+        // They count as held: it ends with the longest freeze, not with the tries.
+        let short = Consistency { max_freeze: Duration::from_secs(1), ..by(Mode::Pause) };
+        let failed = run(&world, busy(u32::MAX, moment), short).await.unwrap_err();
+        assert!(failed.to_string().contains("took longer than 1s"), "{failed}");
+        assert_eq!(all(&world).await, before);
+        holds_nothing(&world).await;
+    }
+}
+
 /// What is paused already stays paused, and does not write.
 #[tokio::test]
 async fn what_a_human_has_paused_stays_paused() {
