@@ -48,6 +48,8 @@ if [ "$purpose" = test ] || [ "$purpose" = bench ]; then
   need "it reads packs without software of ours" zstd has zstd
   need "it checks restored ACLs" acl has getfacl
   need "it checks restored attributes" attr has getfattr
+  need "it completes what is typed into it" zsh has zsh
+  need "and so does this" fish has fish
   need "it makes small file systems that fill up" e2fsprogs has mkfs.ext4
 fi
 if [ "$purpose" = bench ]; then

@@ -7,6 +7,7 @@ pub mod databases;
 pub mod docker;
 pub mod noise;
 pub mod private_engine;
+pub mod private_systemd;
 pub mod programs;
 pub mod scale;
 pub mod scripted_s3;

@@ -31,6 +31,11 @@ fn table(keys: &[Key]) -> Value {
 fn property(key: &Key) -> Value {
     let mut value = match &key.kind {
         Kind::Table(keys) => table(keys),
+        Kind::Tables(keys, required, _) => {
+            let mut each = table(keys);
+            each["required"] = json!(required);
+            json!({ "type": "array", "minItems": 1, "items": each })
+        }
         Kind::Flag(_) => json!({ "type": "boolean" }),
         Kind::Whole(bounds, _) => {
             json!({ "type": "integer", "minimum": bounds.start(), "maximum": bounds.end() })

@@ -71,8 +71,8 @@ pub(crate) struct Args {
 }
 
 fn mode(text: &str) -> Result<Mode, String> {
-    // Hooks are programs, which only a policy names.
-    let mut known = Mode::ALL.iter().copied().filter(|mode| *mode != Mode::Hooks);
+    // These run programs, which only a policy names.
+    let mut known = Mode::ALL.iter().copied().filter(|mode| !matches!(mode, Mode::Hooks | Mode::Dump));
     known
         .find(|mode| mode.word() == text)
         .ok_or("it is one of `live`, `pause`, `stop`, `postgres`, `mysql`, `redis` and `rrd`".to_owned())

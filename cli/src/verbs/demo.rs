@@ -184,6 +184,7 @@ impl Tour<'_> {
             keep_previous: false,
             delta: false,
             accept_partial: false,
+            accept_version: false,
         };
         let plan = plan_restore(&self.host, &request).await?;
         self.shows(&super::restore::plan_text(&plan, None, self.session.screen.zone()))?;

@@ -10,8 +10,9 @@ use crate::session::{Ending, Session};
 
 /// Check that backing up and restoring would work here
 ///
-/// Looks at the state folder, the catalog, the store, Docker and the helper, and says what to do about each thing
-/// that is wrong. Changes nothing that matters; exit code 1 when anything is bad.
+/// Looks at the state folder, the catalog, policies, each store (its owner, conditional writes, whether this key may write
+/// and delete, its clock, its room), Docker, the helper and drills, and says what to do about each thing that is wrong.
+/// Changes nothing that matters; exit code 1 when anything is bad.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   backupctl doctor
@@ -20,7 +21,7 @@ pub(crate) struct Args {}
 
 pub(crate) async fn run(_args: &Args, session: &Session) -> Result<Ending, Failure> {
     let checks = match session.open().await {
-        Ok(host) => doctor(&host, session.stores(&host)?.named()).await,
+        Ok(host) => doctor(&host, session.stores(&host)?.named(), &session.places()?).await,
         // A settings file that makes no sense is no finding about this host.
         Err(failure) if failure.class == Class::Usage => return Err(failure),
         Err(failure) => vec![Check {

@@ -117,6 +117,7 @@ fn next(next: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use engine::catalog::DrillResult;
     use engine::failure::Class;
     use engine::format::manifest::{Consistency, SnapshotKind};
     use engine::usecase::retention::Action;
@@ -144,10 +145,11 @@ mod tests {
     fn words_that_lists_print_are_explained_each_once() {
         let known: Vec<&str> = words().map(|word| word.word).collect();
         let text = |value: serde_json::Value| value.as_str().unwrap().to_owned();
-        let mut printed: Vec<String> =
-            [Consistency::Live, Consistency::Idle, Consistency::Paused, Consistency::Stopped]
-                .map(|one| text(serde_json::to_value(one).unwrap()))
-                .into();
+        let mut printed: Vec<String> = Consistency::ALL.map(|one| one.word().to_owned()).into();
+        printed.extend(
+            [DrillResult::Proven, DrillResult::Unproven, DrillResult::Unchecked]
+                .map(|one| one.word().to_owned()),
+        );
         printed.extend(
             [SnapshotKind::Full, SnapshotKind::Incremental]
                 .map(|one| text(serde_json::to_value(one).unwrap())),

@@ -16,6 +16,7 @@ mod entry;
 mod explain;
 mod export;
 mod find;
+mod import;
 mod ls;
 mod man;
 mod pin;
@@ -31,6 +32,7 @@ mod snapshots;
 mod status;
 mod thaw;
 mod undelete;
+mod undo_restore;
 mod unpin;
 mod values;
 mod verify;
@@ -51,6 +53,7 @@ pub(crate) enum Verb {
     Backup(backup::Args),
     Snapshots(snapshots::Args),
     Restore(restore::Args),
+    UndoRestore(undo_restore::Args),
     Clone(clone::Args),
     Show(show::Args),
     Ls(ls::Args),
@@ -58,6 +61,7 @@ pub(crate) enum Verb {
     Find(find::Args),
     Diff(diff::Args),
     Export(export::Args),
+    Import(import::Args),
     Verify(verify::Args),
     Drill(drill::Args),
     Delete(delete::Args),
@@ -87,6 +91,7 @@ impl Verb {
             Self::Backup(args) => Box::pin(backup::run(args, session)).await,
             Self::Snapshots(args) => Box::pin(snapshots::run(args, session)).await,
             Self::Restore(args) => Box::pin(restore::run(args, session)).await,
+            Self::UndoRestore(args) => Box::pin(undo_restore::run(args, session)).await,
             Self::Clone(args) => Box::pin(clone::run(args, session)).await,
             Self::Show(args) => Box::pin(show::run(args, session)).await,
             Self::Ls(args) => Box::pin(ls::run(args, session)).await,
@@ -94,6 +99,7 @@ impl Verb {
             Self::Find(args) => Box::pin(find::run(args, session)).await,
             Self::Diff(args) => Box::pin(diff::run(args, session)).await,
             Self::Export(args) => Box::pin(export::run(args, session)).await,
+            Self::Import(args) => Box::pin(import::run(args, session)).await,
             Self::Verify(args) => Box::pin(verify::run(args, session)).await,
             Self::Drill(args) => Box::pin(drill::run(args, session)).await,
             Self::Delete(args) => Box::pin(delete::run(args, session)).await,

@@ -88,6 +88,10 @@ pub(crate) struct Args {
     /// Restore a snapshot that lacks files which could not be read
     #[arg(long)]
     accept_partial: bool,
+
+    /// Restore the files of a server under one of another major version
+    #[arg(long)]
+    accept_version: bool,
 }
 
 impl Args {
@@ -107,6 +111,7 @@ impl Args {
             keep_previous: false,
             delta: false,
             accept_partial: false,
+            accept_version: false,
         }
     }
 
@@ -187,6 +192,7 @@ fn request(source: &SourceName, args: &Args, session: &Session) -> Result<Restor
         keep_previous: args.keep_previous,
         delta: args.delta,
         accept_partial: args.accept_partial,
+        accept_version: args.accept_version,
     })
 }
 
@@ -278,8 +284,14 @@ fn next(plan: &RestorePlan) -> String {
         (None, None) => {
             let source = plan.request.source.to_string();
             let source = plain::line(&source);
+            let back = match plan.request.keep_previous && plan.target_exists {
+                true => {
+                    format!("; if not, `backupctl undo-restore {source}` brings back what was there before")
+                }
+                false => String::new(),
+            };
             format!(
-                "next: see whether all is well, then `backupctl backup {source}`, so that the newest snapshot is a good one\n"
+                "next: see whether all is well, then `backupctl backup {source}`, so that the newest snapshot is a good one{back}\n"
             )
         }
     }
@@ -339,6 +351,7 @@ what was there before is kept in .backupd-previous
             keep_previous: false,
             delta: false,
             accept_partial: false,
+            accept_version: false,
         };
         RestorePlan {
             snapshot: "db-data@42".into(),
@@ -353,11 +366,15 @@ what was there before is kept in .backupd-previous
             in_place: into.is_none() && to.is_none(),
             delta: false,
             replaces_entries: 0,
+            only_now: None,
+            only_now_named: Vec::new(),
+            differing: None,
             files: 1,
             entries: 2,
             bytes: 3,
             fetch_bytes: 3,
             free_bytes: None,
+            free_inodes: None,
             stops: Vec::new(),
             warnings: Vec::new(),
             request,
@@ -368,6 +385,10 @@ what was there before is kept in .backupd-previous
     #[test]
     fn the_next_thing_to_do_fits_where_it_was_restored_to() {
         assert!(next(&plan(None, None)).contains("`backupctl backup db-data`"));
+        assert!(!next(&plan(None, None)).contains("undo-restore"));
+        let mut keeping = plan(None, None);
+        keeping.request.keep_previous = true;
+        assert!(next(&keeping).contains("`backupctl undo-restore db-data`"));
         assert!(next(&plan(Some("look"), None)).contains("`docker volume rm look`"));
         assert!(next(&plan(None, Some("/rescued"))).contains("from `/rescued`"));
     }

@@ -70,6 +70,15 @@ fn text(id: &str, manifest: &Manifest, signed_by: &str, proof: Option<&str>, zon
         let sources: Vec<String> = set.sources.iter().map(ToString::to_string).collect();
         line("set", &format!("{} of {}", set.id, sources.join(", ")));
     }
+    if let Some(from) = &manifest.imported {
+        let beneath =
+            if from.beneath.is_empty() { String::new() } else { format!(", beneath {}", from.beneath) };
+        let hash: String = from.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        line(
+            "imported",
+            &format!("from {}, {}{beneath}, BLAKE3 {hash}", from.archive, units::bytes(from.bytes)),
+        );
+    }
     line("signed by", signed_by);
     match &manifest.parent {
         Some(parent) => line("parent", &format!("@{}", parent.number)),
@@ -198,7 +207,9 @@ mod tests {
                 image_id: "sha256:12".into(),
                 at: "/var/lib/postgresql/data".into(),
                 running: false,
+                server: None,
             }],
+            imported: None,
             made_by: pairs("backupd", "0.1.0"),
             parent: None,
         }

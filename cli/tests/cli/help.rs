@@ -3,7 +3,7 @@
 use crate::place::Place;
 
 /// All verbs, in the order of the help.
-pub(crate) const VERBS: [&str; 32] = [
+pub(crate) const VERBS: [&str; 33] = [
     "demo",
     "doctor",
     "status",
@@ -11,6 +11,7 @@ pub(crate) const VERBS: [&str; 32] = [
     "backup",
     "snapshots",
     "restore",
+    "undo-restore",
     "clone",
     "show",
     "ls",
@@ -18,6 +19,7 @@ pub(crate) const VERBS: [&str; 32] = [
     "find",
     "diff",
     "export",
+    "import",
     "verify",
     "drill",
     "delete",

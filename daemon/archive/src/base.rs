@@ -15,10 +15,11 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::chunks::ChunkMap;
-pub(crate) use self::entries::{EntriesBase, Met};
+pub(crate) use self::entries::{EntriesBase, Met, Old};
 pub(crate) use self::pages::{Kept, PagesBase};
 pub(crate) use self::tables::{Segments, Tables};
 use crate::layout::{BlockRef, Ground, RootRef};
+use crate::path::TreePath;
 
 /// The snapshot that a pass compares with.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -33,8 +34,8 @@ pub struct Base {
     pub reread: bool,
 }
 
-/// One question of the helper. One at a time; the answer's payload is the table's bytes, checked and decoded. Before
-/// those of a segment that is a difference stand the rows that it is a difference from.
+/// One question of the helper. One at a time; the answer's payload is a table's bytes, checked and decoded. Before those
+/// of a segment that is a difference stand the rows that it is a difference from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
@@ -51,6 +52,9 @@ pub enum Ask {
         /// What it is a difference from.
         ground: Option<Ground>,
     },
+    /// The next bytes of the stream that is planted at this path: a whole chunk of them. Fewer are the last, and only of
+    /// a stream that has ended as it should.
+    Stream(TreePath),
 }
 
 /// Answers what a pass asks for, or says why the engine cannot be asked.

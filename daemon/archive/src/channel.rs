@@ -8,7 +8,9 @@
 //! engine  Job                         one job for a helper's life
 //! Pack    helper: Bytes* Progress* Ask* … then Done(Packed) or Failed; engine: one Answer to each Ask
 //! Unpack  engine: Rows* Frame* … then End; helper: Progress* … then Done(Unpacked) or Failed
-//! Delta   helper: Progress* Ask* …, engine: one Answer to each Ask; helper: Compared; then, unless it is too much, helper:
+//! Untar   engine: Bytes* … then End; helper: Progress* … then Done(Untarred) or Failed
+//! Compare engine: Rows* then End; helper: Done(Compared) or Failed
+//! Delta   helper: Progress* Ask* …, engine: one Answer to each Ask; helper: Differing; then, unless it is too much, helper:
 //!         Rows* that it wants filled, the last one empty; engine: Frame* … then End; helper: Done(Logged) or Failed
 //! others  helper: Done(..) or Failed
 //! ```
@@ -26,17 +28,19 @@ use std::io::{self, Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-pub use self::delta_job::{Compared, DeltaJob, Logged};
+pub use self::delta_job::{DeltaJob, Differing, Logged};
 pub use self::frame_record::{FrameRecord, Piece, put_frame, read_frame};
 use crate::base::Base;
 use crate::frame::Hash;
 use crate::layout::{BlockRef, RootRef, hex_hash};
 use crate::levels::Levels;
+use crate::path::TreePath;
 use crate::scope::Scope;
 use crate::varint::Malformed;
 
 /// Both sides must agree on it before anything else happens. 2: a [`Scope`], which who does not know it would pass over.
-pub const PROTOCOL: u32 = 2;
+/// 3: streams that are planted, and [`Job::Untar`].
+pub const PROTOCOL: u32 = 3;
 
 /// No record is larger; checked before memory is taken.
 pub const RECORD_BYTES_MAX: u32 = 32 << 20;
@@ -56,7 +60,7 @@ pub enum RecordKind {
     Hello = 1,
     /// [`Job`] as JSON, from the engine.
     Job = 2,
-    /// The next bytes of the pack, from the helper.
+    /// The next bytes of the pack, from the helper; of a foreign archive, from the engine.
     Bytes = 3,
     /// [`Progress`] as JSON, from the helper, a few times a second at most.
     Progress = 4,
@@ -69,14 +73,14 @@ pub enum RecordKind {
     Rows = 7,
     /// A stored frame and where its bytes go, as [`put_frame`] writes it, from the engine.
     Frame = 8,
-    /// [`End`] as JSON, from the engine: all rows and frames were sent.
+    /// [`End`] as JSON, from the engine: all rows and frames were sent, or all bytes.
     End = 9,
     /// [`crate::base::Ask`] as JSON, from the helper, which waits for the answer.
     Ask = 10,
     /// What was asked for, from the engine.
     Answer = 11,
-    /// [`Compared`] as JSON, from the helper, which asks for nothing more.
-    Compared = 12,
+    /// [`Differing`] as JSON, from the helper, which asks for nothing more.
+    Differing = 12,
 }
 
 impl RecordKind {
@@ -94,7 +98,7 @@ impl RecordKind {
             9 => Self::End,
             10 => Self::Ask,
             11 => Self::Answer,
-            12 => Self::Compared,
+            12 => Self::Differing,
             _ => return Err(Malformed("unknown record")),
         })
     }
@@ -115,18 +119,32 @@ pub struct Hello {
 pub enum Job {
     /// Say what the folder is like, change nothing. Answer: [`Looked`].
     Look,
+    /// Say how the folder differs from the rows that come. Answer: [`crate::compare::Compared`].
+    Compare,
     /// Read the folder into a pack. Answer: [`Packed`].
     Pack(PackJob),
     /// Create what rows and frames say. Answer: [`Unpacked`].
     Unpack(UnpackJob),
+    /// Make of a foreign archive, which comes as bytes, the content of the folder. Answer: [`Untarred`].
+    Untar(UntarJob),
     /// Find out in what the folder differs from a snapshot, and log beside it what makes it equal. Answer: [`Logged`].
     Delta(DeltaJob),
     /// Swap in what `Unpack` staged for this run, or carry out what `Delta` logged, or finish what was cut off of
     /// either. Answer: [`Swapped`].
     Swap(SwapJob),
-    /// Remove what was staged or logged for this run, if its swap has not begun. Answer: [`Swapped`].
+    /// Remove what was staged or logged for this run, if its swap has not begun; what was recalled goes back. Answer:
+    /// [`Swapped`].
     Discard {
         /// The run that staged it.
+        run: String,
+    },
+    /// Say what restores have kept here, counted. Answer: a list of [`Kept`].
+    Kept,
+    /// Stage what a restore kept, for a `Swap`. Answer: true.
+    Recall(RecallJob),
+    /// Remove what a restore kept. Answer: whether there was something.
+    Forget {
+        /// The run that kept it.
         run: String,
     },
 }
@@ -145,7 +163,7 @@ pub struct PackJob {
     pub base: Option<Base>,
     /// Which part of the folder it is about, if not all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scope: Option<Scope>,
+    pub scope: Option<Box<Scope>>,
 }
 
 /// What a backup pass found, as counts.
@@ -215,7 +233,7 @@ impl Notes {
     pub const NAMED_MAX: u64 = 50;
 
     /// Counts one, and names it while there is room.
-    pub fn add(&mut self, path: &crate::path::TreePath, what: NoteKind, why: impl Into<String>) {
+    pub fn add(&mut self, path: &TreePath, what: NoteKind, why: impl Into<String>) {
         let count = match what {
             NoteKind::Changed => &mut self.changed,
             NoteKind::Vanished => &mut self.vanished,
@@ -255,7 +273,7 @@ impl Notes {
 const MESSAGE_PATH_BYTES: usize = 4096;
 
 /// A path for people, cut to what fits into a message.
-pub fn printable_path(path: &crate::path::TreePath) -> String {
+pub fn printable_path(path: &TreePath) -> String {
     cut_message(path.to_string())
 }
 
@@ -318,12 +336,46 @@ pub enum Target {
     Staging,
 }
 
-/// The end of a restore stream.
+/// What of a foreign archive is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct UntarJob {
+    /// Only what lies beneath this, which becomes the root.
+    pub beneath: TreePath,
+    /// So many folders in front of what is left are taken off.
+    pub strip: u32,
+}
+
+/// What an archive is wrapped in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wrapping {
+    /// In nothing.
+    None,
+    /// In gzip.
+    Gzip,
+    /// In zstd.
+    Zstd,
+}
+
+/// What was made of a foreign archive, which was whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Untarred {
+    /// What was created.
+    pub totals: Totals,
+    /// What could not be carried.
+    pub notes: Notes,
+    /// All members of the archive, those that were not wanted among them.
+    pub members: u64,
+    /// What it was wrapped in.
+    pub wrapping: Wrapping,
+}
+
+/// The end of a restore stream, or of a foreign archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
-    /// Rows that were sent.
+    /// Rows that were sent; none of a foreign archive.
     pub entries: u64,
-    /// File bytes, holes apart, that the frames were to fill.
+    /// File bytes, holes apart, that the frames were to fill; or all bytes of the archive.
     pub data_bytes: u64,
 }
 
@@ -341,7 +393,7 @@ pub struct Unpacked {
 pub struct SwapJob {
     /// The run that staged the new content.
     pub run: String,
-    /// Keep what was there before, in `.backupd-previous-<run>`.
+    /// Keep what was there before, in `.backupd-previous-<run>`, from where it can be recalled.
     pub keep_previous: bool,
 }
 
@@ -352,6 +404,30 @@ pub struct Swapped {
     pub swapped: bool,
     /// The folder that holds what was there before, if it was kept; or what is left of that, if it could not be removed.
     pub previous: Option<String>,
+}
+
+/// Settings of the way back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecallJob {
+    /// The run that goes back.
+    pub run: String,
+    /// The run that kept what was there before it.
+    pub kept: String,
+}
+
+/// What a restore kept of the content that it replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The run that kept it.
+    pub run: String,
+    /// All of it is there, so it can come back.
+    pub whole: bool,
+    /// When it was kept, in seconds since 1970.
+    pub kept_at: i64,
+    /// All entries but the root; 0 where nobody counted.
+    pub entries: u64,
+    /// Bytes that it takes on the disk; 0 where nobody counted.
+    pub bytes: u64,
 }
 
 /// What a folder is like.
@@ -367,6 +443,14 @@ pub struct Looked {
     pub read_only: bool,
     /// Runs whose staging folder lies here, and whether their swap has begun.
     pub staged: Vec<StagedRun>,
+    /// What restores have kept here, not counted, oldest first.
+    pub kept: Vec<Kept>,
+    /// Numeric owner of the folder.
+    pub uid: u32,
+    /// Numeric group of the folder.
+    pub gid: u32,
+    /// The name of a file in which a server notes its version, and what it says; `None` where there is none.
+    pub version: Option<(String, String)>,
 }
 
 /// A staging folder that was left behind.

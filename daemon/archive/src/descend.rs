@@ -29,7 +29,7 @@ pub(crate) fn folder(root: BorrowedFd<'_>, path: &TreePath, opener: &Opener) -> 
 
 /// Looks at whatever is at `path` below `root`.
 pub(crate) fn look(root: BorrowedFd<'_>, path: &TreePath, opener: &Opener) -> io::Result<Stat> {
-    let (parent, name) = path.split_last().ok_or(Errno::ISDIR)?;
+    let Some((parent, name)) = path.split_last() else { return Stat::of_open(root) };
     let parent = TreePath::parse(parent.to_vec()).map_err(io::Error::other)?;
     let (parent, within) = folder(root, &parent, opener)?;
     let stat = Stat::of_name(parent.as_fd(), &CString::new(name)?)?;

@@ -15,6 +15,9 @@ use crate::beneath;
 /// More of a file is not read.
 const BYTES_MAX: u64 = 4096;
 
+/// A version is shorter.
+const VERSION_BYTES_MAX: usize = 64;
+
 /// PostgreSQL numbers the layout of its control file like this, since its eighth version.
 const CONTROL_VERSIONS: std::ops::RangeInclusive<u32> = 800..=99_999;
 
@@ -33,6 +36,21 @@ pub(crate) fn identity(root: BorrowedFd<'_>) -> Option<String> {
         // A file that is gone or torn names nobody; the guard then says that it named somebody before.
         let bytes = beginning(root, path).ok()?;
         reader(&bytes)
+    })
+}
+
+/// Files in which a server notes its version. What is copied to another folder takes them along, so they tell of the data.
+const VERSION_FILES: [&str; 3] = ["PG_VERSION", "mariadb_upgrade_info", "mysql_upgrade_info"];
+
+/// The name of such a file, and the version in it; a text of a few printable characters, whoever wrote it.
+pub(crate) fn version(root: BorrowedFd<'_>) -> Option<(String, String)> {
+    VERSION_FILES.iter().find_map(|name| {
+        let bytes = beginning(root, name.as_bytes()).ok()?;
+        let line = bytes.trim_ascii().split(|byte| *byte == b'\n').next()?;
+        let plain =
+            line.len() <= VERSION_BYTES_MAX && line.iter().all(u8::is_ascii_graphic) && !line.is_empty();
+        let text = std::str::from_utf8(line).ok().filter(|_| plain)?;
+        Some(((*name).to_owned(), text.to_owned()))
     })
 }
 
@@ -97,6 +115,25 @@ mod tests {
         check("auto.cnf", cnf, Some("mysql:3e11fa47-71ca-11e1-9e33-c80aa9429562"));
         let aria = [ARIA_MAGIC, &[1], &[0xab; 16], &[0; 40]].concat();
         check("aria_log_control", &aria, Some(&format!("mariadb:{}", "ab".repeat(16))));
+    }
+
+    #[test]
+    fn versions_are_read_from_their_files_and_are_short_and_plain() {
+        for (name, bytes, want) in [
+            ("PG_VERSION", &b"15\n"[..], Some("15")),
+            ("mysql_upgrade_info", b"8.0.36", Some("8.0.36")),
+            ("mariadb_upgrade_info", b"10.11.6-MariaDB\0", None),
+            ("PG_VERSION", b"\x1b[2J", None),
+            ("PG_VERSION", &[b'1'; 65], None),
+            ("PG_VERSION", b"\n", None),
+            ("version", b"15", None),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            io::Write::write_all(&mut File::create(folder.path().join(name)).unwrap(), bytes).unwrap();
+            let root = File::open(folder.path()).unwrap();
+            let want = want.map(|text| (name.to_owned(), text.to_owned()));
+            assert_eq!(version(root.as_fd()), want, "{name}");
+        }
     }
 
     #[test]

@@ -43,9 +43,11 @@ const CLIMB: [i32; 2] = [6, 8];
 const UP_AFTER: u32 = 8;
 const DOWN_AFTER: u32 = 2;
 
-/// One frame in so many is tried; not the first, so that a small pack costs nothing more.
-const TRY_EVERY: u32 = 32;
+/// One frame in so many is tried: each time that it says the same again, the next one is twice as far away. Not the first,
+/// so that a small pack costs nothing more.
 const TRY_FIRST: u32 = 4;
+const TRY_EVERY: u32 = 32;
+const TRY_EVERY_MAX: u32 = 128;
 
 /// A cheaper level may be larger than the smallest by one part in so many.
 const NEAR_ONE_IN: usize = 50;
@@ -86,20 +88,30 @@ struct Gear {
     /// Frames in a row that asked for the next step, and for the one before.
     up: u32,
     down: u32,
-    frames: u32,
+    /// Frames before the next one that is tried, and from that one to the one after it.
+    before_try: u32,
+    try_every: u32,
 }
 
 impl Gear {
     fn new() -> Self {
-        Self { usual: Levels::Adaptive.first(), compresses: true, step: 0, up: 0, down: 0, frames: 0 }
+        Self {
+            usual: Levels::Adaptive.first(),
+            compresses: true,
+            step: 0,
+            up: 0,
+            down: 0,
+            before_try: TRY_FIRST,
+            try_every: TRY_EVERY,
+        }
     }
 
     fn next(&mut self, waiting: Waiting) -> Turn {
-        let frame = self.frames;
-        self.frames = self.frames.wrapping_add(1);
-        if frame % TRY_EVERY == TRY_FIRST {
+        if self.before_try == 0 {
+            self.before_try = self.try_every - 1;
             return Turn::Try;
         }
+        self.before_try -= 1;
         let asks = self.compresses && waiting.is_for_sink_alone();
         (self.up, self.down) = if asks { (self.up + 1, 0) } else { (0, self.down + 1) };
         if self.up == UP_AFTER {
@@ -113,10 +125,13 @@ impl Gear {
 
     /// What a frame of `raw` bytes came to with each of [`TRIED`].
     fn tried(&mut self, raw: usize, sizes: [usize; TRIED.len()]) {
+        let before = (self.usual, self.compresses);
         let smallest = sizes.into_iter().min().unwrap_or(raw);
         let near = TRIED.into_iter().zip(sizes).find(|(_, size)| *size <= smallest + smallest / NEAR_ONE_IN);
         self.usual = near.map_or(self.usual, |(level, _)| level);
         self.compresses = smallest < raw - raw / NEAR_ONE_IN;
+        let same = (self.usual, self.compresses) == before;
+        self.try_every = if same { (self.try_every * 2).min(TRY_EVERY_MAX) } else { TRY_EVERY };
     }
 }
 
@@ -238,13 +253,30 @@ mod tests {
         assert_eq!(levels(gear, SLOW_SINK, 30), [1; 29]);
     }
 
+    /// Which of so many frames are tried, when each of these says the same.
+    fn tried(load: &Load, frames: u32, sizes: [usize; TRIED.len()]) -> Vec<u32> {
+        let is_tried = |_: &u32| {
+            let tried = load.next() == Turn::Try;
+            if tried {
+                load.tried(1000, sizes);
+            }
+            tried
+        };
+        (0..frames).filter(is_tried).collect()
+    }
+
     #[test]
-    fn one_frame_in_many_is_tried_and_a_fixed_level_is_never_left() {
+    fn frames_are_tried_less_often_while_they_say_the_same() {
         let load = Load::new(Levels::Adaptive, 6);
-        let tried: Vec<_> = (0..100).filter(|_| load.next() == Turn::Try).collect();
-        assert_eq!(tried, [4, 36, 68]);
+        assert_eq!(tried(&load, 300, [500; 3]), [4, 36, 68, 132, 260]);
+        // The data is of another kind from here on.
+        assert_eq!(tried(&load, 300, [900, 900, 500]), [88, 216, 248]);
+    }
+
+    #[test]
+    fn a_fixed_level_is_never_left() {
         let load = Load::new(Levels::Fixed(7), 6);
         (0..6).for_each(|_| load.compressed());
-        assert!((0..100).all(|_| load.next() == Turn::Compress(7)));
+        assert!((0..300).all(|_| load.next() == Turn::Compress(7)));
     }
 }

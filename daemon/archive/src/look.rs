@@ -5,9 +5,11 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{Dir, StatVfsMountFlags};
 
 use crate::channel::{Looked, StagedRun};
+use crate::identity;
 use crate::ours::is_ours;
 use crate::staging::{RunName, Staging};
 use crate::swap::journal::Journal;
+use crate::swap::kept;
 use crate::unpack::UnpackError;
 
 /// The file system's own folder at its top; it holds nothing of anybody's.
@@ -19,6 +21,7 @@ const COUNTED_MAX: u64 = 1 << 20;
 /// Looks at the folder behind `root`.
 pub fn look(root: BorrowedFd<'_>) -> Result<Looked, UnpackError> {
     let fs = rustix::fs::fstatvfs(root).map_err(|e| UnpackError::tree("look at", ".", e))?;
+    let stat = rustix::fs::fstat(root).map_err(|e| UnpackError::tree("look at", ".", e))?;
     let mut looked = Looked {
         top_entries: 0,
         free_bytes: fs.f_bavail.saturating_mul(fs.f_frsize),
@@ -26,6 +29,10 @@ pub fn look(root: BorrowedFd<'_>) -> Result<Looked, UnpackError> {
         free_inodes: (fs.f_files > 0).then_some(fs.f_favail),
         read_only: fs.f_flag.contains(StatVfsMountFlags::RDONLY),
         staged: Vec::new(),
+        kept: kept::list(root).map_err(|e| UnpackError::Occupied { what: e.to_string() })?,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        version: identity::version(root),
     };
     for_each_name(root, |name| {
         if let Some(run) = RunName::of_staging(name) {

@@ -9,6 +9,10 @@ pub const STAGING_PREFIX: &[u8] = b".backupd-restore-";
 /// A folder that holds what was there before a restore; the run's id follows.
 pub const PREVIOUS_PREFIX: &[u8] = b".backupd-previous-";
 
+/// The folder that holds dumps. It is content: it comes back with a restore, and a later backup reads it as any other,
+/// unless it puts new dumps in its place.
+pub const DUMP_FOLDER: &[u8] = b".backupd-dump";
+
 /// Whether a name at the top of a source is one of ours.
 pub fn is_ours(name: &[u8]) -> bool {
     name.starts_with(STAGING_PREFIX) || name.starts_with(PREVIOUS_PREFIX)
@@ -23,6 +27,7 @@ mod tests {
         assert!(is_ours(b".backupd-restore-r1"));
         assert!(is_ours(b".backupd-previous-r1"));
         assert!(!is_ours(b".backupd"));
+        assert!(!is_ours(DUMP_FOLDER));
         assert!(!is_ours(b"x.backupd-restore-r1"));
         assert!(!is_ours(b"lost+found"));
     }

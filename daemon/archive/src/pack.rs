@@ -48,8 +48,8 @@ pub enum PackError {
         /// What is wrong with it.
         why: String,
     },
-    /// The snapshot before cannot be asked for.
-    #[error("cannot ask for the tables of the snapshot before: {0}")]
+    /// The engine cannot be asked for what only it has: the snapshot before, or a stream.
+    #[error("cannot ask the engine: {0}")]
     Unanswered(#[source] io::Error),
     /// The sink took no more.
     #[error("cannot pass the pack on: {0}")]
@@ -71,7 +71,7 @@ pub(crate) enum Halt {
     Source { path: TreePath, action: &'static str, source: io::Error },
     /// A table of the base makes no sense.
     Base { table: &'static str, why: String },
-    /// The base cannot be asked for.
+    /// The engine cannot be asked.
     Unanswered(io::Error),
     /// What the scope asks for is not so.
     Scope(String),

@@ -99,7 +99,7 @@ impl<'a> Packer<'a> {
             cutter: SegmentCutter::default(),
             pages: PageTable::new(job.base.as_ref()),
             base: job.base.as_ref().map(|base| Comparison::new(base, ask)),
-            scoped: job.scope.as_ref().map(Scoped::new),
+            scoped: job.scope.as_deref().map(Scoped::new),
             began,
             opener: Opener::new(),
             xattrs: XattrReader::new(),

@@ -1,7 +1,8 @@
 //! Which part of a source a pass is about, as a recipe says that knows more of the files than their names.
 //!
 //! PostgreSQL's backup mode is why it is there: what the server makes anew is left out, a second pass looks at its log
-//! alone, and the label that the server gave at the end stands where a restored server looks for it.
+//! alone, and the label that the server gave at the end stands where a restored server looks for it. And dumps: what a
+//! program says, of a length that nobody knows before it has ended, becomes a file.
 //!
 //! Always true: what is left out leaves no trace; what is not looked at stands in the snapshot as the base has it;
 //! and what is required is in it, whole and of one moment, or there is no pack.
@@ -19,7 +20,9 @@ pub struct Scope {
     pub leave_out: Vec<LeftOut>,
     /// Only these, and what lies below them, are looked at; all else is taken from the base. Everything if `None`.
     pub only: Option<Vec<TreePath>>,
-    /// Files that are in the snapshot, whatever is in the source.
+    /// Files that the base has at these paths stay in the snapshot; what is there in the source is passed over.
+    pub keep: Vec<TreePath>,
+    /// What is in the snapshot, whatever is in the source.
     pub plant: Vec<Planted>,
     /// Files without which there is no snapshot.
     pub require: Vec<Required>,
@@ -55,15 +58,28 @@ pub enum LeftOut {
     },
 }
 
-/// A file that is put into the snapshot.
+/// Something that is put into the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planted {
     /// Where. What stands there in the source is passed over.
     pub path: TreePath,
-    /// Its content.
-    pub bytes: Vec<u8>,
-    /// The file of the source whose owner and mode it gets.
+    /// What.
+    pub content: PlantedContent,
+    /// The entry of the source whose owner it gets; a file of known bytes its mode, too.
     pub like: TreePath,
+}
+
+/// What is planted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlantedContent {
+    /// A file with this content.
+    File(Vec<u8>),
+    /// A folder that is its owner's alone. It has the time of what it is like, so that it stays as it is.
+    Folder,
+    /// A file that is its owner's alone, with what the engine answers piece by piece. Only on a base: a tarball says
+    /// first how long a file is.
+    Stream,
 }
 
 /// A file that must be in the snapshot.
@@ -98,11 +114,18 @@ impl Scope {
     /// Whether the walk passes over this path, and all below it. What lies below such a path is not asked for.
     pub(crate) fn passes_over(&self, path: &TreePath) -> bool {
         let Some((parent, name)) = path.split_last() else { return false };
-        self.is_planted(path) || self.leave_out.iter().any(|out| out.is(path, parent, name))
+        self.is_planted(path)
+            || self.keep.contains(path)
+            || self.leave_out.iter().any(|out| out.is(path, parent, name))
     }
 
     pub(crate) fn is_logged(&self, path: &TreePath) -> bool {
         self.logged.iter().any(|folder| path.is_within(folder))
+    }
+
+    /// Whether the base's row of this path stays, if it is that of a file.
+    pub(crate) fn keeps(&self, path: &TreePath) -> bool {
+        self.keep.contains(path) && !self.is_planted(path)
     }
 
     pub(crate) fn is_planted(&self, path: &TreePath) -> bool {
@@ -126,6 +149,10 @@ impl Scope {
         }
         if planted.first().is_some_and(|first| first.is_root()) {
             return Err("a file is planted in place of the root".to_owned());
+        }
+        let stream = self.plant.iter().find(|planted| planted.content == PlantedContent::Stream);
+        if let (Some(stream), None) = (stream, base) {
+            return Err(format!("`{}` has no length yet, and there is no base", stream.path));
         }
         match (self.places(), base) {
             (Some(_), None) => Err("there is no base to take the rest from".to_owned()),
@@ -195,10 +222,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_done_is_said() {
-        let planted = |at| Planted { path: path(at), bytes: vec![], like: path("x") };
+        let planted = |at| Planted { path: path(at), content: PlantedContent::File(vec![]), like: path("x") };
         let twice = Scope { plant: vec![planted("a"), planted("b"), planted("a")], ..Scope::default() };
         assert!(twice.check(None).unwrap_err().contains("`a`"));
         assert!(Scope { plant: vec![planted("")], ..Scope::default() }.check(None).is_err());
+        let stream = Planted { content: PlantedContent::Stream, ..planted("s") };
+        let stream = Scope { plant: vec![stream], ..Scope::default() };
+        assert!(stream.check(None).unwrap_err().contains("`s`"));
+        assert_eq!(stream.check(Some(&Base::default())), Ok(()));
         let only = Scope { only: Some(vec![path("a")]), ..Scope::default() };
         assert!(only.check(None).is_err());
         assert_eq!(only.check(Some(&Base::default())), Ok(()));
@@ -214,7 +245,11 @@ mod tests {
                 LeftOut::Outside { folder: path("w"), first: "0".to_owned(), last: "F".to_owned() },
             ],
             only: Some(vec![path("w")]),
-            plant: vec![Planted { path: path("l"), bytes: vec![0, 255], like: path("v") }],
+            keep: vec![path("k")],
+            plant: vec![
+                Planted { path: path("l"), content: PlantedContent::File(vec![0, 255]), like: path("v") },
+                Planted { path: path("s"), content: PlantedContent::Stream, like: path("") },
+            ],
             require: vec![Required { path: path("w/0"), size: 16 << 20 }],
             logged: vec![path("")],
         };

@@ -5,6 +5,8 @@
 //! .backupd-restore-<run>/root       the row of the root entry, whose attributes are set by the swap
 //! .backupd-restore-<run>/journal    how far the swap is
 //! .backupd-restore-<run>/old/       what was there before, during the swap
+//! .backupd-restore-<run>/old-root   the row of its root entry
+//! .backupd-restore-<run>/from       where an undone restore had kept the new content, and where it goes back to
 //! .backupd-restore-<run>/redo/      instead of `new/`: what a delta restore is to change
 //! ```
 //!
@@ -36,6 +38,12 @@ pub(crate) const REDO: &[u8] = b"redo";
 /// The row of the root entry.
 pub(crate) const ROOT_ROW: &[u8] = b"root";
 
+/// The row of the root entry of the old content.
+pub(crate) const OLD_ROOT_ROW: &[u8] = b"old-root";
+
+/// The run that had kept the new content.
+pub(crate) const FROM: &[u8] = b"from";
+
 /// A run's id, checked to be part of a file name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RunName(String);
@@ -56,6 +64,12 @@ impl RunName {
     /// The run of a staging folder with this name.
     pub(crate) fn of_staging(name: &[u8]) -> Option<Self> {
         let run = std::str::from_utf8(name.strip_prefix(STAGING_PREFIX)?).ok()?;
+        Self::parse(run).ok()
+    }
+
+    /// The run of a folder with this name that holds what was there before.
+    pub(crate) fn of_previous(name: &[u8]) -> Option<Self> {
+        let run = std::str::from_utf8(name.strip_prefix(PREVIOUS_PREFIX)?).ok()?;
         Self::parse(run).ok()
     }
 
@@ -119,6 +133,13 @@ impl Staging {
         run: &RunName,
         inner: &[u8],
     ) -> Result<(Self, OwnedFd), StagingError> {
+        let staging = Self::create_bare(root, run)?;
+        let inner = beneath::make_folder(staging.fd(), inner).map_err(|e| staging.failed("prepare", e))?;
+        Ok((staging, inner))
+    }
+
+    /// Makes the folder alone.
+    pub(crate) fn create_bare(root: BorrowedFd<'_>, run: &RunName) -> Result<Self, StagingError> {
         let name = run.staging();
         let dir = beneath::make_folder(root, name.as_bytes()).map_err(|source| {
             if Errno::from_io_error(&source) == Some(Errno::EXIST) {
@@ -127,38 +148,19 @@ impl Staging {
                 StagingError::Tree { deed: "create", name: name.clone(), source }
             }
         })?;
-        let failed = |source| StagingError::Tree { deed: "prepare", name: name.clone(), source };
         // Otherwise all that is made inside would inherit an ACL that the snapshot does not know.
-        attributes::clear_default_acl(dir.as_fd()).map_err(failed)?;
-        let inner = beneath::make_folder(dir.as_fd(), inner).map_err(failed)?;
-        Ok((Self { dir, name }, inner))
+        attributes::clear_default_acl(dir.as_fd()).map_err(|source| StagingError::Tree {
+            deed: "prepare",
+            name: name.clone(),
+            source,
+        })?;
+        Ok(Self { dir, name })
     }
 
     /// Opens the staging folder of a run; `None` when there is none.
     pub(crate) fn open(root: BorrowedFd<'_>, run: &RunName) -> Result<Option<Self>, StagingError> {
         let name = run.staging();
-        let dir = match beneath::open_folder(root, name.as_bytes()) {
-            Ok(dir) => dir,
-            Err(source) => {
-                return match Errno::from_io_error(&source) {
-                    Some(Errno::NOENT) => Ok(None),
-                    Some(Errno::LOOP | Errno::NOTDIR | Errno::XDEV) => {
-                        Err(StagingError::Occupied { name, why: "it is no folder of ours" })
-                    }
-                    _ => Err(StagingError::Tree { deed: "open", name, source }),
-                };
-            }
-        };
-        let stat = rustix::fs::fstat(&dir).map_err(|e| StagingError::Tree {
-            deed: "look at",
-            name: name.clone(),
-            source: e.into(),
-        })?;
-        // What others can write to is not trusted to say how far a swap is.
-        if stat.st_uid != rustix::process::geteuid().as_raw() || stat.st_mode & 0o077 != 0 {
-            return Err(StagingError::Occupied { name, why: "it is open to others, so we did not make it" });
-        }
-        Ok(Some(Self { dir, name }))
+        Ok(open_own(root, &name)?.map(|dir| Self { dir, name }))
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -171,27 +173,54 @@ impl Staging {
 
     /// Keeps the root entry for the swap.
     pub(crate) fn write_root(&self, entry: &Entry) -> Result<(), StagingError> {
+        self.write_row(ROOT_ROW, entry)
+    }
+
+    /// Keeps a root entry under a name.
+    pub(crate) fn write_row(&self, name: &[u8], entry: &Entry) -> Result<(), StagingError> {
         let mut row = Vec::new();
         row::put_row(&mut row, b"", entry);
-        durable::replace(self.fd(), ROOT_ROW, &row, &|_step| Ok(()))
+        durable::replace(self.fd(), name, &row, &|_step| Ok(()))
             .map_err(|source| self.failed("write", source))
     }
 
     /// The root entry that the unpack kept.
     pub(crate) fn read_root(&self) -> Result<Entry, StagingError> {
-        let read = || {
-            let bytes = read_whole(self.fd(), ROOT_ROW, row::ROW_BYTES_MAX as u64)?;
-            Rows::new(&bytes)
-                .next()
-                .ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?
-                .map_err(io::Error::other)
-        };
-        read().map_err(|source| self.failed("read root row of", source))
+        read_row(self.fd(), ROOT_ROW).map_err(|source| self.failed("read root row of", source))
     }
 
     pub(crate) fn failed(&self, deed: &'static str, source: io::Error) -> StagingError {
         StagingError::Tree { deed, name: self.name.clone(), source }
     }
+}
+
+/// Opens a folder of ours at the top of the target; `None` when there is none.
+pub(crate) fn open_own(root: BorrowedFd<'_>, name: &str) -> Result<Option<OwnedFd>, StagingError> {
+    let occupied = |why| StagingError::Occupied { name: name.to_owned(), why };
+    let failed = |deed, source| StagingError::Tree { deed, name: name.to_owned(), source };
+    let dir = match beneath::open_folder(root, name.as_bytes()) {
+        Ok(dir) => dir,
+        Err(source) => {
+            return match Errno::from_io_error(&source) {
+                Some(Errno::NOENT) => Ok(None),
+                Some(Errno::LOOP | Errno::NOTDIR | Errno::XDEV) => Err(occupied("it is no folder of ours")),
+                _ => Err(failed("open", source)),
+            };
+        }
+    };
+    let stat = rustix::fs::fstat(&dir).map_err(|e| failed("look at", e.into()))?;
+    // What others can write to is not trusted to say how far a swap is.
+    if stat.st_uid != rustix::process::geteuid().as_raw() || stat.st_mode & 0o077 != 0 {
+        return Err(occupied("it is open to others, so we did not make it"));
+    }
+    Ok(Some(dir))
+}
+
+/// The root entry in a file of ours.
+pub(crate) fn read_row(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Entry> {
+    let bytes = read_whole(dir, name, row::ROW_BYTES_MAX as u64)?;
+    let first = Rows::new(&bytes).next();
+    first.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?.map_err(io::Error::other)
 }
 
 /// Reads a small file of ours; more than `max` bytes is an error.

@@ -111,7 +111,7 @@ fn fetch(buffer: &mut [u8], call: impl Fn(&mut [u8]) -> Result<usize, Errno>) ->
     buffer.get(..length).ok_or(Errno::RANGE)
 }
 
-fn is_carried(name: &[u8]) -> bool {
+pub(crate) fn is_carried(name: &[u8]) -> bool {
     name.starts_with(b"user.")
         || name.starts_with(b"trusted.")
         || name == b"security.capability"

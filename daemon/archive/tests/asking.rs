@@ -46,7 +46,7 @@ fn pack(root: &Path, job: PackJob, answer: Answer<'_>) -> (Result<Packed, Failed
             | RecordKind::Frame
             | RecordKind::End
             | RecordKind::Answer
-            | RecordKind::Compared) => panic!("{other:?}"),
+            | RecordKind::Differing) => panic!("{other:?}"),
         }
     };
     assert_eq!(served.join().unwrap().unwrap(), done.is_ok());

@@ -26,7 +26,7 @@ use archive::channel::{PackJob, Packed};
 use archive::entry::Kind;
 use archive::pack::PackError;
 use archive::path::TreePath;
-use archive::scope::{LeftOut, Planted, Required, Scope};
+use archive::scope::{LeftOut, Planted, PlantedContent, Required, Scope};
 use deeds::{Deed, act, content};
 use lineage::{How, Lineage};
 use planted::{chown_link, write};
@@ -37,7 +37,7 @@ fn path(text: &str) -> TreePath {
 }
 
 fn plant(at: &str, bytes: &[u8]) -> Planted {
-    Planted { path: path(at), bytes: bytes.to_vec(), like: path("like") }
+    Planted { path: path(at), content: PlantedContent::File(bytes.to_vec()), like: path("like") }
 }
 
 fn require(at: &str, size: u64) -> Scope {
@@ -174,7 +174,7 @@ fn what_is_required_is_there_as_it_must_be_or_there_is_no_pack() {
     let root = tempfile::tempdir_in("/dev/shm").unwrap();
     let root = root.path();
     let mut lineage = database(root, 9);
-    let full = |scope: Scope| PackJob { scope: Some(scope), ..packs::JOB };
+    let full = |scope: Scope| PackJob { scope: Some(Box::new(scope)), ..packs::JOB };
     let check = |at: &str, size: u64, want: &str| {
         let why = packs::try_pack(root, &full(require(at, size)), |_| Ok(()));
         match why {
@@ -224,7 +224,7 @@ fn what_a_log_puts_right_is_not_told() {
     }
     let job = |logged: &[&str]| {
         let logged = logged.iter().copied().map(path).collect();
-        PackJob { scope: Some(Scope { logged, ..Scope::default() }), ..packs::JOB }
+        PackJob { scope: Some(Box::new(Scope { logged, ..Scope::default() })), ..packs::JOB }
     };
     let told = |logged: &[&str]| {
         let mut changed = 0;
@@ -252,7 +252,7 @@ fn a_full_pass_is_a_tarball_with_what_was_planted() {
     drop(database(root, 3));
     write(&root.join("label"), b"old, and longer");
     let scope = Scope { plant: vec![plant("zzz", &[]), plant("label", b"new")], ..first() };
-    let job = PackJob { scope: Some(scope), ..packs::JOB };
+    let job = PackJob { scope: Some(Box::new(scope)), ..packs::JOB };
     let (bytes, packed) = packs::try_pack(root, &job, |_| Ok(())).unwrap();
     let into = tempfile::tempdir_in("/dev/shm").unwrap();
     restored::restore(&bytes, &packed, into.path(), 7);
@@ -401,7 +401,7 @@ fn live(root: &Path, steps: Vec<(Vec<Deed>, Vec<Deed>, Choice)>) {
             want.remove(label.path.as_bytes());
             got.remove(label.path.as_bytes()).unwrap();
             let entry = lineage.entry(&packed, &label.path.to_string());
-            assert_eq!(lineage.content(&entry).0, label.bytes);
+            assert_eq!(PlantedContent::File(lineage.content(&entry).0), label.content);
         }
         model::assert_same(&got, &want);
         model::check_hashes(&lineage, &packed);

@@ -4,8 +4,8 @@
 //! of a lock means anything. The file says who holds it; it is never deleted, because a deleted lock file is
 //! a second lock with the same name; but for locks on a single run's id, which nobody takes twice.
 //!
-//! The holder's words are read only while somebody holds the lock. They are written just after it was taken,
-//! so for a moment they may be missing or the previous holder's; nothing is decided by them.
+//! The holder's words are read only while somebody holds the lock. They are written just after it was taken, and before
+//! anything is done under it: a run that has done something has written them. Until then they may be the previous one's.
 
 mod share;
 use std::fmt;

@@ -198,6 +198,7 @@ fn writer(volume: &str) -> Container {
         labels: BTreeMap::new(),
         mounts: vec![Mount { of, at: "/data".into(), writable: true }],
         auto_remove: false,
+        versions: BTreeMap::new(),
     }
 }
 

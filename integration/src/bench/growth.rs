@@ -22,7 +22,8 @@ use super::volumes::VOLUME_PREFIX;
 use super::workloads::Workload;
 use crate::docker::Docker;
 
-/// Nobody trusts the times of files that are younger than this.
+/// Nobody trusts the times of files that are younger than this: the next backup reads them once more, and says in their
+/// rows that they are old enough now. So a backup that is to find nothing new must follow one of files that had settled.
 const SETTLED: Duration = Duration::from_secs(3);
 
 /// Backups of nothing that a median is of.
@@ -166,8 +167,11 @@ impl Growing<'_> {
         for wanted in snapshots {
             while made < *wanted {
                 self.change()?;
-                attempt.back_up()?;
                 made += 1;
+                if made == *wanted {
+                    settle();
+                }
+                attempt.back_up()?;
             }
             let what = match snapshots.len() {
                 1 => what.to_owned(),

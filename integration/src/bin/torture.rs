@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use integration::bench::marks::Part;
 use integration::torture::recipe::recipes;
 use integration::torture::row::{Row, table};
-use integration::torture::{Amount, torture};
+use integration::torture::{Amount, COPY_BYTES_PER_SECOND, torture};
 
 const USAGE: &str =
-    "usage: torture [--cycles N] [--controls N] [--kills N] [--hours N] [--only WORD] [--write DOCUMENT]";
+    "usage: torture [--cycles N] [--controls N] [--kills N] [--minutes N] [--only WORD] [--write DOCUMENT]";
 
 struct Asked {
     amount: Amount,
@@ -22,8 +22,8 @@ struct Asked {
 }
 
 fn asked() -> io::Result<Asked> {
-    let hour = Duration::from_secs(3600);
-    let amount = Amount { cycles: 200, controls: 20, kills: 20, longest: 24 * hour };
+    let minute = Duration::from_secs(60);
+    let amount = Amount { cycles: 200, controls: 20, kills: 20, longest: 24 * 60 * minute };
     let mut asked = Asked { amount, only: String::new(), document: None };
     let mut args = std::env::args().skip(1);
     while let Some(flag) = args.next() {
@@ -33,7 +33,7 @@ fn asked() -> io::Result<Asked> {
             "--cycles" => asked.amount.cycles = number()?,
             "--controls" => asked.amount.controls = number()?,
             "--kills" => asked.amount.kills = number()?,
-            "--hours" => asked.amount.longest = hour * number()?,
+            "--minutes" => asked.amount.longest = minute * number()?,
             "--only" => asked.only.clone_from(&value),
             "--write" => asked.document = Some(PathBuf::from(&value)),
             _ => return Err(io::Error::other(USAGE)),
@@ -56,36 +56,38 @@ fn main() -> ExitCode {
     }
 }
 
-/// Gives what is not as it should be. What was measured before something went wrong is shown all the same.
+/// Gives what is not as it should be. The document has all that is done so far after each recipe, and of those that this
+/// run is not about what an earlier one wrote.
 fn run(asked: &Asked) -> io::Result<Vec<String>> {
-    let began = Instant::now();
+    let (began, all) = (Instant::now(), recipes());
+    let order: Vec<&str> = all.iter().map(|recipe| recipe.name).collect();
+    let recipes: Vec<_> = all.iter().filter(|recipe| recipe.name.contains(&asked.only)).collect();
     let mut rows: Vec<Row> = Vec::new();
-    let mut broken = None;
-    for recipe in recipes().into_iter().filter(|recipe| recipe.name.contains(&asked.only)) {
-        let tell = |row: &Row| {
-            eprintln!("torture: {}: {} of {}", row.name, row.cycles, asked.amount.cycles);
-        };
-        match torture(&recipe, asked.amount, began, tell) {
-            Ok(row) => rows.push(row),
-            Err(why) => {
-                broken = Some(format!("{}: {why}", recipe.name));
-                break;
+    for (done, recipe) in recipes.iter().enumerate() {
+        // Those that are left share the time that is left.
+        let left = asked.amount.longest.saturating_sub(began.elapsed());
+        let share = left / u32::try_from(recipes.len() - done).unwrap_or(u32::MAX);
+        let amount = Amount { longest: share, ..asked.amount };
+        rows.push(torture(recipe, amount, |row| {
+            eprintln!("torture: {}: {} of {}", row.name, row.cycles, amount.cycles);
+        }));
+        match &asked.document {
+            Some(document) => {
+                let earlier = std::fs::read_to_string(document)?;
+                Part::Torture.write(document, &table(&conditions()?, &order, &rows, &earlier))?;
             }
+            None => println!("{}", table(&conditions()?, &order, &rows, "")),
         }
     }
-    let profile = if cfg!(debug_assertions) { "Debug build" } else { "Release build" };
-    let conditions = format!(
-        "{profile} on {} cores, {} minutes; naive copies are made file after file at 20 MiB/s.",
-        std::thread::available_parallelism()?,
-        began.elapsed().as_secs() / 60
-    );
-    let text = table(&conditions, &rows);
-    println!("{text}");
-    if let Some(why) = broken {
-        return Err(io::Error::other(why));
-    }
-    if let Some(document) = &asked.document {
-        Part::Torture.write(document, &text)?;
-    }
     Ok(rows.iter().flat_map(Row::faults).collect())
+}
+
+fn conditions() -> io::Result<String> {
+    Ok(format!(
+        "{} on {} cores; a recipe's row is of its newest run, which may have been bounded by time instead of cycles; naive \
+         copies are made file after file at {} MiB/s.",
+        if cfg!(debug_assertions) { "Debug build" } else { "Release build" },
+        std::thread::available_parallelism()?,
+        COPY_BYTES_PER_SECOND >> 20,
+    ))
 }

@@ -97,6 +97,8 @@ pub struct Make {
     pub stop_signal: String,
     /// `always` and the like; none if empty.
     pub restart: String,
+    /// In place of the image's entry point, if it says anything.
+    pub program: Vec<String>,
 }
 
 /// See the module.
@@ -129,6 +131,9 @@ impl Container {
                 "RestartPolicy": { "Name": make.restart },
             },
         });
+        if !make.program.is_empty() {
+            body["Entrypoint"] = json!(make.program);
+        }
         if !make.stop_signal.is_empty() {
             body["StopSignal"] = json!(make.stop_signal);
         }

@@ -16,6 +16,15 @@ use super::{Server, Verdict};
 /// So many numbers are acknowledged before a backup begins.
 const BEFORE: u64 = 50;
 
+/// For servers whose files become smaller by themselves, where there is no other policy.
+const UNGUARDED: &str = "schedule = \"0 0 1 1 *\"
+[consistency]
+mode = \"pause\"
+[guard]
+shrink_percent = 100
+file_loss_percent = 100
+";
+
 /// A server on a volume of its own, with what was acknowledged so far.
 #[derive(Debug)]
 pub struct Subject<'a> {
@@ -59,7 +68,12 @@ impl<'a> Subject<'a> {
     /// Starts a new server on a new volume with these labels, and loads it.
     pub fn new(place: &'a Place, server: &'a dyn Server, labels: &[(&str, &str)]) -> io::Result<Self> {
         let image = image(&place.docker, server.image())?;
-        let volume = place.volume(server.image(), labels)?;
+        let mut labels = labels.to_vec();
+        if server.shrinks() && !labels.iter().any(|(name, _policy)| *name == "backupd.policy") {
+            place.write("policies/unguarded.toml", UNGUARDED)?;
+            labels.push(("backupd.policy", "unguarded"));
+        }
+        let volume = place.volume(server.image(), &labels)?;
         let container = Arc::new(start(place, server, &image, &volume)?);
         container.serves(server.serves())?.map_err(io::Error::other)?;
         server.load(&container)?;
@@ -85,10 +99,10 @@ impl<'a> Subject<'a> {
         Ok((ran.done()?.clone(), before))
     }
 
-    /// A whole cycle, with `--consistency MODE`.
+    /// A whole cycle in this mode.
     pub fn cycle(&mut self, mode: &str) -> io::Result<Cycle> {
         let writer = self.write()?;
-        let (done, before) = self.back_up(&writer, &["--consistency", mode])?;
+        let (done, before) = self.back_up(&writer, &by(mode))?;
         // Writers that were held write again.
         writer.go_on(1)?;
         self.end(writer, before);
@@ -106,7 +120,7 @@ impl<'a> Subject<'a> {
 
     /// A backup that SIGKILL ends so long after it began, or after it first held the container; then `backupctl thaw`.
     pub fn cut(&self, writer: &Writer, mode: &str, after: Duration, once_held: bool) -> io::Result<Cut> {
-        let mut child = self.place.start(&["backup", &self.volume, "--consistency", mode])?;
+        let mut child = self.place.start(&[&["backup", &self.volume], &by(mode)[..]].concat())?;
         while once_held && child.try_wait()?.is_none() && self.container.status()? == "running" {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -119,9 +133,17 @@ impl<'a> Subject<'a> {
         writer.go_on(1)?;
         let seconds = began.elapsed().as_secs_f64();
         match self.container.status()?.as_str() {
-            "running" => Ok(Cut { held, seconds }),
-            status => Err(io::Error::other(format!("it is {status} after `thaw`: {thawed}"))),
+            "running" => {}
+            status => return Err(io::Error::other(format!("it is {status} after `thaw`: {thawed}"))),
         }
+        self.untouched()?.map_err(io::Error::other)?;
+        Ok(Cut { held, seconds })
+    }
+
+    /// Whether its server is as if there had been no backup. A session ends a moment after whoever began it.
+    pub fn untouched(&self) -> io::Result<Verdict> {
+        let serves = self.container.serves(self.server.untouched())?;
+        Ok(serves.map_err(|why| format!("a backup left something in the server: {why}")))
     }
 
     /// Nobody writes any more; what a restore must bring back is `before`.
@@ -218,6 +240,11 @@ impl<'a> Subject<'a> {
         self.container.order("start")?;
         self.check()
     }
+}
+
+/// Hooks are those of a policy, which says the mode as well.
+fn by(mode: &str) -> Vec<&str> {
+    if mode == "hooks" { Vec::new() } else { vec!["--consistency", mode] }
 }
 
 fn start(place: &Place, server: &dyn Server, image: &str, volume: &str) -> io::Result<Container> {

@@ -11,6 +11,8 @@ use super::{Client, Server, Spoil, Verdict};
 pub struct Mariadb {
     /// Rows of its table of accounts, 300 bytes each.
     pub rows: u32,
+    /// With a binary log, by which what is being committed is settled after a crash.
+    pub logs: bool,
 }
 
 /// The password of `root`, which only the container's environment and its clients know.
@@ -46,7 +48,8 @@ impl Server for Mariadb {
     /// Small memory and a small log, so that pages are written all the time.
     fn arguments(&self) -> Vec<String> {
         let settings = ["--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M", "--skip-networking"];
-        settings.map(str::to_owned).to_vec()
+        let logs = self.logs.then_some("--log-bin=binlog");
+        settings.into_iter().chain(logs).map(str::to_owned).collect()
     }
 
     fn environment(&self) -> Vec<String> {
@@ -88,6 +91,12 @@ impl Server for Mariadb {
     fn noise(&self) -> Option<String> {
         let rows = self.rows;
         Some(format!("{AS_ROOT} exec mariadb -uroot -e 'CALL backupd.churn({rows})'"))
+    }
+
+    /// One that is locked for a backup does not commit.
+    fn untouched(&self) -> &'static str {
+        "MYSQL_PWD=\"$MARIADB_ROOT_PASSWORD\" timeout 5 mariadb -uroot -e \
+         'BACKUP STAGE START; BACKUP STAGE BLOCK_COMMIT; BACKUP STAGE END'"
     }
 
     fn check(&self, container: &Container, ledger: &Ledger) -> io::Result<Verdict> {

@@ -84,6 +84,22 @@ pub trait Server: Debug + Send + Sync {
     /// Asks the server's checker, and for every number of the ledger. Nobody else writes meanwhile.
     fn check(&self, container: &Container, ledger: &Ledger) -> io::Result<Verdict>;
 
+    /// Its files become much smaller by themselves, as a log does that is written anew: a guard would flag that.
+    fn shrinks(&self) -> bool {
+        false
+    }
+
+    /// A policy of mode `hooks` that has its files stand still for a moment; none if nothing inside it can do that.
+    fn hooks(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// A line for the container's shell that ends well if no backup has left anything in the server: no session, no slot, no
+    /// lock, no setting.
+    fn untouched(&self) -> &'static str {
+        "true"
+    }
+
     /// A line for the shell of another container on its volume, after it has ended by itself: it must end well.
     fn check_at_rest(&self) -> Option<&'static str> {
         None

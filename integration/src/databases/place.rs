@@ -163,9 +163,14 @@ impl Ran {
         Self { code: output.status.code(), events, stderr }
     }
 
-    /// The event with which it ended well and without a warning.
+    /// The event with which it ended well and without a warning, but for what is said of a run that was killed before it, and
+    /// of a source that shrank, as a log does that is written anew.
     pub fn done(&self) -> io::Result<&Value> {
-        let warned = self.events.iter().any(|event| event["event"] == "warning");
+        let of_no_interest = |event: &Value| {
+            let text = event["message"].as_str().unwrap_or_default();
+            text.contains("was cut off") || text.starts_with("it shrank from")
+        };
+        let warned = self.events.iter().any(|event| event["event"] == "warning" && !of_no_interest(event));
         let done = self.events.last().filter(|event| event["event"] == "done");
         match done {
             Some(done) if self.code == Some(0) && !warned => Ok(done),

@@ -78,6 +78,24 @@ impl Server for Postgres {
         Some("exec pgbench -U postgres -n -c 2 -T 3600 postgres".to_owned())
     }
 
+    /// All that write but the first process, which a signal from within does not stop, and which then starts nobody.
+    fn hooks(&self) -> Option<&'static str> {
+        Some(
+            r#"schedule = "0 2 * * *"
+[consistency]
+mode = "hooks"
+before = ["bash", "-c", "psql -qU postgres -c CHECKPOINT && pkill -STOP -x postgres"]
+after = ["pkill", "-CONT", "-x", "postgres"]
+"#,
+        )
+    }
+
+    fn untouched(&self) -> &'static str {
+        "[ \"$(psql -U postgres -Atc \"SELECT (SELECT count(*) FROM pg_replication_slots), \
+         (SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'backupd%' OR query LIKE '%pg_backup_start%' \
+         AND pid <> pg_backend_pid())\")\" = '0|0' ]"
+    }
+
     fn check(&self, container: &Container, ledger: &Ledger) -> io::Result<Verdict> {
         let amcheck = ["pg_amcheck", "-U", "postgres", "--all", "--install-missing", "--heapallindexed"];
         let said = container.exec(&amcheck, "")?;

@@ -63,7 +63,10 @@ impl Server for Redis {
     fn load(&self, container: &Container) -> io::Result<()> {
         let keys = self.keys.to_string();
         let fill = ["redis-benchmark", "-t", "set", "-r", &keys, "-n", &keys, "-d", "200", "-q"];
-        container.exec(&fill, "")?.good("fill the keys").map(drop)
+        container.exec(&fill, "")?.good("fill the keys")?;
+        // One that has saved nothing has an empty volume.
+        let save: &[&str] = if self.files == Files::Saved { &["redis-cli", "SAVE"] } else { &["true"] };
+        container.exec(save, "")?.good("save").map(drop)
     }
 
     fn client(&self) -> Client {
@@ -88,16 +91,44 @@ impl Server for Redis {
             .then(|| format!("exec redis-benchmark -t set -r {keys} -n 1000000000 -d 200 -c 1 -q"))
     }
 
+    fn shrinks(&self) -> bool {
+        true
+    }
+
+    /// What was saved stays as it is: a later save puts another file in its place.
+    fn hooks(&self) -> Option<&'static str> {
+        let saved = r#"schedule = "0 2 * * *"
+[consistency]
+mode = "hooks"
+before = ["sh", "-c", "[ \"$(redis-cli SAVE)\" = OK ]"]
+"#;
+        (self.files == Files::Saved).then_some(saved)
+    }
+
+    fn untouched(&self) -> &'static str {
+        match self.files {
+            Files::Rewritten => "redis-cli CONFIG GET auto-aof-rewrite-percentage | grep -qx 100",
+            Files::Appended => "redis-cli CONFIG GET auto-aof-rewrite-percentage | grep -qx 0",
+            Files::Saved => "redis-cli INFO persistence | grep -q rdb_bgsave_in_progress:0",
+        }
+    }
+
     fn check(&self, container: &Container, ledger: &Ledger) -> io::Result<Verdict> {
         let checker = match self.files {
-            Files::Rewritten | Files::Appended => {
-                "redis-check-aof /data/appendonlydir/appendonly.aof.manifest"
+            // A rewrite would take away what is being checked.
+            Files::Rewritten => {
+                "redis-cli CONFIG SET auto-aof-rewrite-percentage 0 >/dev/null
+                 until [ $(redis-cli INFO persistence | grep -c -e rewrite_in_progress:0 -e rewrite_scheduled:0) = 2 ]
+                 do sleep 0.1; done
+                 redis-check-aof /data/appendonlydir/appendonly.aof.manifest; status=$?
+                 redis-cli CONFIG SET auto-aof-rewrite-percentage 100 >/dev/null; exit $status"
             }
+            Files::Appended => "redis-check-aof /data/appendonlydir/appendonly.aof.manifest",
             Files::Saved => "redis-check-rdb /data/dump.rdb",
         };
         let said = container.shell(checker)?;
         if said.status != 0 {
-            return Ok(said.verdict(checker));
+            return Ok(said.verdict("redis-check"));
         }
         for range in ledger.ranges() {
             let (first, last) = (range.start().to_string(), range.end().to_string());

@@ -106,6 +106,7 @@ fn manifest(
         identity: None,
         volume: VolumeShape { name: lineage.source.to_string(), ..VolumeShape::default() },
         users: Vec::new(),
+        imported: None,
         made_by: BTreeMap::from([("backupd".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
         parent,
     })

@@ -77,6 +77,17 @@ impl S3Server {
         false
     }
 
+    /// Ends it; its data stays.
+    pub fn stop(&mut self) {
+        self.server.kill();
+    }
+
+    /// Starts rclone again where it was, over the same data.
+    pub async fn rclone_again(&mut self) {
+        self.server = serve_rclone(self.dir.path(), self.port);
+        assert!(self.is_ready().await, "rclone does not come back:\n{}", self.server.last_words());
+    }
+
     /// Makes a bucket and gives its address.
     pub async fn bucket(&self, name: &str) -> S3Url {
         match self.filer {
@@ -172,11 +183,15 @@ fn start_rclone(dir: TempDir) -> S3Server {
     let [port] = ports::free().unwrap_or_else(|error| panic!("find a port: {error}"));
     let data = dir.path().join("data");
     std::fs::create_dir(&data).unwrap_or_else(|error| panic!("make {}: {error}", data.display()));
+    S3Server { server: serve_rclone(dir.path(), port), dir, port, filer: None, ports: vec![port] }
+}
+
+fn serve_rclone(dir: &Path, port: u16) -> Server {
     let mut command = Command::new(find("rclone", "BACKUPD_TEST_RCLONE"));
-    command.args(["serve", "s3", "--addr", &format!("127.0.0.1:{port}")]).arg(&data);
+    command.args(["serve", "s3", "--addr", &format!("127.0.0.1:{port}")]).arg(dir.join("data"));
     // From the environment, so that the key is in no process list; quoted, because it is read as a list of pairs.
     command.env("RCLONE_AUTH_KEY", format!("\"{KEY_ID},{SECRET}\"")).env("RCLONE_CONFIG", "/dev/null");
-    S3Server { server: spawn(command, dir.path()), dir, port, filer: None, ports: vec![port] }
+    spawn(command, dir)
 }
 
 fn spawn(command: Command, dir: &Path) -> Server {

@@ -16,7 +16,7 @@ use crate::databases::place::Place;
 const FRESH_AFTER: u32 = 10;
 
 /// A plain copy takes seconds, as one over a network or onto a slower disk does.
-const COPY_BYTES_PER_SECOND: u64 = 20 << 20;
+pub const COPY_BYTES_PER_SECOND: u64 = 5 << 20;
 
 /// How much is done.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ pub struct Amount {
     pub controls: u32,
     /// Killed backups beside them, of each recipe.
     pub kills: u32,
-    /// Nothing new is begun afterwards.
+    /// Of each recipe: no cycle is begun afterwards.
     pub longest: Duration,
 }
 
@@ -40,14 +40,17 @@ impl Amount {
     }
 }
 
-/// Does one recipe; `tell` hears of every cycle.
-pub fn torture(
-    recipe: &Recipe,
-    amount: Amount,
-    began: Instant,
-    mut tell: impl FnMut(&Row),
-) -> io::Result<Row> {
+/// Does one recipe. `tell` hears of every cycle. What stops it before its time is a fault of the row, which stays.
+pub fn torture(recipe: &Recipe, amount: Amount, tell: impl FnMut(&Row)) -> Row {
     let mut row = Row::new(recipe);
+    if let Err(why) = servers(recipe, amount, &mut row, tell) {
+        row.complaints.push(format!("it broke off: {why}"));
+    }
+    row
+}
+
+fn servers(recipe: &Recipe, amount: Amount, row: &mut Row, mut tell: impl FnMut(&Row)) -> io::Result<()> {
+    let began = Instant::now();
     while row.cycles < amount.cycles && began.elapsed() < amount.longest {
         let place = Place::named("bkd-torture")?;
         let mut subject = recipe.subject(&place)?;
@@ -57,19 +60,19 @@ pub fn torture(
             if row.cycles == amount.cycles || began.elapsed() >= amount.longest {
                 break;
             }
-            beside(&mut subject, recipe, amount, &mut row)?;
+            beside(&mut subject, recipe, amount, row)?;
             let cycle = subject.cycle(recipe.mode)?;
             let broken = cycle.verdict.is_err();
             row.add(&cycle, cycle.acknowledged - counted);
             counted = cycle.acknowledged;
-            tell(&row);
+            tell(row);
             // What is broken stays broken: the next cycle begins with a new server.
             if broken {
                 break;
             }
         }
     }
-    Ok(row)
+    Ok(())
 }
 
 /// What is due beside the next cycle: naive copies, and backups that are killed.
@@ -86,7 +89,7 @@ fn beside(subject: &mut Subject<'_>, recipe: &Recipe, amount: Amount, row: &mut 
     }
     if kill {
         // Any moment of a freeze, or of a whole backup where nobody is held.
-        let (longest, once_held) = match recipe.holds {
+        let (longest, once_held) = match recipe.holds() {
             true => (row.longest_freeze.max(0.05), true),
             false => (row.longest_backup.max(0.5), false),
         };

@@ -22,52 +22,54 @@ pub struct Recipe {
     pub server: Box<dyn Server>,
     /// `--consistency`.
     pub mode: &'static str,
-    /// Somebody is paused or stopped for a moment.
-    pub holds: bool,
     /// Naive copies of this server are made beside it: one recipe of each server has them.
     pub has_control: bool,
-    /// What its mode needs to be told, as a policy.
-    pub policy: Option<&'static str>,
 }
 
 impl Recipe {
-    /// A server on a new volume, with the policy that it needs.
+    /// A server on a new volume, with the policy that its mode needs.
     pub fn subject<'a>(&'a self, place: &'a Place) -> io::Result<Subject<'a>> {
-        match self.policy {
-            Some(text) => {
-                place.write("policies/torture.toml", text)?;
-                Subject::new(place, &*self.server, &[("backupd.policy", "torture")])
-            }
-            None => Subject::new(place, &*self.server, &[]),
+        if self.mode != "hooks" {
+            return Subject::new(place, &*self.server, &[]);
         }
+        place.write("policies/hooks.toml", self.server.hooks().unwrap_or_default())?;
+        Subject::new(place, &*self.server, &[("backupd.policy", "hooks")])
+    }
+
+    /// Somebody is paused or stopped for a moment.
+    pub fn holds(&self) -> bool {
+        matches!(self.mode, "pause" | "stop" | "mysql" | "rrd")
     }
 }
 
-fn recipe(
-    name: &'static str,
-    server: impl Server + 'static,
-    mode: &'static str,
-    has_control: bool,
-) -> Recipe {
-    Recipe { name, server: Box::new(server), mode, holds: true, has_control, policy: None }
-}
-
-/// All of them. Data are larger than in `make test`, so that a copy takes its time.
+/// All of them.
 pub fn recipes() -> Vec<Recipe> {
-    let postgres = Postgres { scale: 8 };
-    let mariadb = Mariadb { rows: 200_000 };
-    let redis = Redis { keys: 100_000, files: Files::Rewritten };
-    vec![
-        recipe("PostgreSQL, `pause`", postgres, "pause", true),
-        recipe("PostgreSQL, `stop`", postgres, "stop", false),
-        recipe("MariaDB, `pause`", mariadb, "pause", true),
-        recipe("MariaDB, `stop`", mariadb, "stop", false),
-        recipe("Redis, `pause`", redis, "pause", true),
-        recipe("Redis, `stop`", redis, "stop", false),
-        recipe("RRD files, `pause`", Rrd { cached: false }, "pause", true),
-        recipe("rrdcached, `stop`", Rrd { cached: true }, "stop", false),
-        recipe("whisper files, `pause`", Points, "pause", true),
-        recipe("mapped indexes, `pause`", Segments { at: "/data" }, "pause", true),
-        recipe("InfluxDB, `pause`", Influxdb, "pause", true),
-    ]
+    let postgres = Postgres { scale: 2 };
+    let mariadb = Mariadb { rows: 50_000, logs: false };
+    let redis = Redis { keys: 20_000, files: Files::Rewritten };
+    let saved = Redis { files: Files::Saved, ..redis };
+    let (cached, alone, indexes) = (Rrd { cached: true }, Rrd { cached: false }, Segments { at: "/data" });
+    let mut recipes = Vec::new();
+    let mut add = |name, server: Box<dyn Server>, mode, has_control| {
+        recipes.push(Recipe { name, server, mode, has_control });
+    };
+    add("PostgreSQL, `postgres`", Box::new(postgres), "postgres", true);
+    add("PostgreSQL, `pause`", Box::new(postgres), "pause", false);
+    add("PostgreSQL, `stop`", Box::new(postgres), "stop", false);
+    add("PostgreSQL, `hooks`", Box::new(postgres), "hooks", false);
+    add("MariaDB, `mysql`", Box::new(mariadb), "mysql", true);
+    add("MariaDB, `pause`", Box::new(mariadb), "pause", false);
+    add("MariaDB, `stop`", Box::new(mariadb), "stop", false);
+    add("Redis, log, `redis`", Box::new(redis), "redis", true);
+    add("Redis, log, `pause`", Box::new(redis), "pause", false);
+    add("Redis, log, `stop`", Box::new(redis), "stop", false);
+    add("Redis, one file, `redis`", Box::new(saved), "redis", false);
+    add("Redis, one file, `hooks`", Box::new(saved), "hooks", false);
+    add("rrdcached, `rrd`", Box::new(cached), "rrd", false);
+    add("rrdcached, `stop`", Box::new(cached), "stop", false);
+    add("RRD files, `pause`", Box::new(alone), "pause", false);
+    add("whisper files, `pause`", Box::new(Points), "pause", true);
+    add("mapped indexes, `pause`", Box::new(indexes), "pause", true);
+    add("InfluxDB, `pause`", Box::new(Influxdb), "pause", true);
+    recipes
 }

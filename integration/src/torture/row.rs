@@ -1,7 +1,5 @@
 //! What came out of a recipe, as a row of the table.
 
-use std::fmt::Write as _;
-
 use super::recipe::Recipe;
 use crate::databases::Verdict;
 use crate::databases::cycle::{Cut, Cycle};
@@ -61,6 +59,22 @@ impl Row {
         self.longest_thaw = self.longest_thaw.max(cut.seconds);
     }
 
+    /// As a line of the table.
+    fn line(&self) -> String {
+        let Self { name, cycles, acknowledged, longest_freeze, controls, kills, longest_thaw, .. } = self;
+        let (copies, bad) = if self.has_control {
+            (controls.0.to_string(), controls.1.to_string())
+        } else {
+            (String::new(), String::new())
+        };
+        format!(
+            "| {name} | {cycles} | {} | {acknowledged} | {longest_freeze:.2} s | {copies} | {bad} | {} | {} | {longest_thaw:.1} s |",
+            self.complaints.len(),
+            kills.0,
+            kills.1
+        )
+    }
+
     /// What is not as it should be.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = self.complaints.clone();
@@ -74,29 +88,20 @@ impl Row {
     }
 }
 
-/// The table.
-pub fn table(conditions: &str, rows: &[Row]) -> String {
+/// Of all recipes in this order, the rows that there are now; and of those that were not done, the lines of an earlier
+/// table.
+pub fn table(conditions: &str, order: &[&str], rows: &[Row], earlier: &str) -> String {
     let mut out = format!(
         "{conditions}\n\n| | cycles | complaints | numbers that had to be there | longest freeze | naive copies | of these bad | killed backups | of these held somebody | longest until all wrote again |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
     );
-    for row in rows {
-        let Row {
-            name, cycles, complaints, acknowledged, longest_freeze, controls, kills, longest_thaw, ..
-        } = row;
-        let (copies, bad) = if row.has_control {
-            (controls.0.to_string(), controls.1.to_string())
-        } else {
-            (String::new(), String::new())
-        };
-        let complaints = complaints.len();
-        // Writing into a String cannot fail.
-        writeln!(
-            out,
-            "| {name} | {cycles} | {complaints} | {acknowledged} | {longest_freeze:.2} s | {copies} | {bad} | {} | {} | {longest_thaw:.1} s |",
-            kills.0, kills.1
-        )
-        .unwrap_or_default();
+    for name in order {
+        let now = rows.iter().find(|row| row.name == *name).map(Row::line);
+        let before = || earlier.lines().find(|line| line.starts_with(&format!("| {name} |")));
+        if let Some(line) = now.or_else(|| before().map(str::to_owned)) {
+            out.push_str(&line);
+            out.push('\n');
+        }
     }
     out
 }
@@ -116,6 +121,11 @@ mod tests {
         row.add_cut(&Cut { held: true, seconds: 5.5 });
         row.complaints.push("sums differ".to_owned());
         assert_eq!(row.faults(), ["x: sums differ", "x: it took 5.5 s until all ran again"]);
-        assert!(table("y", &[row]).ends_with("| x | 0 | 1 | 0 | 0.00 s | 2 | 1 | 1 | 1 | 5.5 s |\n"));
+        let earlier = "| x | 7 |\n| gone | 7 |\n| z | 8 |\n";
+        let table = table("y", &["z", "new", "x"], &[row], earlier);
+        assert!(
+            table.ends_with("| z | 8 |\n| x | 0 | 1 | 0 | 0.00 s | 2 | 1 | 1 | 1 | 5.5 s |\n"),
+            "{table}"
+        );
     }
 }

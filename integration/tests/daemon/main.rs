@@ -14,4 +14,8 @@ mod engine_restart;
 mod rig;
 mod service;
 mod stores;
+mod supervised;
+#[path = "../kill/tenant.rs"]
+#[expect(dead_code, reason = "other tests ask more of it")]
+mod tenant;
 mod unit;

@@ -73,6 +73,11 @@ impl Rig {
         self.store = store;
     }
 
+    /// The address of the usual store.
+    pub(crate) fn store(&self) -> &str {
+        &self.store
+    }
+
     pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }

@@ -4,7 +4,9 @@ use engine::adapter::store::url::StoreUrl;
 use integration::docker::Docker;
 use integration::noise::noise;
 use integration::scripted_s3::{Action, Rule, ScriptedS3, Setup, When};
+use integration::servers::s3::S3Server;
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::rig::{Rig, put, wait};
 
@@ -112,4 +114,78 @@ fn a_server_that_refuses_at_boot_is_used_once_it_is_there() {
     service.signal(Signal::TERM);
     assert_eq!(service.end(), Some(0));
     assert_eq!(server.uploads(BUCKET), Vec::<String>::new());
+}
+
+/// The newest snapshot of a volume in one store.
+fn newest_in(rig: &Rig, store: &str, volume: &str) -> u64 {
+    let asked = rig.run(&["--json", "--store", store, "snapshots", volume]);
+    let lines: Value = serde_json::from_slice(&asked.stdout).unwrap_or_default();
+    let numbers = lines.as_array().into_iter().flatten().filter_map(|line| line["number"].as_u64());
+    numbers.max().unwrap_or(0)
+}
+
+/// What `status` says of a volume.
+fn health(rig: &Rig, volume: &str) -> Value {
+    let status: Value = serde_json::from_slice(&rig.run(&["--json", "status"]).stdout).unwrap();
+    let sources = status["sources"].as_array().unwrap();
+    sources.iter().find(|health| health["source"] == volume).unwrap().clone()
+}
+
+#[test]
+fn policies_on_two_real_servers_do_not_wait_for_each_other() {
+    let rig = Rig::new(Docker::of_environment().unwrap(), None, true);
+    let near_store = rig.store().to_owned();
+    let mut other = wait(S3Server::rclone());
+    let far_store = S3Server::folder(&wait(other.bucket("far")), "p").to_string();
+    rig.policy(SECONDS, KEEP);
+    let policy = format!("{}-far", rig.name);
+    let text = format!(
+        "schedule = \"{SECONDS}\"\nstore = \"{far_store}\"\nconsistency.mode = \"live\"\n[keep]\n{KEEP}\n"
+    );
+    rig.write(&format!("policies/{policy}.toml"), &text);
+    let ((near, _), (far, _)) = (rig.volume("near"), rig.volume_under("far", &policy));
+
+    // One of them is down when the service starts.
+    other.stop();
+    let mut service = rig.start();
+    service.until("a failure there", |_| health(&rig, &far)["failures"].as_u64() >= Some(1));
+    service.until("snapshots here", |_| newest_in(&rig, &near_store, &near) >= 3);
+    let told = health(&rig, &far);
+    assert!(told["message"].as_str().unwrap().contains("connection refused"), "{told}");
+    assert_eq!((&told["last_good"], &health(&rig, &near)["failures"]), (&Value::Null, &0.into()));
+    assert_eq!(rig.run(&["status"]).status.code(), Some(1));
+    // Those of the one that answers are listed, and that the other does not is told.
+    let listed = rig.run(&["snapshots"]);
+    let (out, words) = (String::from_utf8_lossy(&listed.stdout), String::from_utf8_lossy(&listed.stderr));
+    assert!(
+        out.contains(&near) && words.contains("connection refused") && !listed.status.success(),
+        "{words}"
+    );
+
+    wait(other.rclone_again());
+    service.until("snapshots there", |_| newest_in(&rig, &far_store, &far) >= 3);
+    service.until("all is well", |_| rig.run(&["status"]).status.success());
+    for (name, store) in [(&near, &near_store), (&far, &far_store)] {
+        let place = store.split('?').next().unwrap();
+        let lines = rig.listed(&["snapshots", name]);
+        assert!(!lines.is_empty() && lines.iter().all(|line| line["store"] == place), "{lines:?}");
+        for words in [&["drill", name, "--checker", "files"][..], &["drill", name, "--last"]] {
+            let drilled = rig.run(words);
+            let said = String::from_utf8_lossy(&drilled.stderr);
+            assert!(drilled.status.success(), "{words:?}: {said}\n{}", service.log());
+        }
+        let proven = |line: &Value| line["store"] == place && line["proven_at"].is_string();
+        assert!(rig.listed(&["snapshots", name]).iter().any(proven), "{name}");
+    }
+
+    // And when it goes away in the middle.
+    other.stop();
+    let before = newest_in(&rig, &near_store, &near);
+    service.until("two more here", |_| newest_in(&rig, &near_store, &near) >= before + 2);
+    wait(other.rclone_again());
+    let before = newest_in(&rig, &far_store, &far);
+    service.until("two more there", |_| newest_in(&rig, &far_store, &far) >= before + 2);
+    service.signal(Signal::TERM);
+    assert_eq!(service.end(), Some(0));
+    rig.assert_nothing_left();
 }

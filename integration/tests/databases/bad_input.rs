@@ -25,7 +25,7 @@ fn stubborn(place: &Place, line: &str) -> (String, Container) {
 }
 
 #[track_caller]
-fn fails(ran: &Ran, code: i32, words: &[&str]) {
+pub(crate) fn fails(ran: &Ran, code: i32, words: &[&str]) {
     assert_eq!(ran.code, Some(code), "{ran}");
     let text = ran.text();
     for word in words {
@@ -36,7 +36,7 @@ fn fails(ran: &Ran, code: i32, words: &[&str]) {
 
 /// No snapshot, no helper.
 #[track_caller]
-fn nothing_is_left(place: &Place, volume: &str) {
+pub(crate) fn nothing_is_left(place: &Place, volume: &str) {
     let listed = place.run(&["snapshots", volume]).unwrap();
     let snapshots = listed.events.first().and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
     assert!(snapshots.is_empty(), "{listed}");

@@ -53,12 +53,12 @@ fn postgres_stopped() {
 
 #[test]
 fn mariadb_paused() {
-    five(&Mariadb { rows: 20_000 }, "pause", "paused");
+    five(&Mariadb { rows: 20_000, logs: false }, "pause", "paused");
 }
 
 #[test]
 fn mariadb_stopped() {
-    five(&Mariadb { rows: 20_000 }, "stop", "stopped");
+    five(&Mariadb { rows: 20_000, logs: false }, "stop", "stopped");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn postgres_in_its_backup_mode() {
 
 #[test]
 fn mariadb_locked_and_paused() {
-    five(&Mariadb { rows: 20_000 }, "mysql", "mysql");
+    five(&Mariadb { rows: 20_000, logs: false }, "mysql", "mysql");
 }
 
 #[test]
@@ -109,4 +109,27 @@ fn redis_without_rewrites() {
 #[test]
 fn rrd_files_behind_rrdcached() {
     five(&Rrd { cached: true }, "rrd", "rrd");
+}
+
+/// With the hooks of a policy, as that server would have them.
+#[track_caller]
+fn five_by_hooks(server: &dyn Server) {
+    let place = Place::new().unwrap();
+    place.write("policies/hooks.toml", server.hooks().unwrap()).unwrap();
+    five_at(&place, server, &[("backupd.policy", "hooks")], "hooks", "hooks");
+}
+
+#[test]
+fn postgres_by_hooks() {
+    five_by_hooks(&Postgres { scale: 1 });
+}
+
+#[test]
+fn redis_by_hooks() {
+    five_by_hooks(&Redis { keys: 5_000, files: Files::Saved });
+}
+
+#[test]
+fn redis_with_one_file() {
+    five(&Redis { keys: 5_000, files: Files::Saved }, "redis", "redis");
 }

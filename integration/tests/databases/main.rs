@@ -10,6 +10,10 @@
 )]
 
 mod bad_input;
+mod bad_server;
 mod cycles;
+mod drills;
+mod dumps;
+mod sets;
 mod spoilt;
 mod stacks;

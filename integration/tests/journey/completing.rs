@@ -1,4 +1,4 @@
-//! What bash offers when a key is pressed in the middle of a command: names that only this host knows.
+//! What shells offer when a key is pressed in the middle of a command: names that only this host knows.
 
 use std::process::{Command, Stdio};
 
@@ -16,6 +16,71 @@ printf '%s\n' "${COMPREPLY[@]}"
 
 /// What bash divides words at by itself.
 const BREAKS: &str = " \t\n\"'@><=;|&(:";
+
+/// In a real zsh, but for the two builtins that only work while somebody types.
+const ASK_ZSH: &str = r#"
+compdef() { :; }
+compadd() { [[ $1 == -S ]] && shift 2; shift; print -rl -- "$@"; }
+source completions.zsh
+words=("$@") CURRENT=$#
+_backupctl
+"#;
+
+/// fish completes a line for whoever asks.
+const ASK_FISH: &str = "source completions.fish; complete -C $argv[1]";
+
+/// What zsh or fish offers for a line, without what it tells about each offer.
+fn offered_by(world: &World, shell: &str, line: &str) -> Vec<String> {
+    let program = built("backupctl").unwrap();
+    let usual = world.program("backupctl");
+    let mut command = Command::new(shell);
+    command.env_clear().envs(usual.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.current_dir(world.at("")).stdin(Stdio::null());
+    match shell {
+        "zsh" => command.args(["-f", "-c", ASK_ZSH, "zsh"]).arg(&program).args(line.split(' ')),
+        _ => command.args(["--no-config", "-c", ASK_FISH]).arg(format!("{} {line}", program.display())),
+    };
+    let told = ran(&mut command).ok();
+    let offers = told.text().lines().map(|line| line.split('\t').next().unwrap_or_default());
+    offers.filter(|offer| !offer.is_empty()).map(str::to_owned).collect()
+}
+
+/// Writes the script of a shell where it is asked for.
+fn script(world: &World, shell: &str) {
+    let script = world.run(&["completions", shell]).ok();
+    put(&world.at(&format!("completions.{shell}")), &script.stdout);
+}
+
+#[test]
+fn zsh_and_fish_offer_sources_snapshots_and_what_lies_in_them() {
+    let world = World::new();
+    let (volume, place) = world.small_volume("v");
+    std::fs::create_dir_all(place.join("etc/more here")).unwrap();
+    put(&place.join("etc/app.conf"), b"a");
+    put(&place.join("etc/\u{1b}[2J"), b"b");
+    world.back_up(&volume);
+    let start = world.name.as_str();
+    for shell in ["zsh", "fish"] {
+        script(&world, shell);
+        let ask = |line: &str| offered_by(&world, shell, line);
+        assert_eq!(ask(&format!("restore {start}")), [volume.as_str()], "{shell}");
+        assert_eq!(
+            ask(&format!("show {volume}@")),
+            [format!("{volume}@latest"), format!("{volume}@1")],
+            "{shell}"
+        );
+        // Folders first, and nothing that a terminal acts on.
+        assert_eq!(ask(&format!("ls {volume}@1 e")), ["etc/"], "{shell}");
+        assert_eq!(ask(&format!("cat {volume}@latest etc/")), ["etc/more here/", "etc/app.conf"], "{shell}");
+        assert_eq!(ask(&format!("cat {volume}@1 nothing")), Vec::<String>::new(), "{shell}");
+        assert_eq!(ask("cat nothing@1 x"), Vec::<String>::new(), "{shell}");
+    }
+    // Names come as the snapshot has them where a shell sorts nothing.
+    script(&world, "bash");
+    let line = format!("cat {volume}@1 etc/a");
+    assert_eq!(offered(&world, " \t\n", &line, &["cat", &format!("{volume}@1"), "etc/a"]), ["etc/app.conf"]);
+    world.assert_only(&[&volume]);
+}
 
 /// `words` are those of the line as bash divides it.
 fn offered(world: &World, breaks: &str, line: &str, words: &[&str]) -> Vec<String> {
@@ -35,8 +100,7 @@ fn offered(world: &World, breaks: &str, line: &str, words: &[&str]) -> Vec<Strin
 #[test]
 fn bash_offers_the_sources_and_snapshots_of_this_host() {
     let world = World::new();
-    let script = world.run(&["completions", "bash"]).ok();
-    put(&world.at("completions.bash"), &script.stdout);
+    script(&world, "bash");
     let ask = |line: &str, words: &[&str]| offered(&world, BREAKS, line, words);
     // Before the first backup it offers verbs, and leaves nothing behind.
     assert_eq!(ask("rest", &["rest"]), ["restore"]);

@@ -54,7 +54,7 @@ fn what_each_verb_prints_is_what_was_promised() {
     let world = World::new();
     let (volume, place) = world.small_volume("v");
     let [first, second] = [1, 2].map(|n| format!("{volume}@{n}"));
-    let [new, copy] = ["new", "copy"].map(|name| world.volume_name(name));
+    let [new, copy, imported] = ["new", "copy", "imported"].map(|name| world.volume_name(name));
     done(&world, "backup", &["backup", &volume]);
     std::os::unix::fs::symlink("file", place.join("link")).unwrap();
     put(&place.join("file"), b"changed");
@@ -77,9 +77,16 @@ fn what_each_verb_prints_is_what_was_promised() {
 
     assert_eq!(last(&world, "restore", &["restore", &volume, "--dry-run"])["event"], "plan");
     done(&world, "restore", &["restore", &volume, "--keep-previous", "--yes"]);
+    told(&world, "undo-restore", &["undo-restore", &volume, "--list"]);
+    assert_eq!(last(&world, "undo-restore", &["undo-restore", &volume, "--dry-run"])["event"], "plan");
+    let undone = last(&world, "undo-restore", &["undo-restore", &volume, "--yes"]);
+    let run = undone["run"].as_str().unwrap();
+    done(&world, "undo-restore", &["undo-restore", &volume, "--forget", run, "--yes"]);
     done(&world, "restore", &["restore", &volume, "--into", &new, "--path", "file", "--yes"]);
     done(&world, "clone", &["clone", &volume, &copy, "--yes"]);
     done(&world, "export", &["export", &second, "-o", "out.tar"]);
+    done(&world, "import", &["import", "out.tar", "--as", &imported]);
+    told(&world, "show", &["show", &format!("{imported}@1")]);
     done(&world, "pin", &["pin", &first]);
     done(&world, "unpin", &["unpin", &first]);
     assert_eq!(last(&world, "delete", &["delete", &first, "--purge", "--dry-run"])["event"], "plan");

@@ -24,7 +24,18 @@ fn doctor_finds_nothing_wrong_where_all_is_well_and_what_is_wrong_elsewhere() {
     let (volume, _) = world.small_volume("v");
     world.back_up(&volume);
     let good = verdicts(&world, 0);
-    for what in ["state folder", "catalog", "store", "conditional writes", "docker", "helper"] {
+    for what in [
+        "state folder",
+        "catalog",
+        "store",
+        "conditional writes",
+        "writing",
+        "deleting",
+        "clock",
+        "docker",
+        "helper",
+        "policies",
+    ] {
         assert!(good.contains(&(what.to_owned(), "good".to_owned())), "{what}: {good:?}");
     }
     let objects = fs::read_dir(world.at("store")).unwrap().count();

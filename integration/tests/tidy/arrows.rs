@@ -32,8 +32,8 @@ const WALLS: &[(&str, &str)] = &[
     ("rusqlite", "daemon/engine/src/catalog/"),
 ];
 
-/// Packages in Cargo.lock. Each is code of strangers that runs as root on people's hosts.
-const PACKAGES_MAX: usize = 364;
+/// Packages in Cargo.lock. Each is code of strangers that runs as root on people's hosts. Four of them read gzip.
+const PACKAGES_MAX: usize = 368;
 
 /// What cargo says about the packages that this machine builds.
 pub(crate) fn metadata() -> Value {

@@ -27,6 +27,8 @@ pub(crate) type PutText = fn(&mut Draft, &str) -> Result<(), String>;
 pub(crate) enum Kind {
     /// Walked; all others are taken.
     Table(&'static [Key]),
+    /// A list of tables: their keys, those that each must have, and what begins the next one in the draft.
+    Tables(&'static [Key], &'static [&'static str], fn(&mut Draft)),
     Flag(fn(&mut Draft, bool)),
     Whole(RangeInclusive<u32>, fn(&mut Draft, u32)),
     Level(fn(&mut Draft, Level)),

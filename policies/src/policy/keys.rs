@@ -3,8 +3,11 @@
 //! Parser and schema walk it, so they cannot disagree. To add a key, add a line here and a field in
 //! `terms.rs`.
 
+use crate::policy::dump;
 use crate::policy::key::Key;
-use crate::policy::key::Kind::{Bytes, Flag, Level, Speed, Table, Text, Texts, Time, Whole, Word, Words};
+use crate::policy::key::Kind::{
+    Bytes, Flag, Level, Speed, Table, Tables, Text, Texts, Time, Whole, Word, Words,
+};
 use crate::policy::terms::{Event, Mode, OnUnfreezable, Reread};
 use crate::policy::texts::{
     container_mount, docker_name, folder, label, line, schedule, store, volume, web, word, zone,
@@ -103,8 +106,8 @@ static SELECT: &[Key] = &[
 static CONSISTENCY: &[Key] = &[
     key(
         "mode",
-        "`live` copies while writers run; `pause` and `stop` hold them; `hooks` runs your commands; the \
-         others know one database each",
+        "`live` copies while writers run; `pause` and `stop` hold them; `hooks` runs your commands; `dump` keeps \
+         what your commands say; the others know one database each",
         Word(Mode::WORDS, |d, i| d.consistency.mode = Mode::ALL[i]),
     ),
     key(
@@ -138,6 +141,16 @@ static CONSISTENCY: &[Key] = &[
         "`changed`, which holds if left out, reads files whose size, times or inode changed; `always` reads \
          all",
         Word(Reread::WORDS, |d, i| d.consistency.reread = Reread::ALL[i]),
+    ),
+    key(
+        "only",
+        "for mode `dump`: whether the source's own files are left out; true if left out, `false` copies them live",
+        Flag(|d, on| d.consistency.only = on),
+    ),
+    key(
+        "dumps",
+        "for mode `dump`: programs whose output becomes a file of the snapshot, one `[[consistency.dumps]]` each",
+        Tables(dump::KEYS, dump::REQUIRED, dump::begin),
     ),
 ];
 

@@ -18,6 +18,7 @@
 //! Always true: a file is a policy as a whole or not at all. What a file must say, because a wrong guess
 //! hurts (when, and how consistent), has no default; what it may leave out has one that loses nothing.
 
+mod dump;
 mod folder;
 mod key;
 mod keys;
@@ -31,6 +32,7 @@ mod units;
 
 use toml::de::DeTable;
 
+pub use dump::{Dump, Secret};
 pub use folder::Folder;
 pub(crate) use key::{Key, Kind};
 pub(crate) use keys::POLICY;

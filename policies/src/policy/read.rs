@@ -41,6 +41,10 @@ fn table(judge: &mut Judge<'_>, inside: &str, keys: &[Key], table: &DeTable<'_>,
         };
         let path = if inside.is_empty() { key.name.to_owned() } else { format!("{inside}.{}", key.name) };
         let before = judge.blamed();
+        if let Kind::Tables(keys, required, begin) = key.kind {
+            let list = Tables { path: &path, keys, required, begin };
+            list.read(&mut Place { judge, key, value }, draft);
+        }
         match (key.kind.table(), value.get_ref().as_table()) {
             (Some(keys), Some(inner)) => self::table(judge, &path, keys, inner, draft),
             (Some(_), None) => {
@@ -50,6 +54,35 @@ fn table(judge: &mut Judge<'_>, inside: &str, keys: &[Key], table: &DeTable<'_>,
         }
         let fine = judge.blamed() == before;
         draft.seen.insert(path, Seen { span: name.span(), fine });
+    }
+}
+
+/// A list of tables that have the same keys.
+struct Tables<'a> {
+    path: &'a str,
+    keys: &'static [Key],
+    required: &'static [&'static str],
+    begin: fn(&mut Draft),
+}
+
+impl Tables<'_> {
+    fn read(&self, place: &mut Place<'_, '_>, draft: &mut Draft) {
+        let want = format!("tables, each below `[[{}]]`", self.path);
+        let Some(list) = place.value.get_ref().as_array() else { return place.wrong_type(&want) };
+        if list.is_empty() || list.len() > ITEMS_MAX {
+            return place.blame(format_args!("must be between 1 and {ITEMS_MAX} {want}"));
+        }
+        for item in list {
+            let Some(inner) = item.get_ref().as_table() else {
+                wrong_type(place.judge, place.key.name, &item.span(), &want, item);
+                continue;
+            };
+            (self.begin)(draft);
+            table(place.judge, self.path, self.keys, inner, draft);
+            for name in self.required.iter().filter(|name| !inner.contains_key(**name)) {
+                place.judge.blame(&item.span(), format!("`[[{}]]` does not say `{name}`", self.path));
+            }
+        }
     }
 }
 
@@ -137,7 +170,7 @@ impl Place<'_, '_> {
 
 fn take(place: &mut Place<'_, '_>, draft: &mut Draft) {
     match &place.key.kind {
-        Kind::Table(_) => {}
+        Kind::Table(_) | Kind::Tables(..) => {}
         Kind::Flag(put) => match place.value.get_ref().as_bool() {
             Some(on) => put(draft, on),
             None => place.wrong_type("`true` or `false`"),

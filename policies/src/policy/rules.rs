@@ -19,6 +19,7 @@ pub(crate) fn finish(judge: &mut Judge<'_>, name: String, draft: Draft) -> Optio
     says_when_and_how(judge, &draft);
     keeps_something(judge, &draft);
     hooks_fit(judge, &draft);
+    dumps_fit(judge, &draft);
     freezes_fit(judge, &draft);
     tells_somebody(judge, &draft);
     if let Some(span) = draft.at("drill").filter(|_| draft.at("drill.every").is_none()) {
@@ -138,15 +139,36 @@ fn hooks_fit(judge: &mut Judge<'_>, draft: &Draft) {
     }
 }
 
-fn freezes_fit(judge: &mut Judge<'_>, draft: &Draft) {
-    if !matches!(mode(draft), Some((Mode::Live, _))) {
-        return;
+fn dumps_fit(judge: &mut Judge<'_>, draft: &Draft) {
+    match mode(draft) {
+        Some((Mode::Dump, span)) if draft.at("consistency.dumps").is_none() => judge.blame(
+            &span,
+            "mode `dump` has no dumps; write `[[consistency.dumps]]` below, with `file = \"NAME\"` and `run = \
+             [\"program\", \"argument\"]`",
+        ),
+        Some((Mode::Dump, _)) | None => {}
+        Some((mode, _)) => {
+            for key in ["dumps", "only"] {
+                if let Some(span) = draft.at(&format!("consistency.{key}")) {
+                    let mode = mode.word();
+                    judge.blame(
+                        &span,
+                        format!("`{key}` is for mode `dump`, and this is `{mode}`; change it or remove that"),
+                    );
+                }
+            }
+        }
     }
+}
+
+fn freezes_fit(judge: &mut Judge<'_>, draft: &Draft) {
+    let Some((mode @ (Mode::Live | Mode::Dump), _)) = mode(draft) else { return };
+    let mode = mode.word();
     for key in ["max_freeze", "on_unfreezable", "set"] {
         if let Some(span) = draft.at(&format!("consistency.{key}")) {
             judge.blame(
                 &span,
-                format!("`{key}` means nothing in mode `live`, which holds no writer; remove it"),
+                format!("`{key}` means nothing in mode `{mode}`, which holds no writer; remove it"),
             );
         }
     }

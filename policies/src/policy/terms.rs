@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 
 use crate::level::Level;
+use crate::policy::dump::Dump;
 use crate::retention::{self, KeepError};
 use crate::schedule::Schedule;
 
@@ -52,6 +53,8 @@ words! {
         Redis = "redis",
         /// RRD files: what the daemon holds back is written first, then writers are frozen.
         Rrd = "rrd",
+        /// What programs of the policy say becomes files of the snapshot.
+        Dump = "dump",
     }
 }
 
@@ -135,6 +138,10 @@ pub struct Consistency {
     pub after: Vec<String>,
     /// Which files are read.
     pub reread: Reread,
+    /// For mode `dump`: the source's own files are left out.
+    pub only: bool,
+    /// For mode `dump`: what becomes a file.
+    pub dumps: Vec<Dump>,
 }
 
 /// `[keep]`: each number counts the buckets that hold snapshots.
@@ -232,6 +239,8 @@ impl Default for Consistency {
             before: Vec::new(),
             after: Vec::new(),
             reread: Reread::Changed,
+            only: true,
+            dumps: Vec::new(),
         }
     }
 }

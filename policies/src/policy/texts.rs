@@ -5,6 +5,7 @@
 use jiff::tz::{self, TimeZone};
 
 use crate::complaint::{nearest, shown};
+use crate::policy::dump::Secret;
 use crate::schedule::Schedule;
 use crate::select::LabelTest;
 use crate::values::{carries_secret, store_fine};
@@ -23,6 +24,14 @@ pub(crate) fn line(text: &str) -> Taken<String> {
 pub(crate) fn word(text: &str) -> Taken<String> {
     if text.is_empty() || text.len() > 4_096 || text.contains('\0') {
         return Err("must not be empty, longer than 4096 bytes, or hold a zero byte".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// How a line of a program's output begins.
+pub(crate) fn line_begin(text: &str) -> Taken<String> {
+    if text.trim().is_empty() || text.len() > 300 || text.chars().any(char::is_control) {
+        return Err("must be how one line begins, at most 300 bytes of it".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -101,6 +110,29 @@ pub(crate) fn docker_name(text: &str) -> Taken<()> {
         return Err("must be letters, digits, `.`, `-`, `_`, and `*` or `?` as patterns".to_owned());
     }
     Ok(())
+}
+
+/// The name of a container or a service, which stands for no other.
+pub(crate) fn exact_name(text: &str) -> Taken<String> {
+    match docker_name(text) {
+        Ok(()) if !text.contains(['*', '?']) => Ok(text.to_owned()),
+        Ok(()) | Err(_) => Err("must be one name: letters, digits, `.`, `-` and `_`".to_owned()),
+    }
+}
+
+/// A variable and the file of the host that holds its value. What may be a secret is not repeated.
+pub(crate) fn secret(text: &str) -> Taken<Secret> {
+    let is_name = |name: &str| {
+        let fine = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(fine)
+    };
+    let taken = text.split_once("=file://").filter(|(name, file)| is_name(name) && absolute(file));
+    let taken = taken.map(|(name, file)| Secret { name: name.to_owned(), file: file.to_owned() });
+    taken.ok_or_else(|| {
+        "must be `NAME=file:///etc/backupd/NAME`: everybody may read this file, so its value stands in one that only root \
+         can read"
+            .to_owned()
+    })
 }
 
 /// A pattern for names of volumes.

@@ -113,6 +113,9 @@ fn every_shipped_policy_is_good_by_the_schema() {
 #[test]
 fn what_the_schema_refuses_the_parser_refuses() {
     let least = "schedule = \"0 2 * * *\"\nconsistency.mode = \"live\"\n";
+    let dump =
+        "schedule = \"0 2 * * *\"\n[consistency]\nmode = \"dump\"\n[[consistency.dumps]]\nfile = \"a.sql\"\n";
+    let dump = dump.to_owned();
     for (text, want) in [
         (least.to_owned(), ""),
         (format!("{least}stoer = 1\n"), "policy: additionalProperties"),
@@ -124,6 +127,10 @@ fn what_the_schema_refuses_the_parser_refuses() {
         (format!("{least}pack.level = 20\n"), "policy.pack.level: anyOf"),
         (format!("{least}keep.within = \"d\"\n"), "policy.keep.within: pattern"),
         (format!("{least}select.volumes = []\n"), "policy.select.volumes: minItems"),
+        (format!("{dump}run = [\"pg_dump\"]\n"), ""),
+        (dump.clone(), "policy.consistency.dumps[]: required"),
+        (format!("{dump}run = []\n"), "policy.consistency.dumps[].run: minItems"),
+        (format!("{dump}run = [\"x\"]\nfiel = 1\n"), "policy.consistency.dumps[]: additionalProperties"),
         (format!("{least}drill.timeout = \"1h\"\n"), "policy.drill: required"),
         ("schedule = \"0 2 * * *\"\nconsistency.mode = \"x\"\n".to_owned(), "policy.consistency.mode: enum"),
         ("schedule = \"0 2 * * *\"\n".to_owned(), "policy: required"),

@@ -1,5 +1,5 @@
 
-# Sources and snapshots, which only the program knows; where it knows none, what stands above.
+# Sources, snapshots and what lies in them, which only the program knows; where it knows none, what stands above.
 _backupctl_known() {
     _backupctl "$@"
     local typed="${COMP_LINE:0:COMP_POINT}" known=() words=() before=""
@@ -16,5 +16,7 @@ _backupctl_known() {
         before="${word%@*}"
     fi
     COMPREPLY=("${known[@]#"$before"}")
+    # Somebody who has chosen a folder goes on with what is in it.
+    [[ ${known[0]} != */ ]] || compopt -o nospace 2>/dev/null || true
 }
 complete -F _backupctl_known -o bashdefault -o default backupctl

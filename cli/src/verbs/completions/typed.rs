@@ -1,6 +1,6 @@
 //! What the word at the cursor is to be, read off the program's own command line.
 //!
-//! Always true: it is decided by names of values, as the help prints them: `SOURCE`, `SNAP`. A new verb that uses them
+//! Always true: it is decided by names of values, as the help prints them: `SOURCE`, `SNAP`, and `PATH` behind a `SNAP`. A new verb that uses them
 //! is completed without a line here.
 
 use clap::{Arg, Command, CommandFactory as _};
@@ -8,9 +8,9 @@ use clap::{Arg, Command, CommandFactory as _};
 use crate::args::Cli;
 
 /// What may stand there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// Nothing that this host knows by name: a verb, a flag, a value of a flag, a path.
+    /// Nothing that this host knows by name: a verb, a flag, a value of a flag, a file of this host.
     Nothing,
     /// A source.
     Source,
@@ -18,6 +18,11 @@ pub(super) enum Wanted {
     Snapshot {
         /// One that was deleted.
         deleted: bool,
+    },
+    /// Something that lies in this snapshot.
+    Path {
+        /// As it was typed.
+        snapshot: String,
     },
 }
 
@@ -30,7 +35,7 @@ pub(super) fn wanted(words: &[String]) -> Wanted {
     let mut whole = Cli::command();
     // Gives verbs the global flags.
     whole.build();
-    let (mut verb, mut given) = (&whole, 0);
+    let (mut verb, mut given) = (&whole, Vec::new());
     let mut words = before.iter();
     while let Some(word) = words.next() {
         if word.starts_with('-') {
@@ -40,14 +45,19 @@ pub(super) fn wanted(words: &[String]) -> Wanted {
         } else if let Some(found) = verb.find_subcommand(word) {
             verb = found;
         } else {
-            given += 1;
+            given.push(word);
         }
     }
     let places: Vec<&Arg> = verb.get_positionals().filter(|place| !place.is_hide_set()).collect();
     let repeated = places.last().filter(|place| place.get_num_args().is_some_and(|n| n.max_values() > 1));
-    match places.get(given).or(repeated).map(|place| name(place)) {
+    let is_snapshot = |place: &&&Arg| name(place).starts_with("SNAP");
+    let snapshot = given.iter().zip(&places).find(|(_, place)| is_snapshot(place)).map(|(word, _)| *word);
+    match places.get(given.len()).or(repeated).map(|place| name(place)) {
         Some(name) if name == "SOURCE" => Wanted::Source,
         Some(name) if name.starts_with("SNAP") => Wanted::Snapshot { deleted: verb.get_name() == "undelete" },
+        Some(name) if name == "PATH" => {
+            snapshot.map_or(Wanted::Nothing, |snapshot| Wanted::Path { snapshot: snapshot.clone() })
+        }
         Some(_) | None => Wanted::Nothing,
     }
 }
@@ -76,6 +86,7 @@ mod tests {
     #[test]
     fn the_word_at_the_cursor_is_what_the_verb_wants_there() {
         const SNAPSHOT: Wanted = Wanted::Snapshot { deleted: false };
+        let path = || Wanted::Path { snapshot: "db@1".to_owned() };
         for (typed, want) in [
             ("", Wanted::Nothing),
             ("sh", Wanted::Nothing),
@@ -93,7 +104,9 @@ mod tests {
             ("find *.conf d", Wanted::Source),
             ("find *.c", Wanted::Nothing),
             ("ls db@", SNAPSHOT),
-            ("ls db@1 etc", Wanted::Nothing),
+            ("ls db@1 etc", path()),
+            ("cat -q db@1 etc/", path()),
+            ("cat db@1 etc x", Wanted::Nothing),
             ("diff db@1 d", SNAPSHOT),
             ("verify db@1 db@2 d", SNAPSHOT),
             ("export -o file d", SNAPSHOT),

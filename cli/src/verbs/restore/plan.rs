@@ -26,11 +26,15 @@ pub(super) struct PlanText<'a> {
     in_place: bool,
     delta: bool,
     replaces_entries: u64,
+    only_now: Option<u64>,
+    only_now_named: &'a [String],
+    differing: Option<u64>,
     files: u64,
     entries: u64,
     bytes: u64,
     fetch_bytes: u64,
     free_bytes: Option<u64>,
+    free_inodes: Option<u64>,
     stops: &'a [PlannedStop],
     warnings: &'a [String],
 }
@@ -53,11 +57,15 @@ impl<'a> PlanText<'a> {
             in_place: plan.in_place,
             delta: plan.delta,
             replaces_entries: plan.replaces_entries,
+            only_now: plan.only_now,
+            only_now_named: &plan.only_now_named,
+            differing: plan.differing,
             files: plan.files,
             entries: plan.entries,
             bytes: plan.bytes,
             fetch_bytes: plan.fetch_bytes,
             free_bytes: plan.free_bytes,
+            free_inodes: plan.free_inodes,
             stops: &plan.stops,
             warnings: &plan.warnings,
         }
@@ -89,6 +97,13 @@ impl<'a> PlanText<'a> {
             elsewhere.map_or_else(String::new, |at| format!(" ({})", units::moment_with_zone(at, zone)));
         line("chosen", format!("{}{here}", plain::line(self.why)));
         line("target", self.target());
+        if self.in_place && self.replaces_entries > 0 {
+            line("loses", self.loses());
+        }
+        if let Some(differing) = self.differing.filter(|differing| *differing > 0) {
+            let counted = units::counted(differing, "entry", "entries");
+            line("changes", format!("{counted} of another size, time or kind"));
+        }
         if self.delta {
             let all = "all of it is compared, and only what differs is fetched and overwritten";
             line("delta", format!("{all}; who uses it is down meanwhile, and not for a moment only"));
@@ -105,7 +120,10 @@ impl<'a> PlanText<'a> {
             ),
         );
         if let Some(free) = self.free_bytes {
-            line("space", format!("{} free", units::bytes(free)));
+            let inodes = self.free_inodes.map_or_else(String::new, |inodes| {
+                format!(" and {}", units::counted(inodes, "inode", "inodes"))
+            });
+            line("space", format!("{}{inodes} free", units::bytes(free)));
         }
         for stop in self.stops {
             let what = format!("{} (image {})", plain::line(&stop.container), plain::line(&stop.image));
@@ -119,6 +137,23 @@ impl<'a> PlanText<'a> {
             line("warning", plain::line(warning).into_owned());
         }
         out
+    }
+
+    /// What is in no snapshot that this one leans on is gone afterwards, unless it is kept.
+    fn loses(&self) -> String {
+        let counted = |count| units::counted(count, "entry", "entries");
+        match self.only_now {
+            None => "not counted: it is too much, or the tables of the snapshot cannot be read".to_owned(),
+            Some(0) => "nothing that the snapshot does not have".to_owned(),
+            Some(count) => {
+                let named: Vec<_> = self.only_now_named.iter().map(|path| plain::line(path)).collect();
+                let more = match count.saturating_sub(named.len() as u64) {
+                    0 => String::new(),
+                    more => format!(" and {} more", units::count(more)),
+                };
+                format!("{} that the snapshot does not have: {}{more}", counted(count), named.join(", "))
+            }
+        }
     }
 
     fn target(&self) -> String {
@@ -143,7 +178,7 @@ impl<'a> PlanText<'a> {
 mod tests {
     use super::*;
 
-    fn plan<'a>(stops: &'a [PlannedStop], warnings: &'a [String]) -> PlanText<'a> {
+    fn plan<'a>(stops: &'a [PlannedStop], named: &'a [String], warnings: &'a [String]) -> PlanText<'a> {
         PlanText {
             snapshot: "db-data@42",
             from_host: None,
@@ -159,11 +194,15 @@ mod tests {
             in_place: true,
             delta: false,
             replaces_entries: 12,
+            only_now: Some(4),
+            only_now_named: named,
+            differing: Some(1),
             files: 1234,
             entries: 1300,
             bytes: 5 << 30,
             fetch_bytes: 1 << 30,
             free_bytes: Some(80 << 30),
+            free_inodes: Some(5_000_000),
             stops,
             warnings,
         }
@@ -183,14 +222,21 @@ restore db-data@42 into db-data
   taken     2026-11-20 14:00:05 +01:00 (21 h ago), idle, not proven yet
   chosen    it is the newest that was taken by 2026-11-20T13:30:00Z (2026-11-20 14:30:00 +01:00)
   target    db-data exists; all that is in it is replaced, 12 entries at its top
+  loses     4 entries that the snapshot does not have: a, b\\u{1b} and 2 more
+  changes   1 entry of another size, time or kind
   content   1,234 files and 1,300 entries in all, 5.0 GiB; 1.0 GiB to fetch
-  space     80 GiB free
+  space     80 GiB and 5,000,000 inodes free
   stops     db (image postgres:17), and starts it again
   leaves    old\\u{1b}[2J (image postgres:17) stopped, as it is
   warning   the data is of PostgreSQL 16, and `db` runs 17
 ";
         let warnings = ["the data is of PostgreSQL 16, and `db` runs 17".to_owned()];
-        assert_eq!(plan(&stops, &warnings).text(&zone), want);
+        let named = ["a", "b\x1b"].map(str::to_owned);
+        assert_eq!(plan(&stops, &named, &warnings).text(&zone), want);
+        let same = PlanText { only_now: Some(0), differing: Some(0), ..plan(&[], &[], &[]) };
+        assert!(same.text(&zone).contains("  loses     nothing that the snapshot does not have\n  content"));
+        let vast = PlanText { only_now: None, differing: None, ..plan(&[], &[], &[]) };
+        assert!(vast.text(&zone).contains("  loses     not counted"));
     }
 
     #[test]
@@ -218,9 +264,10 @@ restore db-data@42 into db-data
             creates_volume: true,
             in_place: false,
             replaces_entries: 0,
+            differing: None,
             free_bytes: None,
             proven_at: Some("2026-11-21T02:00:00Z".parse().unwrap()),
-            ..plan(&[], &[])
+            ..plan(&[], &[], &[])
         };
         let want = "\
 restore db-data@42 into look

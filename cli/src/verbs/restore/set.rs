@@ -13,7 +13,8 @@ use crate::session::{Ending, Session};
 
 pub(super) async fn run(id: &RunId, args: &Args, session: &Session) -> Result<Ending, Failure> {
     let screen = &session.screen;
-    let terms = SetTerms { keep_previous: args.keep_previous, accept_partial: args.accept_partial };
+    let Args { keep_previous, accept_partial, accept_version, .. } = *args;
+    let terms = SetTerms { keep_previous, accept_partial, accept_version };
     let host = if args.dry_run { session.open().await? } else { session.open_to_write().await? };
     let (host, plan) = find(id, terms, &host, session).await?;
     let text = text(&plan, screen.zone());

@@ -26,15 +26,19 @@ impl Old {
     /// Whether the file that `stat` shows is this one, with nothing about it changed.
     pub(crate) fn is_unchanged(&self, stat: &Stat, tables: &Tables<'_>) -> bool {
         let Entry { kind, mode, uid, gid, modified, witness, .. } = &*self.entry;
-        let Kind::File { size, content } = kind else { return false };
+        let Kind::File { size, .. } = kind else { return false };
         let same = *size == stat.size
             && *modified == stat.modified
             && witness.changed == stat.changed
             && witness.inode == stat.identity.inode
             && (*mode, *uid, *gid) == (stat.mode, stat.uid, stat.gid);
-        same && !witness.unsteady
-            && !witness.young
-            && !content.iter().any(|e| matches!(e, Extent::Stored { pack, .. } if tables.shuns(*pack)))
+        same && !witness.unsteady && !witness.young && self.is_file_to_keep(tables)
+    }
+
+    /// Whether it is a file whose content may stay where it lies.
+    pub(crate) fn is_file_to_keep(&self, tables: &Tables<'_>) -> bool {
+        let Kind::File { content, .. } = &self.entry.kind else { return false };
+        !content.iter().any(|e| matches!(e, Extent::Stored { pack, .. } if tables.shuns(*pack)))
     }
 
     /// Whether the pages table may have rows of it.

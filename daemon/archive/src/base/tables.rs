@@ -4,11 +4,14 @@
 //! is no reason to guess.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::io;
 use std::sync::Arc;
 
 use super::{Ask, Asking, Base};
 use crate::layout::{Ground, RootRef, SegmentRef, read_root};
 use crate::pack::Halt;
+use crate::pages::CHUNK_BYTES;
+use crate::path::TreePath;
 use crate::segment::{Known, Like, Segment, Table};
 
 /// Asks, and checks what comes.
@@ -56,6 +59,17 @@ impl<'a> Tables<'a> {
             None => Like { ground: Ground { pack, block, raw }, rows: Arc::clone(&rows) },
         };
         Ok(Fetched { at, rows, like })
+    }
+
+    /// The next bytes of the stream that is planted at `path`: a chunk, or less at its end.
+    pub(crate) fn next_of(&mut self, path: &TreePath) -> Result<Vec<u8>, Halt> {
+        let bytes = self.answer(&Ask::Stream(path.clone()))?;
+        if bytes.len() > CHUNK_BYTES {
+            return Err(Halt::Unanswered(io::Error::other(
+                "it answered more of a stream than was asked for",
+            )));
+        }
+        Ok(bytes)
     }
 
     fn answer(&mut self, ask: &Ask) -> Result<Vec<u8>, Halt> {

@@ -20,7 +20,7 @@ pub struct DeltaJob {
 
 /// What a comparison of a folder with a snapshot came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Compared {
+pub struct Differing {
     /// What the snapshot holds.
     pub totals: Totals,
     /// Entries that are to be made, changed or removed.
@@ -35,7 +35,7 @@ pub struct Compared {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Logged {
     /// What the comparison came to.
-    pub compared: Compared,
+    pub compared: Differing,
     /// What will not be as it was.
     pub notes: Notes,
 }

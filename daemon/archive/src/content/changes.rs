@@ -7,6 +7,8 @@
 //! Always true: only what is pointed to by an extent is appended to the stream, and no extent of a shunned
 //! pack is used.
 
+mod stream;
+
 use super::draft::{Chunk, Draft};
 use super::hashes::FileHashes;
 use super::laid::{Laid, clip, push, push_hole};
@@ -114,21 +116,31 @@ impl Changes<'_, '_> {
         bytes.resize(offset(length), 0);
         if !matches!(content.outcome, Outcome::Failed(_)) {
             let chunk = Chunk { start, bytes: &bytes, regions: &regions };
-            hash(&chunk, hashes);
-            let draft = self.decide(&chunk, source.size, hashes)?;
-            for new in draft.new {
-                self.stream.write(&bytes[new])?;
-            }
-            for extent in draft.extents {
-                if let Extent::Stored { length, .. } = extent {
-                    content.data_bytes += length;
-                }
-                push(&mut content.extents, extent);
-            }
-            self.put_part(hashes)?;
+            self.put_chunk(&chunk, source.size, hashes, content)?;
         }
         *self.buffer = bytes;
         Ok(length)
+    }
+
+    fn put_chunk(
+        &mut self,
+        chunk: &Chunk<'_>,
+        size: u64,
+        hashes: &mut FileHashes,
+        content: &mut Content,
+    ) -> Result<(), Halt> {
+        hash(chunk, hashes);
+        let draft = self.decide(chunk, size, hashes)?;
+        for new in draft.new {
+            self.stream.write(&chunk.bytes[new])?;
+        }
+        for extent in draft.extents {
+            if let Extent::Stored { length, .. } = extent {
+                content.data_bytes += length;
+            }
+            push(&mut content.extents, extent);
+        }
+        self.put_part(hashes)
     }
 
     fn put_part(&mut self, hashes: &mut FileHashes) -> Result<(), Halt> {

@@ -47,6 +47,16 @@ impl FileHashes {
         }
     }
 
+    /// Of a file whose size is not known yet: its pages are its chunks.
+    pub(crate) fn of_stream() -> Self {
+        Self { exponent: CHUNK_EXPONENT, too_large: false, ..Self::new(u64::MAX, None) }
+    }
+
+    /// Its size is known now. What follows are its last bytes.
+    pub(crate) fn ends_at(&mut self, size: u64) {
+        self.size = size;
+    }
+
     pub(crate) fn exponent(&self) -> u8 {
         self.exponent
     }
@@ -144,6 +154,11 @@ impl FileHashes {
             self.chunk.extend_from_slice(&self.part[self.chunk_from..]);
             self.chunks.push(chunk_hash(&self.chunk));
             self.chunk_from = self.part.len();
+            // Only a stream is not known to be too large before it is.
+            if self.chunks.len() as u64 > ROW_ITEMS_MAX {
+                self.too_large = true;
+                self.chunks = Vec::new();
+            }
         }
         if is_end(PART_BYTES) {
             let part = std::mem::take(&mut self.part);

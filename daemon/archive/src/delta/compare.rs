@@ -19,7 +19,7 @@ use super::spool::Spool;
 use super::{DeltaError, path_of};
 use crate::base::{Asking, Tables};
 use crate::beneath;
-use crate::channel::{Compared, DeltaJob, NoteKind, Notes, Progress, Totals};
+use crate::channel::{DeltaJob, Differing, NoteKind, Notes, Progress, Totals};
 use crate::entry::{Entry, Extent, Kind, Witness};
 use crate::look::LOST_AND_FOUND;
 use crate::open::Opener;
@@ -34,7 +34,7 @@ use crate::xattrs::XattrReader;
 
 /// What a comparison came to.
 pub(super) struct Found {
-    pub(super) compared: Compared,
+    pub(super) compared: Differing,
     pub(super) notes: Notes,
     pub(super) root: Entry,
     pub(super) rows: Spool,
@@ -132,7 +132,7 @@ impl<'a> Comparing<'a> {
         self.log.end().map_err(failed)?;
         self.wanted.end().map_err(failed)?;
         let compared =
-            Compared { totals: self.totals, differing, wanted_bytes: self.wanted_bytes, too_much: false };
+            Differing { totals: self.totals, differing, wanted_bytes: self.wanted_bytes, too_much: false };
         Ok(Found { compared, notes: self.notes, root, rows: self.wanted })
     }
 

@@ -37,7 +37,7 @@ use self::log::LogReader;
 use self::spool::Spool;
 use crate::base::Asking;
 use crate::beneath;
-use crate::channel::{Compared, DeltaJob, End, Logged, Notes, Progress};
+use crate::channel::{DeltaJob, Differing, End, Logged, Notes, Progress};
 use crate::entry::Entry;
 use crate::path::TreePath;
 use crate::staging::{REDO, RunName, Staging};
@@ -60,7 +60,7 @@ pub(crate) struct Delta {
 /// A delta whose comparison is done.
 pub(crate) struct Filling {
     delta: Delta,
-    compared: Compared,
+    compared: Differing,
     notes: Notes,
     root_entry: Entry,
     /// Rows that are wanted, in the order of their numbers.
@@ -84,7 +84,7 @@ impl Delta {
         job: &DeltaJob,
         ask: &mut Asking<'_>,
         progress: &mut dyn FnMut(&Progress),
-    ) -> Result<(Compared, Notes, Option<Filling>), DeltaError> {
+    ) -> Result<(Differing, Notes, Option<Filling>), DeltaError> {
         let comparing = Comparing::new(self.root.as_fd(), self.redo.as_fd(), job, ask, progress)?;
         let Found { mut compared, notes, root, rows } = comparing.run()?;
         compared.too_much = compared.wanted_bytes > job.most_bytes;

@@ -51,7 +51,7 @@ impl Packer<'_> {
     /// Puts the row that was met last, if it is one that is not looked at. At once, as long as its segment is known.
     fn carry(&mut self) -> Result<(), Halt> {
         let Self { base: Some(base), scoped: Some(scoped), .. } = self else { return Ok(()) };
-        let Some(old) = base.entries.last().filter(|old| scoped.carries(&old.entry.path)) else {
+        let Some(old) = base.entries.last().filter(|old| scoped.carries(old, &base.tables)) else {
             return Ok(());
         };
         old.settled = true;
@@ -111,6 +111,31 @@ impl Packer<'_> {
             old_part: None,
         };
         changes.read(&mut source)
+    }
+
+    /// Reads what the engine answers, to its end, and stores what of it is new to the base; gives its size, too.
+    pub(super) fn read_stream(&mut self, path: &TreePath) -> Result<(u64, Content, Chunks), Halt> {
+        let Self { pack, stream, pulse, totals, pages, base: Some(base), .. } = self else {
+            return Err(Halt::Scope(format!("`{path}` has no length yet, and there is no base")));
+        };
+        let old = base.entries.here(path).and_then(|old| {
+            old.settled = true;
+            Laid::new(&old.entry)
+        });
+        let mut pulse = |bytes| pulse.beat(totals.entries, totals.bytes + bytes, path);
+        let mut changes = Changes {
+            pack: *pack,
+            stream,
+            pages,
+            tables: &mut base.tables,
+            base: base.base,
+            map: &mut base.map,
+            buffer: &mut base.buffer,
+            path,
+            old: old.as_ref(),
+            old_part: None,
+        };
+        changes.read_stream(&mut pulse)
     }
 
     /// The next segment of the entries table.

@@ -15,7 +15,7 @@ use crate::pax::{self, Body};
 use crate::stat::Stat;
 use crate::xattrs::Subject;
 
-const EMPTY: Body = Body::Plain { size: 0 };
+pub(super) const EMPTY: Body = Body::Plain { size: 0 };
 
 impl Packer<'_> {
     pub(super) fn symlink(

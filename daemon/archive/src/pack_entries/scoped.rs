@@ -10,13 +10,14 @@ use std::time::SystemTime;
 use rustix::fd::{BorrowedFd, OwnedFd};
 
 use super::Packer;
-use super::put::entry_of;
+use super::put::{EMPTY, entry_of};
+use crate::base::{Old, Tables};
 use crate::channel::NoteKind;
 use crate::descend;
 use crate::entry::{Entry, Kind, Stamp, Witness};
 use crate::pack::Halt;
 use crate::path::TreePath;
-use crate::scope::{Planted, Scope};
+use crate::scope::{Planted, PlantedContent, Scope};
 use crate::stat::Stat;
 
 /// A scope, as far as it was done.
@@ -36,16 +37,21 @@ impl<'a> Scoped<'a> {
         Self { scope, places: scope.places(), plant: Vec::new(), required: required.collect() }
     }
 
-    /// Whether a row of the base stands for what is not looked at.
-    pub(super) fn carries(&self, path: &TreePath) -> bool {
-        let is_elsewhere = |places: &Vec<TreePath>| !places.iter().any(|place| path.is_within(place));
-        self.places.as_ref().is_some_and(is_elsewhere) && !self.scope.is_planted(path)
+    /// Whether a row of the base stands for what is not looked at, or is kept.
+    pub(super) fn carries(&self, old: &Old, tables: &Tables<'_>) -> bool {
+        let path = &old.entry.path;
+        self.is_elsewhere(path) || self.scope.keeps(path) && old.is_file_to_keep(tables)
+    }
+
+    fn is_elsewhere(&self, path: &TreePath) -> bool {
+        let is_outside = |places: &Vec<TreePath>| !places.iter().any(|place| path.is_within(place));
+        self.places.as_ref().is_some_and(is_outside) && !self.scope.is_planted(path)
     }
 
     /// A further name of a file that is looked at anew might become that of another file, or of none.
     pub(super) fn may_carry(&self, entry: &Entry) -> Result<(), Halt> {
         match &entry.kind {
-            Kind::Hardlink { target } if !self.carries(target) => Err(Halt::Scope(format!(
+            Kind::Hardlink { target } if !self.is_elsewhere(target) => Err(Halt::Scope(format!(
                 "`{}` is a further name of `{target}`, and only one of them is looked at anew",
                 entry.path
             ))),
@@ -93,7 +99,7 @@ impl<'a> Scoped<'a> {
 }
 
 impl Packer<'_> {
-    /// Looks whose attributes the planted files get.
+    /// Looks whose attributes that which is planted gets.
     pub(super) fn ready(&mut self, root: BorrowedFd<'_>) -> Result<(), Halt> {
         let Self { scoped: Some(scoped), opener, .. } = self else { return Ok(()) };
         let scope: &Scope = scoped.scope;
@@ -148,7 +154,8 @@ impl Packer<'_> {
     /// Ends the entries: what is left to be planted and to be taken from the base; and nothing is missing.
     pub(super) fn complete(&mut self) -> Result<(), Halt> {
         self.plant(None)?;
-        if self.scoped.as_ref().is_some_and(|scoped| scoped.places.is_some()) {
+        let takes_over = |scoped: &Scoped<'_>| scoped.places.is_some() || !scoped.scope.keep.is_empty();
+        if self.scoped.as_ref().is_some_and(takes_over) {
             self.meet(None)?;
         }
         self.scoped.as_ref().map_or(Ok(()), Scoped::complete)
@@ -164,14 +171,40 @@ impl Packer<'_> {
     }
 
     fn plant_one(&mut self, planted: &Planted, like: &Stat) -> Result<(), Halt> {
-        let Planted { path, bytes, .. } = planted;
+        let mut entry = entry_of(planted.path.clone(), like, Kind::Folder, Vec::new());
+        // Nothing of the source is this one.
+        entry.witness = Witness { young: true, ..Witness::default() };
+        match &planted.content {
+            PlantedContent::File(bytes) => self.plant_file(entry, bytes),
+            PlantedContent::Folder => {
+                entry.mode = 0o700;
+                self.put_headers(&entry, EMPTY)?;
+                self.put_row(&entry)
+            }
+            PlantedContent::Stream => {
+                entry.mode = 0o600;
+                self.plant_stream(entry)
+            }
+        }
+    }
+
+    fn plant_stream(&mut self, mut entry: Entry) -> Result<(), Halt> {
+        self.meet(Some(&entry.path))?;
+        let (size, content, chunks) = self.read_stream(&entry.path)?;
+        entry.modified = stamp(self.began);
+        entry.witness.chunks = chunks;
+        entry.kind = Kind::File { size, content: content.extents };
+        self.totals.files += 1;
+        self.totals.bytes += size;
+        self.put_row(&entry)
+    }
+
+    fn plant_file(&mut self, mut entry: Entry, bytes: &[u8]) -> Result<(), Halt> {
         let size = bytes.len() as u64;
         let kind = |content| Kind::File { size, content };
-        let mut entry = entry_of(path.clone(), like, kind(Vec::new()), Vec::new());
+        entry.kind = kind(Vec::new());
         entry.modified = stamp(self.began);
-        // No file of the source is this one.
-        entry.witness = Witness { young: true, ..Witness::default() };
-        self.meet(Some(path))?;
+        self.meet(Some(&entry.path))?;
         let mut read_at = |buffer: &mut [u8], at: u64| {
             let rest = usize::try_from(at).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
             let n = rest.len().min(buffer.len());

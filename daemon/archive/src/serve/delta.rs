@@ -30,7 +30,7 @@ pub(super) fn delta(
     let mut progress = |progress: &Progress| output.progress(progress).unwrap_or_default();
     let mut ask = |ask: &Ask| question(ask, &mut *input, output);
     let (compared, notes, filling) = begun.compare(job, &mut ask, &mut progress).map_err(refused)?;
-    output.message(RecordKind::Compared, &compared).map_err(|e| broken(&e))?;
+    output.message(RecordKind::Differing, &compared).map_err(|e| broken(&e))?;
     let Some(mut filling) = filling else { return Ok(Logged { compared, notes }) };
     let end = fill(&mut filling, input, output)?;
     let progress = filling.unpacker.progress();
@@ -105,7 +105,7 @@ fn take(
             | RecordKind::Rows
             | RecordKind::Ask
             | RecordKind::Answer
-            | RecordKind::Compared) => {
+            | RecordKind::Differing) => {
                 return Err(io::Error::other(format!("`{other:?}` inside a delta restore")));
             }
         }

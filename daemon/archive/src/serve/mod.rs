@@ -9,6 +9,7 @@
 
 mod alive;
 mod delta;
+mod incoming;
 mod output;
 
 use std::io::{self, Read, Write};
@@ -22,11 +23,13 @@ use crate::channel::{
     read_record,
 };
 use crate::clock;
+use crate::compare::{Compared, Comparing};
 use crate::look::look;
 use crate::pack::{PackError, pack};
 use crate::serve::alive::alive;
 use crate::serve::output::Output;
-use crate::swap::{discard, swap};
+use crate::swap::kept::{forget, recall};
+use crate::swap::{counted, discard, swap};
 use crate::unpack::{UnpackError, Unpacker};
 
 /// Serves the one job that comes, on the folder `root`; a root that could not be opened is told over the
@@ -55,6 +58,7 @@ pub fn serve(
 fn run(job: Job, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result<serde_json::Value, Failed> {
     match job {
         Job::Look => answer(look(root.as_fd()).map_err(|e| e.to_failed())),
+        Job::Compare => answer(compare(root, input)),
         Job::Pack(job) => {
             refuse_half_swapped(&root)?;
             // Progress that cannot be sent is no reason to stop: the next bytes tell that the engine is gone.
@@ -75,6 +79,7 @@ fn run(job: Job, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result
             }))
         }
         Job::Unpack(job) => answer(unpack(&job, root, input, output)),
+        Job::Untar(job) => answer(incoming::untar(root, &job, input, output)),
         Job::Delta(job) => {
             refuse_half_swapped(&root)?;
             answer(delta::delta(&job, root, input, output))
@@ -85,6 +90,15 @@ fn run(job: Job, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result
         }
         Job::Discard { run } => {
             let done = alive(output, &Progress::default(), || discard(root.as_fd(), &run));
+            answer(done.map_err(|e| e.to_failed()))
+        }
+        Job::Kept => {
+            let found = alive(output, &Progress::default(), || counted(root.as_fd()));
+            answer(found.map_err(|e| e.to_failed()))
+        }
+        Job::Recall(job) => answer(recall(root.as_fd(), &job).map(|()| true).map_err(|e| e.to_failed())),
+        Job::Forget { run } => {
+            let done = alive(output, &Progress::default(), || forget(root.as_fd(), &run));
             answer(done.map_err(|e| e.to_failed()))
         }
     }
@@ -108,6 +122,33 @@ fn question(ask: &Ask, input: &mut dyn Read, output: &Output) -> io::Result<Vec<
         return Err(io::Error::other(format!("`{kind:?}` instead of an answer")));
     }
     Ok(payload)
+}
+
+/// Joins the folder with rows until the end comes.
+fn compare(root: OwnedFd, input: &mut dyn Read) -> Result<Compared, Failed> {
+    let refused = |e: UnpackError| e.to_failed();
+    let mut comparing = Comparing::new(root).map_err(refused)?;
+    let mut payload = Vec::new();
+    loop {
+        let kind = read_record(&mut &mut *input, &mut payload)
+            .map_err(|e| failed(format!("rows broke off: {e}"), FailedCause::Channel))?;
+        match kind {
+            RecordKind::Rows => comparing.rows(&payload).map_err(refused)?,
+            RecordKind::End => return Ok(comparing.end()),
+            other @ (RecordKind::Hello
+            | RecordKind::Job
+            | RecordKind::Bytes
+            | RecordKind::Progress
+            | RecordKind::Done
+            | RecordKind::Failed
+            | RecordKind::Frame
+            | RecordKind::Ask
+            | RecordKind::Answer
+            | RecordKind::Differing) => {
+                return Err(failed(format!("`{other:?}` among rows"), FailedCause::Channel));
+            }
+        }
+    }
 }
 
 /// Reads rows and frames until the end comes, and hands them on as they come.
@@ -135,7 +176,7 @@ fn unpack(job: &UnpackJob, root: OwnedFd, input: &mut dyn Read, output: &Output)
             | RecordKind::Failed
             | RecordKind::Ask
             | RecordKind::Answer
-            | RecordKind::Compared) => {
+            | RecordKind::Differing) => {
                 return Err(failed(format!("`{other:?}` inside a restore stream"), FailedCause::Channel));
             }
         }

@@ -20,19 +20,24 @@
 //! before the journal names the next. Else a power cut could keep "moving in" and forget what was moved out,
 //! and the old content would be taken for new.
 
+mod counted;
 mod error;
 pub(crate) mod fixed;
 pub(crate) mod journal;
+pub mod kept;
 mod moves;
+mod over;
 mod remove;
 
+#[cfg(test)]
+mod kept_tests;
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Mode};
+use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use crate::attributes::{self, Attributes, Subject};
@@ -42,9 +47,11 @@ use crate::delta;
 use crate::durable::Step;
 use crate::look::LOST_AND_FOUND;
 use crate::ours::is_ours;
-use crate::staging::{NEW, OLD, REDO, ROOT_ROW, RunName, Staging};
+use crate::staging::{NEW, OLD, OLD_ROOT_ROW, REDO, ROOT_ROW, RunName, Staging};
+pub use crate::swap::counted::counted;
 pub use crate::swap::error::SwapError;
 use crate::swap::journal::{JOURNAL, Journal, Phase};
+use crate::swap::over::finish_cleanup;
 
 /// Swaps in what was staged for a run, or finishes a swap that was cut off.
 ///
@@ -77,6 +84,8 @@ pub fn discard(root: BorrowedFd<'_>, run: &str) -> Result<Swapped, SwapError> {
     sync(staging.fd(), name)?;
     remove_file(&staging, ROOT_ROW)?;
     sync(staging.fd(), name)?;
+    // What an earlier restore kept is not ours to remove.
+    kept::give_back(root, &staging)?;
     remove::remove_tree(root, name.as_bytes())?;
     sync(root, ".")?;
     Ok(Swapped { swapped: false, previous: None })
@@ -117,6 +126,7 @@ fn swap_in_steps(root: BorrowedFd<'_>, job: &SwapJob, steps: Steps<'_>) -> Resul
         match journal.phase {
             Phase::Staged => {
                 fixed::check(root)?;
+                staging.write_row(OLD_ROOT_ROW, &kept::root_entry(root)?)?;
                 journal =
                     swap.write(Journal { phase: Phase::MovingOut, keep_previous: job.keep_previous })?;
             }
@@ -229,8 +239,10 @@ impl Swap<'_> {
     /// nobody who waits for it shall wait for what a file that is immutable, say, keeps from being removed.
     fn put_old_away(&self, keep: bool) -> Result<(), SwapError> {
         self.steps.at("before old is put away")?;
-        if keep || remove::remove_tree(self.staging.fd(), OLD).is_err() {
-            self.keep_old()?;
+        if keep {
+            kept::keep(self.root, self.run, self.staging, true, self.steps)?;
+        } else if remove::remove_tree(self.staging.fd(), OLD).is_err() {
+            kept::keep(self.root, self.run, self.staging, false, self.steps)?;
         }
         self.steps.at("after old is put away")?;
         remove::remove_tree(self.staging.fd(), NEW)?;
@@ -241,56 +253,6 @@ impl Swap<'_> {
         remove_file(self.staging, JOURNAL)?;
         self.steps.at("after journal is removed")
     }
-
-    /// The old content, or what is left of it, beside the new one.
-    fn keep_old(&self) -> Result<(), SwapError> {
-        let previous = self.run.previous();
-        match beneath::rename_new(self.staging.fd(), OLD, self.root, previous.as_bytes()) {
-            // An earlier run of this phase renamed it.
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(e) => return Err(SwapError::tree("rename old content to", previous, e)),
-        }
-        sync(self.root, ".")
-    }
-}
-
-/// Mode of a staging folder whose swap is over; until then it is 0700.
-const OVER: u32 = 0o500;
-
-/// The last steps, when neither journal nor new content is left: the staging folder goes.
-fn finish_cleanup(
-    root: BorrowedFd<'_>,
-    run: &RunName,
-    staging: &Staging,
-    steps: Steps<'_>,
-) -> Result<Swapped, SwapError> {
-    if holds_content(staging)? {
-        return Err(SwapError::NotWhole { name: staging.name().to_owned() });
-    }
-    let failed = |e: Errno| SwapError::tree("mark", staging.name(), e);
-    // The row is what an unpack leaves that came to its end; without it this folder was never more than made,
-    // unless it bears the mark that its swap is over.
-    let has_row = exists(staging.fd(), ROOT_ROW)?;
-    let swapped = has_row || rustix::fs::fstat(staging.fd()).map_err(failed)?.st_mode & 0o777 == OVER;
-    let modified = if has_row { Some(staging.read_root()?.modified) } else { None };
-    if swapped {
-        rustix::fs::fchmod(staging.fd(), Mode::from_raw_mode(OVER)).map_err(failed)?;
-    }
-    for name in [&b"journal.tmp"[..], b"root.tmp", ROOT_ROW] {
-        steps.at("before own file is removed")?;
-        remove_file(staging, name)?;
-    }
-    steps.at("before staging is removed")?;
-    remove::remove_tree(root, staging.name().as_bytes())?;
-    if let Some(modified) = modified {
-        // Removing our folder moved the root's time. A crash since the row is gone leaves that one time wrong,
-        // and nothing else: there is no place left to note it in.
-        attributes::apply_times(Subject::Open(root), modified, &mut |_told| ())
-            .map_err(|e| SwapError::tree("set times of", ".", e))?;
-    }
-    sync(root, ".")?;
-    steps.at("after staging is removed")?;
-    Ok(Swapped { swapped, previous: previous(root, run)? })
 }
 
 fn previous(root: BorrowedFd<'_>, run: &RunName) -> Result<Option<String>, SwapError> {

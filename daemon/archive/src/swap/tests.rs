@@ -11,17 +11,17 @@ use super::*;
 use crate::entry::{Entry, Kind, Stamp, Witness, Xattr};
 use crate::path::TreePath;
 
-const RUN: &str = "r1";
+pub(super) const RUN: &str = "r1";
 
-fn open(path: &Path) -> OwnedFd {
+pub(super) fn open(path: &Path) -> OwnedFd {
     fs::File::open(path).unwrap().into()
 }
 
-fn write(path: PathBuf, bytes: &[u8]) {
+pub(super) fn write(path: PathBuf, bytes: &[u8]) {
     fs::File::create(path).unwrap().write_all(bytes).unwrap();
 }
 
-fn root_entry() -> Entry {
+pub(super) fn root_entry() -> Entry {
     Entry {
         path: TreePath::root(),
         kind: Kind::Folder,
@@ -35,7 +35,7 @@ fn root_entry() -> Entry {
 }
 
 /// A root with old content, and new content staged beside it. Names overlap, and ours of another run are there.
-fn staged() -> tempfile::TempDir {
+pub(super) fn staged() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
     for folder in ["both", "old-only", ".backupd-previous-r0", "lost+found"] {
@@ -58,7 +58,11 @@ fn staged() -> tempfile::TempDir {
 }
 
 /// All names with the content of files, the staging folder apart.
-fn content(root: &Path) -> String {
+pub(super) fn content(root: &Path) -> String {
+    lines(root).join(" ")
+}
+
+pub(super) fn lines(root: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     let mut queue = vec![root.to_owned()];
     while let Some(folder) = queue.pop() {
@@ -73,14 +77,15 @@ fn content(root: &Path) -> String {
                 queue.push(path);
                 lines.push(format!("{name}/"));
             } else if meta.is_file() {
-                lines.push(format!("{name}={}", fs::read_to_string(&path).unwrap()));
+                let bytes = fs::read(&path).unwrap();
+                lines.push(format!("{name}={}", bytes.escape_ascii().to_string().replace(' ', "_")));
             } else {
                 lines.push(format!("{name}@"));
             }
         }
     }
     lines.sort();
-    lines.join(" ")
+    lines
 }
 
 const OLD_CONTENT: &str = ".backupd-previous-r0/ .backupd-previous-r0/what=old both/ both/what=old file=old \
@@ -89,7 +94,7 @@ const NEW_CONTENT: &str = ".backupd-previous-r0/ .backupd-previous-r0/what=old b
     lost+found/ lost+found/what=old new-only/ new-only/what=new turns into a folder/ turns into a folder/what=new";
 
 /// Runs the swap until the `stop`th step; `None` runs it to its end. Tells how many steps were taken.
-fn run(root: &Path, keep: bool, stop: Option<usize>) -> (Result<Swapped, SwapError>, usize) {
+pub(super) fn run(root: &Path, keep: bool, stop: Option<usize>) -> (Result<Swapped, SwapError>, usize) {
     let count = Cell::new(0);
     let step = |_name: &str| {
         count.set(count.get() + 1);
@@ -105,7 +110,7 @@ fn check_new(name: &str, root: &Path, keep: bool, timed: bool) {
     let got = content(root);
     let mut lines: Vec<_> = got.split(' ').collect();
     if keep {
-        let previous = root.join(".backupd-previous-r1");
+        let previous = root.join(".backupd-previous-r1/old");
         assert_eq!(fs::read_to_string(previous.join("file")).unwrap(), "old", "{name}");
         assert_eq!(fs::read_to_string(previous.join("both/what")).unwrap(), "old", "{name}");
         assert_eq!(fs::read_dir(previous).unwrap().count(), 4, "{name}");
@@ -282,7 +287,7 @@ fn old_content_that_cannot_be_removed_holds_nobody_up() {
     };
     let job = SwapJob { run: RUN.to_owned(), keep_previous: false };
     let done = swap_in_steps(open(root).as_fd(), &job, Steps(&step));
-    let rest = root.join(".backupd-previous-r1/old-only");
+    let rest = root.join(".backupd-previous-r1/old/old-only");
     let unmounted = rustix::mount::unmount(&rest, unmounting);
     assert_eq!(done.unwrap(), Swapped { swapped: true, previous: Some(".backupd-previous-r1".to_owned()) });
     unmounted.unwrap();

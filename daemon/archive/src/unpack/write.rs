@@ -89,7 +89,10 @@ fn write_piece(shared: &Shared, piece: &Piece, bytes: &[u8]) -> Result<(), Unpac
             let failed = |deed, e: Errno| shared.tree(deed, planned.folder, &planned.name, e);
             let fd = beneath::make_file(folder.as_fd(), &planned.name)
                 .map_err(|e| shared.tree("create", planned.folder, &planned.name, e))?;
-            rustix::fs::ftruncate(&fd, planned.size).map_err(|e| failed("size", e))?;
+            // What ends in a hole is longer than what is written.
+            if piece.file_offset + u64::from(piece.length) < planned.size {
+                rustix::fs::ftruncate(&fd, planned.size).map_err(|e| failed("size", e))?;
+            }
             write_at(fd.as_fd(), bytes, piece.file_offset).map_err(|e| failed("write", e))?;
             finish(shared, piece.entry, &planned, fd.as_fd(), folder.as_fd())?;
         }

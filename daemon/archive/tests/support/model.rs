@@ -148,7 +148,9 @@ pub fn check_hashes(lineage: &Lineage, packed: &Packed) {
         let Kind::File { size, .. } = entry.kind else { continue };
         let (content, holes) = lineage.content(&entry);
         let exponent = entry.witness.chunks.page_exponent;
-        assert_eq!(exponent == 20, size <= 16 << 10, "{}", entry.path);
+        // A stream has pages as large as chunks, however long it came to be.
+        let is_stream = entry.path.as_bytes().starts_with(b".backupd-dump/") && exponent == 20;
+        assert!(is_stream || (exponent == 20) == (size <= 16 << 10), "{}", entry.path);
         let page = 1 << exponent;
         let hash = |(n, bytes): (usize, &[u8])| {
             let (from, to) = ((n * page) as u64, (n * page + bytes.len()) as u64);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::catalog::row::{decode, from_nanos};
+use crate::catalog::row::{decode, from_nanos, nanos};
 use crate::catalog::run::{RunRow, Verb};
 use crate::catalog::runs::rows_of;
 use crate::catalog::snapshots::rows_where;
@@ -34,15 +34,22 @@ impl Catalog {
         self.read(|t| rows_of(t, NEWEST, rusqlite::params![host.as_str(), verb.word(), each]))
     }
 
-    /// By store, when the newest whole snapshot of each source of a host was taken; deleted ones do not count.
-    pub fn latest_snapshots(&self, host: &HostName) -> Result<LatestSnapshots, CatalogError> {
+    /// By store, when the newest whole snapshot of each source of a host was taken; deleted ones do not count, and none
+    /// that says it was taken after `until`.
+    pub fn latest_snapshots(
+        &self,
+        host: &HostName,
+        until: Option<Timestamp>,
+    ) -> Result<LatestSnapshots, CatalogError> {
+        let until = until.map(nanos).transpose()?;
         self.read_of(&[Part::Snapshots], |t| {
             let mut query = t.prepare_cached(
                 "SELECT g.name, s.source, max(n.taken_at) FROM snapshots n JOIN sources s ON s.id = n.source \
                  JOIN stores g ON g.id = s.store \
-                 WHERE s.host = ?1 AND n.deleted_at IS NULL AND n.partial = 0 GROUP BY n.source",
+                 WHERE s.host = ?1 AND n.deleted_at IS NULL AND n.partial = 0 \
+                 AND (?2 IS NULL OR n.taken_at <= ?2) GROUP BY n.source",
             )?;
-            let mut rows = query.query([host.as_str()])?;
+            let mut rows = query.query(rusqlite::params![host.as_str(), until])?;
             let mut latest = LatestSnapshots::new();
             while let Some(row) = rows.next()? {
                 let source: SourceName = decode("source", row.get::<_, String>(1)?.parse())?;

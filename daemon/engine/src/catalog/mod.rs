@@ -9,9 +9,8 @@
 //! returns when it would survive a power cut.
 //!
 //! SQLite sees damage to its structure when it is asked to look (`parts`), but not a flipped bit inside a value. So rows on which a restore, a
-//! delete or a recovery depends carry a digest, checked whenever they are read; a manifest is checked
-//! against the hash that its row has. What cannot be seen: a whole page, or the whole file, in an older
-//! valid state. The stores are the truth, and no delete is decided by the catalog alone.
+//! delete or a recovery depends carry a digest, checked whenever they are read. What cannot be seen: a whole page, or
+//! the whole file, in an older valid state. The stores are the truth, and no delete is decided by the catalog alone.
 
 mod drills;
 mod error;

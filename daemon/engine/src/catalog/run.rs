@@ -30,10 +30,14 @@ pub enum Verb {
     Recover,
     /// Rehearses a restore.
     Drill,
+    /// Makes a snapshot of a foreign archive.
+    Import,
+    /// Brings back what a restore replaced, or removes it.
+    Undo,
 }
 
 impl Verb {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Backup,
         Self::Restore,
         Self::Verify,
@@ -43,6 +47,8 @@ impl Verb {
         Self::Rebuild,
         Self::Recover,
         Self::Drill,
+        Self::Import,
+        Self::Undo,
     ];
 
     /// One word, for rows and JSON.
@@ -57,6 +63,8 @@ impl Verb {
             Self::Rebuild => "rebuild",
             Self::Recover => "recover",
             Self::Drill => "drill",
+            Self::Import => "import",
+            Self::Undo => "undo",
         }
     }
 }

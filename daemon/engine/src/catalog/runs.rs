@@ -93,11 +93,12 @@ impl Catalog {
     pub fn note_prepare(
         &self,
         run: &RunId,
-        snapshot: Number,
+        snapshot: impl Into<Option<Number>>,
         journal: &RestoreJournal,
     ) -> Result<(), CatalogError> {
+        let snapshot = snapshot.into();
         self.advance(run, RunEvent::Prepare, |row| {
-            row.snapshot = Some(snapshot);
+            row.snapshot = snapshot;
             row.journal = Some(journal.clone());
         })
     }

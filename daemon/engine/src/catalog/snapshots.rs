@@ -1,7 +1,6 @@
 //! Snapshots, as their manifests say and as this host found them.
 
 use archive::channel::Totals;
-use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Params, Row, Transaction, params};
 
@@ -19,7 +18,7 @@ const SELECT: &str = "SELECT stores.name, s.host, s.source, n.number, n.run, n.t
      FROM snapshots n JOIN sources s ON s.id = n.source JOIN stores ON stores.id = s.store";
 
 impl Catalog {
-    /// Remembers a snapshot, its manifest and its packs. Twice is once. What this host knows of it besides is
+    /// Remembers a snapshot and its packs. Twice is once. What this host knows of it besides is
     /// kept; a snapshot that is not deleted in the store is no longer deleted here.
     ///
     /// Another manifest under a number that is known is [`CatalogError::Replaced`]: numbers are never used
@@ -56,11 +55,6 @@ impl Catalog {
             let mut rows = query.query(params![store, lineage.host.as_str(), lineage.source.to_string()])?;
             rows.next()?.map(from_row).transpose()
         })
-    }
-
-    /// The manifest object of a snapshot as it lies in the store, both lines; checked against its hash.
-    pub fn manifest(&self, key: &SnapshotKey) -> Result<Bytes, CatalogError> {
-        self.read_of(&[Part::Snapshots], |t| manifest(t, key))
     }
 
     /// It is soft-deleted. The time of the first call stays.
@@ -138,18 +132,6 @@ impl Catalog {
     }
 }
 
-pub(super) fn manifest(t: &Transaction<'_>, key: &SnapshotKey) -> Result<Bytes, CatalogError> {
-    let row = existing(t, key)?;
-    let bytes: Vec<u8> = t
-        .prepare_cached("SELECT manifest FROM snapshots WHERE source = ?1 AND number = ?2")?
-        .query_row(params![source_id(t, key)?, key.number.get()], |row| row.get(0))?;
-    if blake3::hash(&bytes).as_bytes() == &row.manifest_hash {
-        Ok(bytes.into())
-    } else {
-        Err(CatalogError::Damaged(format!("the manifest of `{key}` was changed on disk")))
-    }
-}
-
 /// Sources first, and their snapshots by their key: in the order of the index of times, each lineage of many would
 /// read all of them. The `+` keeps SQLite from that index.
 pub(super) fn selecting() -> String {
@@ -206,13 +188,13 @@ pub(super) fn put(t: &Transaction<'_>, new: &IndexRow) -> Result<(), CatalogErro
         .execute(params![source, key.number.get()])?;
     t.prepare_cached(
         "INSERT INTO snapshots VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
-         ?17, ?18, ?19, ?20, ?21) ON CONFLICT (source, number) DO UPDATE SET run = excluded.run, \
+         ?17, ?18, ?19, ?20, x'') ON CONFLICT (source, number) DO UPDATE SET run = excluded.run, \
          taken_at = excluded.taken_at, kind = excluded.kind, consistency = excluded.consistency, \
          by_hand = excluded.by_hand, entries = excluded.entries, files = excluded.files, \
          bytes = excluded.bytes, data_bytes = excluded.data_bytes, sent_bytes = excluded.sent_bytes, \
          partial = excluded.partial, set_id = excluded.set_id, manifest_hash = excluded.manifest_hash, \
          deleted_at = excluded.deleted_at, seen_at = excluded.seen_at, verified_at = excluded.verified_at, \
-         verified = excluded.verified, digest = excluded.digest, manifest = excluded.manifest",
+         verified = excluded.verified, digest = excluded.digest",
     )?
     .execute(params![
         source,
@@ -234,8 +216,7 @@ pub(super) fn put(t: &Transaction<'_>, new: &IndexRow) -> Result<(), CatalogErro
         nanos(row.seen_at)?,
         row.verified.map(|v| nanos(v.at)).transpose()?,
         row.verified.map(|v| verified_word(v.result)),
-        row_digest(&row)?,
-        new.manifest.as_ref()
+        row_digest(&row)?
     ])?;
     packs::put(t, source, key.number, &new.packs)?;
     // Looking through all packs of the lineage is for a row that was there: a new one takes no pack's need away.

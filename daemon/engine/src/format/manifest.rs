@@ -49,11 +49,16 @@ pub enum Consistency {
     Redis,
     /// What rrdcached held back was written, and those who write to it were paused meanwhile.
     Rrd,
+    /// What programs of its policy said is in [`archive::ours::DUMP_FOLDER`]. Other files, if there are any, are as in a
+    /// live copy.
+    Dump,
+    /// It came from an archive that other software had made: how writers were held then, nobody here knows.
+    Imported,
 }
 
 impl Consistency {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Live,
         Self::Idle,
         Self::Paused,
@@ -63,6 +68,8 @@ impl Consistency {
         Self::Mysql,
         Self::Redis,
         Self::Rrd,
+        Self::Dump,
+        Self::Imported,
     ];
 
     /// One word, as manifests spell it.
@@ -77,6 +84,8 @@ impl Consistency {
             Self::Mysql => "mysql",
             Self::Redis => "redis",
             Self::Rrd => "rrd",
+            Self::Dump => "dump",
+            Self::Imported => "imported",
         }
     }
 }
@@ -142,6 +151,9 @@ pub struct UserOfSource {
     pub at: String,
     /// Whether it ran while the source was read.
     pub running: bool,
+    /// The server in it and its version, as `PostgreSQL 15.5`, as far as image and container tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
 }
 
 /// Snapshots of several sources whose writers were held at one moment.
@@ -151,6 +163,21 @@ pub struct SetOf {
     pub id: RunId,
     /// All sources that belong to it, in the order of names. It is whole if each has a snapshot of this set.
     pub sources: Vec<SourceName>,
+}
+
+/// An archive that other software had made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Its name, without folders; `-` if it had none.
+    pub archive: String,
+    /// All of its bytes.
+    pub bytes: u64,
+    /// BLAKE3 of them.
+    #[serde(with = "hex_hash")]
+    pub hash: Hash,
+    /// Which part of it was taken: what lies beneath this; all if empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub beneath: String,
 }
 
 /// The manifest before this one, deleted ones among them.
@@ -213,6 +240,9 @@ pub struct Manifest {
     pub volume: VolumeShape,
     /// Who used it.
     pub users: Vec<UserOfSource>,
+    /// The archive that it came from, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
     /// Versions that made it: `backupd`, `docker`, `helper` (image id).
     pub made_by: BTreeMap<String, String>,
     /// The one before; `None` for the first.
@@ -376,7 +406,9 @@ mod tests {
         all["freeze_ms"] = json!(5);
         all["full_at"] = json!("2026-11-01T02:00:00Z");
         all["pages"] = all["entries"].clone();
+        all["imported"] = json!({ "archive": "a.tar", "bytes": 7, "hash": "ab".repeat(32), "beneath": "b" });
         all["notes"]["named"][0]["why"] = json!("grew");
+        all["users"][0]["server"] = json!("PostgreSQL 15.5");
         all["volume"] =
             json!({ "name": "db", "driver": "local", "options": { "o": "x" }, "labels": { "l": "y" } });
         let written = serde_json::to_value(parse(&all).unwrap()).unwrap();

@@ -6,8 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use archive::base::Ask;
-use archive::layout::{BlockRef, Ground, SegmentRef, put_root};
+use archive::layout::{BlockRef, Ground, RootRef, SegmentRef, put_root};
 use tokio::task::JoinHandle;
 
 use super::reading::{ReadError, Reading};
@@ -45,30 +44,34 @@ impl Answers {
         Self { reading, tables: Vec::new() }
     }
 
-    /// The payload of the answer.
-    pub async fn answer(&mut self, ask: &Ask) -> Result<Vec<u8>, ReadError> {
-        match ask {
-            Ask::Root(root) => {
-                let segments = self.reading.root(root).await?;
-                let body = put_root(&segments);
-                if self.tables.len() == TABLES_KEPT {
-                    self.tables.remove(0).stop();
-                }
-                self.tables.push(Table { segments, next: 0, ahead: HashMap::new() });
-                Ok(body)
-            }
-            Ask::Segment { pack, block, raw, ground } => {
-                let place = (*pack, block.offset);
-                let found = self.tables.iter_mut().rev().find_map(|table| {
-                    let at = table.segments.iter().position(|s| (s.pack, s.block.offset) == place)?;
-                    Some((table, at))
-                });
-                let Some((table, at)) = found else {
-                    return fetch(&self.reading, *pack, block, *raw, ground.as_ref()).await;
-                };
-                table.answer(&self.reading, at).await
-            }
+    /// The body of a root.
+    pub async fn root(&mut self, root: &RootRef) -> Result<Vec<u8>, ReadError> {
+        let segments = self.reading.root(root).await?;
+        let body = put_root(&segments);
+        if self.tables.len() == TABLES_KEPT {
+            self.tables.remove(0).stop();
         }
+        self.tables.push(Table { segments, next: 0, ahead: HashMap::new() });
+        Ok(body)
+    }
+
+    /// The rows of a segment, behind those of its ground.
+    pub async fn segment(
+        &mut self,
+        pack: u64,
+        block: &BlockRef,
+        raw: u32,
+        ground: Option<&Ground>,
+    ) -> Result<Vec<u8>, ReadError> {
+        let place = (pack, block.offset);
+        let found = self.tables.iter_mut().rev().find_map(|table| {
+            let at = table.segments.iter().position(|s| (s.pack, s.block.offset) == place)?;
+            Some((table, at))
+        });
+        let Some((table, at)) = found else {
+            return fetch(&self.reading, pack, block, raw, ground).await;
+        };
+        table.answer(&self.reading, at).await
     }
 }
 

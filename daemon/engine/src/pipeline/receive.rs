@@ -11,6 +11,8 @@ use super::answers::Answers;
 use super::channel::{ChannelError, read_record, write_record};
 use super::pace::Pace;
 use super::reading::ReadError;
+use super::streams::Streams;
+use crate::failure::Failure;
 use crate::port::store::{OpenUpload, StoreError, Upload};
 
 /// Why a backup stream broke off. Trouble of the source and trouble of the store stay two things.
@@ -25,6 +27,9 @@ pub enum ReceiveError {
     /// The store's side, where the snapshot before lies.
     #[error(transparent)]
     Base(ReadError),
+    /// A stream that was to go into the snapshot.
+    #[error(transparent)]
+    Stream(Failure),
 }
 
 /// Both ends of the channel to a helper.
@@ -33,6 +38,38 @@ pub struct Ends<'a> {
     pub from: &'a mut (dyn AsyncRead + Send + Unpin),
     /// What it is told.
     pub to: &'a mut (dyn AsyncWrite + Send + Unpin),
+}
+
+/// What is answered to a helper that asks.
+#[derive(Default)]
+pub struct Answering<'a> {
+    /// Of the snapshot before, if it leans on one.
+    pub base: Option<Answers>,
+    /// Of streams, if any go into the snapshot.
+    pub streams: Option<Box<dyn Streams + 'a>>,
+}
+
+impl Answering<'_> {
+    async fn answer(&mut self, ask: &Ask) -> Result<Vec<u8>, ReceiveError> {
+        let nothing = |what: &str| {
+            let what = format!("it asked for {what}, and there is none");
+            ReceiveError::Source(ChannelError::Protocol(what))
+        };
+        match ask {
+            Ask::Stream(path) => {
+                let streams = self.streams.as_mut().ok_or_else(|| nothing("a stream"))?;
+                streams.next(path).await.map_err(ReceiveError::Stream)
+            }
+            Ask::Root(root) => {
+                let base = self.base.as_mut().ok_or_else(|| nothing("the snapshot before"))?;
+                base.root(root).await.map_err(ReceiveError::Base)
+            }
+            Ask::Segment { pack, block, raw, ground } => {
+                let base = self.base.as_mut().ok_or_else(|| nothing("the snapshot before"))?;
+                base.segment(*pack, block, *raw, ground.as_ref()).await.map_err(ReceiveError::Base)
+            }
+        }
+    }
 }
 
 /// Whoever wants to know what comes by.
@@ -47,7 +84,7 @@ pub trait Listener: Send {
 /// Passes a pack on and gives its trailer once everything adds up. The upload is not finished here.
 pub async fn receive(
     ends: Ends<'_>,
-    mut answers: Option<Answers>,
+    mut answering: Answering<'_>,
     upload: &mut dyn Upload,
     mut pace: Pace<'_>,
     listener: &mut dyn Listener,
@@ -79,11 +116,7 @@ pub async fn receive(
             }
             RecordKind::Ask => {
                 let ask: Ask = record.json().map_err(ReceiveError::Source)?;
-                let answers = answers.as_mut().ok_or_else(|| {
-                    let what = "it asked for the snapshot before, and there is none".to_owned();
-                    ReceiveError::Source(ChannelError::Protocol(what))
-                })?;
-                let answer = answers.answer(&ask).await.map_err(ReceiveError::Base)?;
+                let answer = answering.answer(&ask).await?;
                 let written = write_record(ends.to, RecordKind::Answer, &answer, &[]).await;
                 written.map_err(ReceiveError::Source)?;
                 let flushed = ends.to.flush().await;
@@ -96,7 +129,7 @@ pub async fn receive(
             | RecordKind::Frame
             | RecordKind::End
             | RecordKind::Answer
-            | RecordKind::Compared => {
+            | RecordKind::Differing => {
                 let what = format!("{:?} during a backup", record.kind);
                 return Err(ReceiveError::Source(ChannelError::Protocol(what)));
             }

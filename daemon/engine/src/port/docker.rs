@@ -152,6 +152,10 @@ pub enum Health {
     Unhealthy,
 }
 
+/// Variables in which images tell the version of the server in them.
+pub const VERSION_VARIABLES: [&str; 5] =
+    ["PG_MAJOR", "MARIADB_VERSION", "MYSQL_VERSION", "REDIS_VERSION", "VALKEY_VERSION"];
+
 /// A container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {
@@ -177,6 +181,8 @@ pub struct Container {
     pub mounts: Vec<Mount>,
     /// It removes itself when it ends, so stopping it would destroy it.
     pub auto_remove: bool,
+    /// What its environment says under [`VERSION_VARIABLES`]; nothing else of it is ever kept.
+    pub versions: BTreeMap<String, String>,
 }
 
 /// What a helper may do with its one mount.

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use crate::port::docker::{
-    ContainerState, Docker, DockerError, DockerErrorKind as Kind, Leftover, NewVolume, OWNER_LABEL, RUN_LABEL,
+    Access, ContainerState, Docker, DockerError, DockerErrorKind as Kind, HelperSpec, Leftover, NewVolume,
+    OWNER_LABEL, RUN_LABEL,
 };
 use crate::port::trial::{TrialMount, TrialSpec};
+use crate::testing::docker_contract;
 use crate::words::RunId;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -106,6 +108,9 @@ pub async fn a_trial_lives_by_its_labels(docker: &dyn Docker, prefix: &str, prog
         [(RUN_LABEL.to_owned(), stays.run.to_string()), (OWNER_LABEL.to_owned(), stays.owner.clone())];
     let new = NewVolume { name: volume.clone(), labels: labels.into(), ..Default::default() };
     docker.create_volume(&new).await.expect("create");
+    // It is filled first, by a helper of the same run.
+    let fills = HelperSpec { run: stays.run.clone(), ..docker_contract::spec(&volume, Access::Write) };
+    docker.open_helper(&fills).await.expect("open helper").life.kill().await.expect("kill");
     let mut started = docker.start_trial(&stays).await.expect("start");
     assert_eq!(started.life.ended(Duration::from_millis(300)).await.expect("ask"), None);
     let id = started.container.id.clone();

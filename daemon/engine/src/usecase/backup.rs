@@ -37,6 +37,7 @@ use crate::usecase::opened;
 use crate::usecase::pass::Passed;
 use crate::usecase::recover;
 use crate::usecase::run::Run;
+use crate::usecase::snapshots::forget_another;
 use crate::usecase::source::{self, Source};
 use crate::usecase::terms::RunTerms;
 use crate::usecase::watch::{Told, Watch};
@@ -238,6 +239,7 @@ impl Deed<'_> {
                 Failure::failed(format!("lineage `{}` has used up its numbers", self.lineage.source))
             })?,
         };
+        forget_another(self.host, self.store, self.lineage, number).await?;
         let taken_at = self.host.clock().now();
         self.watch.tell(Told::Step(format!("reading {}", self.request.source)));
         Ok(Begun { folder, parent, number, taken_at })

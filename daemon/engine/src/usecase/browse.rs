@@ -34,7 +34,8 @@ pub async fn ls(
 ) -> Result<u64, Failure> {
     let opened = open(host, name).await?;
     let depth = at.components().count();
-    let mut stream = Entries::new(Arc::clone(&opened.reading), at.clone());
+    let all = if recursive { Entries::new } else { Entries::of_folder };
+    let mut stream = all(Arc::clone(&opened.reading), at.clone());
     let (mut listed, mut found) = (0, false);
     while let Some(batch) = stream.next().await.map_err(|e| blame::read(format!("list `{name}`"), e))? {
         for entry in batch.entries.iter().filter(|entry| entry.path.is_within(at)) {

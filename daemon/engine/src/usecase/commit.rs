@@ -30,13 +30,18 @@ impl Deed<'_> {
             None if self.is_written().await? => (Consistency::Live, 0),
             None => (Consistency::Idle, 0),
         };
+        let made_by = self.made_by().await?;
+        Ok(Manifest { consistency, freeze_ms, made_by, ..self.draft(number, taken_at, passed, parent) })
+    }
+
+    /// What the snapshot is made with.
+    pub(super) async fn made_by(&self) -> Result<BTreeMap<String, String>, Failure> {
         let about = self.docker.about().await.map_err(|e| blame::docker("ask Docker for its version", e))?;
-        let made_by = BTreeMap::from([
+        Ok(BTreeMap::from([
             ("backupd".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             ("docker".to_owned(), about.version),
             ("helper".to_owned(), self.docker.helper_image_id()),
-        ]);
-        Ok(Manifest { consistency, freeze_ms, made_by, ..self.draft(number, taken_at, passed, parent) })
+        ]))
     }
 
     /// The manifest, but for what Docker has to be asked for.
@@ -71,6 +76,7 @@ impl Deed<'_> {
             identity: packed.identity,
             volume: self.source.shape.clone(),
             users: self.source.users_of_source(),
+            imported: None,
             made_by: BTreeMap::new(),
             parent: parent.map(|parent| Parent { number: parent.manifest.number, hash: parent.hash }),
         }

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use archive::base::Base;
-use archive::channel::{Compared, DeltaJob, Job, Logged, Unpacked};
+use archive::channel::{DeltaJob, Differing, Job, Logged, Unpacked};
 use serde::Serialize;
 
 use crate::catalog::journal::RestoreJournal;
@@ -70,7 +70,7 @@ impl Deed<'_> {
         }
         self.watch.tell(Told::Step(format!("comparing {} with {}", self.plan.target, self.plan.snapshot)));
         let (fed, Logged { compared, notes }) = self.compare(session).await?;
-        let Compared { totals, differing, wanted_bytes, too_much } = compared;
+        let Differing { totals, differing, wanted_bytes, too_much } = compared;
         let report = DeltaReport { differing, written_bytes: wanted_bytes, too_much };
         if too_much {
             let so_much = format!("{} of {} MiB differ", wanted_bytes >> 20, totals.data_bytes >> 20);
@@ -110,7 +110,7 @@ impl Deed<'_> {
                 let archive::channel::Progress { entries, bytes, path } = progress;
                 self.watch.tell(Told::Progress(Progress { entries, bytes, of_bytes: Some(of_bytes), path }));
             }
-            Heard::Compared(compared) => {
+            Heard::Differing(compared) => {
                 of_bytes = compared.wanted_bytes;
                 if !compared.too_much {
                     let what = format!("fetching what differs of {}", self.plan.target);

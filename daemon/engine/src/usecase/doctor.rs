@@ -3,6 +3,9 @@
 //! Changes nothing that lasts: the store's probe removes its own object, the helper looks at an empty folder
 //! of ours.
 
+mod probe;
+mod rounds;
+
 use archive::channel::{Job, Looked};
 use serde::Serialize;
 
@@ -10,6 +13,7 @@ use crate::failure::Failure;
 use crate::port::docker::{Access, HelperMount};
 use crate::port::store::Conditions;
 use crate::usecase::blame;
+use crate::usecase::cover::Places;
 use crate::usecase::host::Host;
 use crate::usecase::index;
 use crate::usecase::job::{ask, spec};
@@ -17,6 +21,9 @@ use crate::usecase::run::Glance;
 
 /// Below this, a state folder may soon fail to take a row.
 const STATE_BYTES_MIN: u64 = 64 << 20;
+
+/// Below one part in so many, a store will soon take no more.
+const ROOM_PART_MIN: u64 = 20;
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -59,12 +66,13 @@ impl Check {
 }
 
 /// Looks at everything, and at each of the stores; one failed check does not hide the next.
-pub async fn doctor(host: &Host, stores: &[Host]) -> Vec<Check> {
-    let mut checks = vec![state(host), catalog(host)];
+pub async fn doctor(host: &Host, stores: &[Host], places: &Places) -> Vec<Check> {
+    let mut checks = vec![state(host), catalog(host), rounds::policies(places)];
     for at in stores {
         checks.extend(store(at).await);
     }
     checks.extend(docker(host).await);
+    checks.extend(rounds::drills(host));
     checks
 }
 
@@ -105,15 +113,17 @@ async fn store(host: &Host) -> Vec<Check> {
         }
         Err(failure) => return vec![Check::bad("store", &failure)],
     };
-    let mut checks = Vec::new();
+    let (mut checks, mut ours) = (Vec::new(), false);
     let name = store.name();
     match index::owner(&*store, &host.settings().host).await {
         Ok(None) => checks.push(Check::good("store", format!("{name}, nothing of this host yet"))),
         Ok(Some(owner)) => match host.allowed_by(&owner) {
-            Ok(()) => checks.push(Check::good(
-                "store",
-                format!("{name}, ours since {:.0}, signed with key {}", owner.made_at, owner.public_key),
-            )),
+            Ok(()) => {
+                ours = true;
+                let found =
+                    format!("{name}, ours since {:.0}, signed with key {}", owner.made_at, owner.public_key);
+                checks.push(Check::good("store", found));
+            }
             Err(failure) => checks.push(Check::bad("store", &failure)),
         },
         Err(failure) => {
@@ -132,7 +142,33 @@ async fn store(host: &Host) -> Vec<Check> {
         ),
         Err(e) => Check::bad("conditional writes", &blame::store("probe the store with a small object", e)),
     });
+    if ours {
+        checks.extend(probe::probe(host, &*store).await);
+    }
+    checks.extend(room(host));
     checks
+}
+
+/// Of a store that is a folder; others do not tell.
+fn room(host: &Host) -> Option<Check> {
+    const WHAT: &str = "room in the store";
+    let folder = host.store_folder()?;
+    let found = match rustix::fs::statvfs(&folder) {
+        Ok(found) => found,
+        Err(e) => {
+            return Some(Check::bad(
+                WHAT,
+                &Failure::failed(format!("look at `{}`", folder.display())).because(e),
+            ));
+        }
+    };
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    let told = format!("{} GiB free", free >> 30);
+    Some(if found.f_bavail < found.f_blocks / ROOM_PART_MIN {
+        Check::warning(WHAT, told, "make room: `backupctl prune`, or a larger disk")
+    } else {
+        Check::good(WHAT, told)
+    })
 }
 
 async fn docker(host: &Host) -> Vec<Check> {

@@ -274,13 +274,10 @@ impl Deed<'_> {
             if let Some(why) = refusal(container, how) {
                 return Err(Failure::failed(why));
             }
-            let what = || format!("hold container `{}`", container.name);
             let noted = self.host.catalog().begin_freeze(&container.id, how);
-            noted.map_err(|e| catalog_failure(what(), e))?;
+            noted.map_err(|e| catalog_failure(format!("hold container `{}`", container.name), e))?;
             match how {
-                How::Pause => {
-                    self.docker.pause(&container.id).await.map_err(|e| blame::docker(what(), e))?;
-                }
+                How::Pause => service::pause(self.docker, self.host.clock(), container).await?,
                 How::Stop => {
                     service::stop(self.docker, &[service::stopped(container)]).await?;
                     self.ended_by_itself(container).await?;

@@ -112,7 +112,8 @@ impl<'a> Guest<'a> {
         Ok(Talk { what: self.what(argv), to, from, life, unread: Vec::new() })
     }
 
-    async fn start(&self, argv: &[&str], user: Option<&str>) -> Result<Exec, Failure> {
+    /// A program that is listened to by whoever asks, piece by piece.
+    pub(crate) async fn start(&self, argv: &[&str], user: Option<&str>) -> Result<Exec, Failure> {
         let spec = ExecSpec {
             container: self.id.clone(),
             argv: argv.iter().map(|word| (*word).to_owned()).collect(),

@@ -277,7 +277,7 @@ impl Host {
     }
 
     /// Where the store lies, if it is a folder.
-    fn store_folder(&self) -> Option<PathBuf> {
+    pub(crate) fn store_folder(&self) -> Option<PathBuf> {
         folder_of(&self.settings.store)
     }
 

@@ -50,10 +50,11 @@ impl Deed<'_> {
     ) -> Result<Passed, Failure> {
         let (incremental, notes) = (first.incremental, first.packed.notes.clone());
         let scope = recipe.part(self).await?;
+        let streams = recipe.streams(self);
         self.watch.tell(Told::Step(format!("reading what is left of {}", self.request.source)));
         let read = async {
             let pass = self.prepare_second(number, taken_at, first, parent, Some(scope)).await?;
-            self.make(pass).await.map_err(|ended| match ended {
+            self.make(pass, streams).await.map_err(|ended| match ended {
                 Ended::Failed(failure) => failure,
                 Ended::BaseLost(e) => blame::read(self.comparing(), e),
             })
@@ -61,7 +62,8 @@ impl Deed<'_> {
         let Passed { packs, packed, .. } = recipe.beside(self, Box::pin(read)).await?;
         recipe.end(self).await?;
         let consistency = recipe.consistency();
-        if consistency != Consistency::Live {
+        // Who else is there matters to copies of files, not to what a server says.
+        if !matches!(consistency, Consistency::Live | Consistency::Dump) {
             self.nobody_else(std::slice::from_ref(self.source), &[]).await?;
         }
         let packed = Packed { notes: notes.and(packed.notes.clone()), ..packed };

@@ -20,7 +20,8 @@ use crate::format::names::Lineage;
 use crate::pipeline::answers::Answers;
 use crate::pipeline::pace::Pace;
 use crate::pipeline::reading::{ReadError, Reading};
-use crate::pipeline::receive::{Ends, Listener, ReceiveError, receive};
+use crate::pipeline::receive::{Answering, Ends, Listener, ReceiveError, receive};
+use crate::pipeline::streams::Streams;
 use crate::port::docker::{Access, HelperSpec};
 use crate::port::store::{OpenUpload, Upload};
 use crate::usecase::backup::Deed;
@@ -132,7 +133,7 @@ impl Deed<'_> {
         }
     }
 
-    async fn pass(
+    pub(super) async fn pass(
         &self,
         number: Number,
         taken_at: Timestamp,
@@ -140,11 +141,15 @@ impl Deed<'_> {
         scope: Option<&Scope>,
     ) -> Result<Passed, Ended> {
         let pass = self.prepare(number, taken_at, 0, base, scope.cloned())?;
-        self.make(pass).await
+        self.make(pass, None).await
     }
 
-    /// Makes a pass for which nobody is held.
-    pub(super) async fn make(&self, pass: Pass) -> Result<Passed, Ended> {
+    /// Makes a pass for which nobody is held; `streams` are what goes into it beside the source.
+    pub(super) async fn make(
+        &self,
+        pass: Pass,
+        streams: Option<Box<dyn Streams + '_>>,
+    ) -> Result<Passed, Ended> {
         let session = self.helper(self.request.terms.nice).await?;
         let upload = match self.store.begin(&pass.key).await {
             Ok(upload) => upload,
@@ -153,7 +158,7 @@ impl Deed<'_> {
                 return Err(blame::store(pass.what(), e).into());
             }
         };
-        let received = self.receive(pass, session, upload).await?;
+        let received = self.receive(pass, session, upload, streams).await?;
         Ok(self.complete(received).await?)
     }
 
@@ -173,7 +178,13 @@ impl Deed<'_> {
         let levels = self.request.terms.levels.unwrap_or(effort.levels);
         let earlier = base.as_ref().map(|(_, reading)| reading.manifest().packs.clone());
         let (base, answers) = base.map(|(base, reading)| (base, Answers::new(reading))).unzip();
-        let job = Job::Pack(PackJob { pack: id, levels, workers: effort.workers(), base, scope });
+        let job = Job::Pack(PackJob {
+            pack: id,
+            levels,
+            workers: effort.workers(),
+            base,
+            scope: scope.map(Box::new),
+        });
         self.run.uploading(&key, None)?;
         Ok(Pass { id, name, key, job, answers, earlier, paced: true })
     }
@@ -192,6 +203,7 @@ impl Deed<'_> {
         mut pass: Pass,
         mut session: Session,
         mut upload: Box<dyn Upload>,
+        streams: Option<Box<dyn Streams + '_>>,
     ) -> Result<Received, Ended> {
         if let Err(e) = session.give(&pass.job).await {
             abort(upload).await;
@@ -201,7 +213,8 @@ impl Deed<'_> {
         let ends = Ends { from: &mut *session.helper.from, to: &mut *session.helper.to };
         let bytes_per_second = self.request.terms.bytes_per_second.filter(|_| pass.paced);
         let pace = Pace::new(self.host.clock(), bytes_per_second);
-        let packed = match receive(ends, pass.answers.take(), &mut *upload, pace, &mut listener).await {
+        let answering = Answering { base: pass.answers.take(), streams };
+        let packed = match receive(ends, answering, &mut *upload, pace, &mut listener).await {
             Ok(packed) => packed,
             Err(ReceiveError::Source(e)) => {
                 abort(upload).await;
@@ -216,6 +229,11 @@ impl Deed<'_> {
                 session.kill().await;
                 abort(upload).await;
                 return Err(Ended::BaseLost(e));
+            }
+            Err(ReceiveError::Stream(failure)) => {
+                session.kill().await;
+                abort(upload).await;
+                return Err(failure.into());
             }
         };
         Ok(Received { pass, session, upload, packed })

@@ -90,6 +90,14 @@ async fn sweep_strays(host: &Host, recovered: &mut Recovered) {
     }
 }
 
+/// Whether a run is dead though its lock is not free: another run has it, and a run that lives keeps its own.
+pub(super) fn has_successor(host: &Host, row: &RunRow) -> Result<bool, Failure> {
+    let Some(on) = lock_of(row) else { return Ok(false) };
+    let holder = host.locks().holder(&on);
+    let holder = holder.map_err(|e| crate::usecase::host::lock_failure("look for dead runs", e))?;
+    Ok(holder.is_some_and(|holder| holder.run != row.id))
+}
+
 /// The lock of a dead run; `None` while the run lives.
 pub(super) fn hold(host: &Host, row: &RunRow) -> Result<Option<Held>, Failure> {
     let Some(on) = lock_of(row) else { return Ok(None) };
@@ -114,7 +122,12 @@ fn where_it_worked(host: &Host, row: &RunRow) -> Host {
 async fn one(host: &Host, row: &RunRow, watch: &dyn Watch) -> Result<String, Failure> {
     let (outcome, said) = match row.verb {
         Verb::Backup => backup(host, row).await?,
-        Verb::Restore => resume::recover(host, row, watch).await?,
+        Verb::Import => {
+            // What it had unpacked goes first; whether it was committed, the store tells.
+            scratch::clear(&*host.docker().await?, &host.owner(), &row.id).await?;
+            backup(host, row).await?
+        }
+        Verb::Restore | Verb::Undo => resume::recover(host, row, watch).await?,
         Verb::Drill => {
             scratch::clear(&*host.docker().await?, &host.owner(), &row.id).await?;
             let of = row.source.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -138,7 +151,10 @@ async fn one(host: &Host, row: &RunRow, watch: &dyn Watch) -> Result<String, Fai
 
 async fn backup(host: &Host, row: &RunRow) -> Result<(Outcome, String), Failure> {
     let Some(source) = row.source.clone() else {
-        return Ok((Outcome::Not(Class::Interrupted), format!("backup run {} was cut off", row.id)));
+        return Ok((
+            Outcome::Not(Class::Interrupted),
+            format!("{} run {} was cut off", row.verb.word(), row.id),
+        ));
     };
     let lineage = Lineage { host: row.host.clone(), source };
     // Where Docker does not answer, no helper runs either; the store can be put right without it.
@@ -150,11 +166,15 @@ async fn backup(host: &Host, row: &RunRow) -> Result<(Outcome, String), Failure>
     match undo_backup(host, &*store, &lineage, &row.id).await? {
         Some(_) => Ok((
             Outcome::Done,
-            format!("backup of {} had been committed before it was cut off", lineage.source),
+            format!("{} of {} had been committed before it was cut off", row.verb.word(), lineage.source),
         )),
         None => Ok((
             Outcome::Not(Class::Interrupted),
-            format!("backup of {} was cut off before its commit; its upload was removed", lineage.source),
+            format!(
+                "{} of {} was cut off before its commit; its upload was removed",
+                row.verb.word(),
+                lineage.source
+            ),
         )),
     }
 }

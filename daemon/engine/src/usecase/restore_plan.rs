@@ -13,13 +13,15 @@ use crate::format::manifest::Consistency;
 use crate::lock::LockOn;
 use crate::port::docker::{Access, Docker, HelperMount};
 use crate::usecase::choice::choose;
+use crate::usecase::comparing::compare;
 use crate::usecase::host::Host;
 use crate::usecase::job::{ask, spec};
 use crate::usecase::notes::warnings;
 use crate::usecase::opened::{Opened, open};
+use crate::usecase::restore_fit::Fitting;
 use crate::usecase::run::Glance;
 use crate::usecase::source::{self, User};
-use crate::usecase::{blame, delta, service};
+use crate::usecase::{blame, delta, kept, service};
 use crate::words::{HostName, Number, SnapshotName, SourceName};
 
 /// A restored tree needs room for its blocks, folders and inodes too.
@@ -48,6 +50,8 @@ pub struct RestoreRequest {
     pub delta: bool,
     /// A partial snapshot will do.
     pub accept_partial: bool,
+    /// Another major version of the server will do.
+    pub accept_version: bool,
 }
 
 /// A container that is stopped meanwhile.
@@ -88,6 +92,12 @@ pub struct RestorePlan {
     pub delta: bool,
     /// So many entries at the top of the target.
     pub replaces_entries: u64,
+    /// So many entries exist only now and go; `None` where nothing is replaced, or counting took too long.
+    pub only_now: Option<u64>,
+    /// The first of them.
+    pub only_now_named: Vec<String>,
+    /// So many are of another kind, size, time or link target now.
+    pub differing: Option<u64>,
     /// Regular files in the snapshot.
     pub files: u64,
     /// Entries in the snapshot.
@@ -98,7 +108,9 @@ pub struct RestorePlan {
     pub fetch_bytes: u64,
     /// Bytes free at the target.
     pub free_bytes: Option<u64>,
-    /// Containers that use the target.
+    /// Inodes free at the target, where its file system counts them.
+    pub free_inodes: Option<u64>,
+    /// Containers that use the target, in the order in which they stop; they start in reverse.
     pub stops: Vec<PlannedStop>,
     /// What a person should know before.
     pub warnings: Vec<String>,
@@ -118,7 +130,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         match &self.mount {
             HelperMount::Volume(name) | HelperMount::Folder(name) => name,
         }
@@ -218,49 +230,94 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
         in_place,
         delta: false,
         replaces_entries: 0,
+        only_now: None,
+        only_now_named: Vec::new(),
+        differing: None,
         files: manifest.totals.files,
         entries: manifest.totals.entries,
         bytes: manifest.totals.bytes,
         fetch_bytes: manifest.packs.iter().map(crate::format::manifest::PackRef::wanted_bytes).sum(),
         free_bytes: None,
+        free_inodes: None,
         stops: stops(&place.users),
         warnings: Vec::new(),
         request: request.clone(),
         name,
     };
     if place.exists {
-        service::journal(&place.users)?;
-        let looked = look(host, &*docker, &place).await.map_err(|failure| match &request.to {
-            Some(folder) if failure.class == Class::NotFound => {
-                failure.hint(format!("a folder that is named must be there: `mkdir -p {folder}`"))
-            }
-            Some(_) | None => failure,
-        })?;
-        if !in_place && looked.top_entries > 0 {
-            return Err(Failure::new(Class::Unsafe, format!("folder `{}` is not empty", plan.target))
-                .hint("name another one, or a new one below it: `mkdir DIR` first"));
-        }
-        plan.delta = request.delta && looked.top_entries > 0;
-        // How much room a delta needs shows when it has compared.
-        if !plan.delta {
-            check_room(&plan, &looked)?;
-        }
-        plan.replaces_entries = looked.top_entries;
-        plan.free_bytes = Some(looked.free_bytes);
+        weigh(host, &*docker, &place, &opened, &mut plan).await?;
     }
-    plan.warnings = plan_warnings(&plan, &opened, verified);
+    let said = plan_warnings(&plan, &opened, verified);
+    plan.warnings.extend(said);
     Ok(plan)
 }
 
+/// Looks at a target that is there: whether it may be replaced, has room, and fits.
+async fn weigh(
+    host: &Host,
+    docker: &dyn Docker,
+    place: &Place,
+    opened: &Opened,
+    plan: &mut RestorePlan,
+) -> Result<(), Failure> {
+    service::journal(&place.users)?;
+    let looked = look(host, docker, place).await.map_err(|failure| match &plan.request.to {
+        Some(folder) if failure.class == Class::NotFound => {
+            failure.hint(format!("a folder that is named must be there: `mkdir -p {folder}`"))
+        }
+        Some(_) | None => failure,
+    })?;
+    if !plan.in_place && looked.top_entries > 0 {
+        return Err(Failure::new(Class::Unsafe, format!("folder `{}` is not empty", plan.target))
+            .hint("name another one, or a new one below it: `mkdir DIR` first"));
+    }
+    plan.delta = plan.request.delta && looked.top_entries > 0;
+    // How much room a delta needs shows when it has compared.
+    if !plan.delta {
+        check_room(plan, &looked)?;
+    }
+    if plan.in_place && plan.request.keep_previous {
+        plan.warnings.extend(kept::adding(&plan.request.source, &looked.kept)?);
+    }
+    plan.replaces_entries = looked.top_entries;
+    plan.free_bytes = Some(looked.free_bytes);
+    plan.free_inodes = looked.free_inodes;
+    let fitting = Fitting {
+        opened,
+        snapshot: &plan.snapshot,
+        target: &plan.target,
+        users: &place.users,
+        looked: &looked,
+        accept_version: plan.request.accept_version,
+    };
+    let said = fitting.check().await?;
+    plan.warnings.extend(said);
+    if plan.in_place
+        && looked.top_entries > 0
+        && let Some(compared) = compare(host, docker, place, opened).await?
+    {
+        plan.only_now = Some(compared.only_now);
+        plan.only_now_named = compared.named;
+        plan.differing = Some(compared.differing);
+    }
+    Ok(())
+}
+
+/// In the order in which they are stopped, each once.
 pub(super) fn stops(users: &[User]) -> Vec<PlannedStop> {
-    users
-        .iter()
-        .map(|user| PlannedStop {
-            container: user.container.name.clone(),
-            image: user.container.image.clone(),
-            running: user.is_up(),
-        })
-        .collect()
+    let mut of: Vec<&User> = Vec::with_capacity(users.len());
+    for user in users {
+        if !of.iter().any(|known| known.container.id == user.container.id) {
+            of.push(user);
+        }
+    }
+    service::order(&mut of);
+    let stop = |user: &User| PlannedStop {
+        container: user.container.name.clone(),
+        image: user.container.image.clone(),
+        running: user.is_up(),
+    };
+    of.into_iter().map(stop).collect()
 }
 
 fn plan_warnings(plan: &RestorePlan, opened: &Opened, verified: Option<Verified>) -> Vec<String> {
@@ -274,6 +331,13 @@ fn plan_warnings(plan: &RestorePlan, opened: &Opened, verified: Option<Verified>
     }
     if plan.consistency == Consistency::Live {
         said.push("it was read while containers wrote: its files may be of different moments".to_owned());
+    }
+    if plan.consistency == Consistency::Dump {
+        said.push(
+            "what it was made for are dumps, in `.backupd-dump/`: a server loads them, and does not start from them; \
+             `--into NEW` puts them into another volume"
+                .to_owned(),
+        );
     }
     for user in &manifest.users {
         for now in plan.stops.iter().filter(|now| now.container == user.container && now.image != user.image)

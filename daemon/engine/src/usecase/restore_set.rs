@@ -48,6 +48,8 @@ pub struct SetTerms {
     pub keep_previous: bool,
     /// A partial snapshot will do, and a set of which members are missing.
     pub accept_partial: bool,
+    /// Another major version of a server will do.
+    pub accept_version: bool,
 }
 
 /// Plans a restore of this host's set, each member in place. Changes nothing.
@@ -93,6 +95,7 @@ pub async fn plan_restore_set(host: &Host, set: &RunId, terms: SetTerms) -> Resu
             keep_previous: terms.keep_previous,
             delta: false,
             accept_partial: terms.accept_partial,
+            accept_version: terms.accept_version,
         };
         let mut plan = plan_restore(host, &request).await?;
         plan.why = format!("it belongs to set {set}");

@@ -136,7 +136,7 @@ pub(crate) async fn recover(
     let Some(journal) = &row.journal else {
         return Ok((
             Outcome::Not(Class::Interrupted),
-            format!("restore run {} was cut off before it began", row.id),
+            format!("{} run {} was cut off before it began", row.verb.word(), row.id),
         ));
     };
     let (target, on) = match &journal.target {
@@ -152,19 +152,20 @@ pub(crate) async fn recover(
     // Whoever has begun to read it, or to restore into it, is done first: containers are not started beneath a swap.
     let held = host.locks().try_lock(&on, &holder);
     let _held = held.map_err(|e| lock_failure(format!("settle the restore of {target}"), e))?;
-    watch.tell(Told::Step(format!("settling the restore of {target}")));
+    let deed = if row.verb == Verb::Undo { "undoing a restore" } else { "restore" };
+    watch.tell(Told::Step(format!("settling the {deed} of {target}")));
     let docker = host.docker().await?;
     Ok(match settle(host, &*docker, &row.id, journal).await? {
         Settled::Forwards => {
-            (Outcome::Done, format!("restore of {target} was cut off while it swapped; it was finished"))
+            (Outcome::Done, format!("{deed} of {target} was cut off while it swapped; it was finished"))
         }
         Settled::Back if row.state == RunState::Resuming => (
             Outcome::Not(Class::Interrupted),
-            format!("restore of {target} was cut off while containers were started; they run again"),
+            format!("{deed} of {target} was cut off while containers were started; they run again"),
         ),
         Settled::Back => (
             Outcome::Not(Class::Interrupted),
-            format!("restore of {target} was cut off; the target is as it was before"),
+            format!("{deed} of {target} was cut off; the target is as it was before"),
         ),
     })
 }

@@ -106,7 +106,11 @@ impl<'a> Run<'a> {
         self.note(self.host.catalog().note_work(&self.id, number))
     }
 
-    pub(crate) fn preparing(&self, number: Number, journal: &RestoreJournal) -> Result<(), Failure> {
+    pub(crate) fn preparing(
+        &self,
+        number: impl Into<Option<Number>>,
+        journal: &RestoreJournal,
+    ) -> Result<(), Failure> {
         self.note(self.host.catalog().note_prepare(&self.id, number, journal))
     }
 

@@ -85,13 +85,15 @@ pub(crate) fn lock_of(row: &RunRow) -> Option<LockOn> {
     Some(match row.verb {
         Verb::Drill => LockOn::Drill(lineage),
         Verb::Backup
+        | Verb::Import
         | Verb::Restore
         | Verb::Verify
         | Verb::Export
         | Verb::Delete
         | Verb::Prune
         | Verb::Rebuild
-        | Verb::Recover => LockOn::Lineage(lineage),
+        | Verb::Recover
+        | Verb::Undo => LockOn::Lineage(lineage),
     })
 }
 

@@ -1,4 +1,4 @@
-//! The scratch volume of a drill, and the removal of all that a drill makes.
+//! The scratch volume of a drill or an import, and the removal of all that they make.
 //!
 //! Always true: a volume is removed only if its name and both of its labels say that this installation made it for that
 //! run; and containers go before it, so nobody writes to it any more.
@@ -11,9 +11,9 @@ use crate::usecase::host::Host;
 use crate::usecase::recover::sweep;
 use crate::words::RunId;
 
-const PREFIX: &str = "backupd-drill-";
+const PREFIX: &str = "backupd-scratch-";
 
-/// A drill whose row was lost with the catalog has ended after this, or holds its volume.
+/// Whose row was lost with the catalog has ended after this, or holds its volume.
 const STRAY_AGE_SECONDS: i64 = 24 * 3600;
 
 /// What the volume of a run is called.
@@ -27,7 +27,7 @@ pub(crate) fn volume(owner: &str, run: &RunId) -> NewVolume {
     NewVolume { name: name(run), labels: labels.into(), ..NewVolume::default() }
 }
 
-/// Whether some drill made it: nothing that anybody would back up.
+/// Whether one of ours made it: nothing that anybody would back up.
 pub(crate) fn is_scratch(volume: &Volume) -> bool {
     run_of(volume).is_some()
 }
@@ -42,7 +42,7 @@ fn is_of(volume: &Volume, owner: &str) -> bool {
     volume.labels.get(OWNER_LABEL).is_some_and(|of| of == owner)
 }
 
-/// Removes all that a drill made. Twice is once.
+/// Removes all that a run made. Twice is once.
 pub(crate) async fn clear(docker: &dyn Docker, owner: &str, run: &RunId) -> Result<(), Failure> {
     sweep(docker, owner, run).await?;
     let name = name(run);
@@ -57,8 +57,8 @@ pub(crate) async fn clear(docker: &dyn Docker, owner: &str, run: &RunId) -> Resu
     }
 }
 
-/// Removes scratch volumes of this installation whose drill is over, or that nobody knows and that are old. Trouble with
-/// one is no trouble for whoever asks; the next drill tries again.
+/// Removes scratch volumes of this installation whose run is over, or that nobody knows and that are old. Trouble with
+/// one is no trouble for whoever asks; the next one tries again.
 pub(crate) async fn clear_strays(host: &Host, docker: &dyn Docker) {
     let owner = host.owner();
     let Ok(volumes) = docker.volumes().await else { return };

@@ -98,7 +98,7 @@ impl Deed<'_> {
     /// Has it read. Its pack is not in the store yet.
     pub(super) async fn read_waiting(&self, waiting: Waiting) -> Result<Received, Failure> {
         let Waiting { pass, session, spool } = waiting;
-        self.receive(pass, session, Box::new(spool)).await.map_err(|ended| match ended {
+        self.receive(pass, session, Box::new(spool), None).await.map_err(|ended| match ended {
             Ended::Failed(failure) => failure,
             Ended::BaseLost(e) => blame::read(self.comparing(), e),
         })

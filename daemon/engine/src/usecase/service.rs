@@ -4,12 +4,13 @@
 //! that an engine that restarts meanwhile does not start the container in the middle; starting puts it back
 //! first. What a human did meanwhile wins: a container that is up, or was started since, is left alone.
 
+use std::borrow::Borrow;
 use std::time::Duration;
 
 use crate::catalog::journal::{ComposeService, StoppedContainer};
 use crate::failure::{Class, Failure};
 use crate::port::clock::Clock;
-use crate::port::docker::{Container, ContainerState, Docker, Health};
+use crate::port::docker::{Container, ContainerState, Docker, DockerErrorKind, Health};
 use crate::usecase::blame;
 use crate::usecase::source::User;
 
@@ -20,6 +21,11 @@ const STOP_GRACE: Duration = Duration::from_secs(120);
 const HEALTH_PATIENCE: Duration = Duration::from_secs(120);
 
 const HEALTH_POLL: Duration = Duration::from_millis(250);
+
+/// The kernel may not get hold of a container that is busy. The engine is asked so often, each time after twice the time.
+const PAUSES: u32 = 6;
+
+const PAUSE_AGAIN: Duration = Duration::from_millis(50);
 
 /// The journal of containers that are up: dependents first, which is the order to stop in.
 pub(crate) fn journal(users: &[User]) -> Result<Vec<StoppedContainer>, Failure> {
@@ -68,8 +74,9 @@ pub(crate) fn stopped(container: &Container) -> StoppedContainer {
 }
 
 /// Sorts so that whoever depends on another comes before it, as far as compose says. A circle keeps its order.
-pub(crate) fn order(containers: &mut [&Container]) {
-    let needs = |a: &Container, b: &Container| {
+pub(crate) fn order<T: Borrow<Container>>(containers: &mut [&T]) {
+    let needs = |a: &T, b: &T| {
+        let (a, b): (&Container, &Container) = (a.borrow(), b.borrow());
         let service = b.labels.get("com.docker.compose.service");
         let same_project =
             a.labels.get("com.docker.compose.project") == b.labels.get("com.docker.compose.project");
@@ -92,6 +99,31 @@ pub(crate) fn order(containers: &mut [&Container]) {
             return;
         }
     }
+}
+
+/// Pauses a container, in a few tries if the engine says that it cannot: it has then let go of it again. Whoever holds
+/// others meanwhile bounds the time that this takes.
+pub(crate) async fn pause(
+    docker: &dyn Docker,
+    clock: &dyn Clock,
+    container: &Container,
+) -> Result<(), Failure> {
+    let (id, name) = (&container.id, &container.name);
+    let mut again = PAUSE_AGAIN;
+    for _ in 1..PAUSES {
+        match docker.pause(id).await {
+            Err(e) if e.kind == DockerErrorKind::Other => clock.sleep(again).await,
+            done => return done.map_err(|e| blame::docker(format!("hold container `{name}`"), e)),
+        }
+        again *= 2;
+    }
+    docker.pause(id).await.map_err(|e| {
+        let what = format!("hold container `{name}`, in {PAUSES} tries");
+        blame::docker(what, e).hint(format!(
+            "a program in it may wait for a disk: `docker top {name} -eo pid,stat,wchan,args`; back it up when it does \
+             less, or choose mode `stop`"
+        ))
+    })
 }
 
 /// Stops what the journal lists, in its order.
@@ -207,6 +239,7 @@ mod tests {
             ]),
             mounts: Vec::new(),
             auto_remove: false,
+            versions: BTreeMap::new(),
         }
     }
 

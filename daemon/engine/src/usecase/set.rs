@@ -123,7 +123,7 @@ fn refuse_mode(request: &BackupRequest) -> Result<(), Failure> {
     let mode = request.consistency.mode;
     match mode {
         Mode::Pause | Mode::Stop => Ok(()),
-        Mode::Live | Mode::Hooks | Mode::Postgres | Mode::Mysql | Mode::Redis | Mode::Rrd => {
+        Mode::Live | Mode::Hooks | Mode::Postgres | Mode::Mysql | Mode::Redis | Mode::Rrd | Mode::Dump => {
             Err(Failure::new(Class::Usage, format!("`{}` cannot be part of a set", request.source))
                 .because(format!("in mode `{}` nobody is held, or not for all at one moment", mode.word()))
                 .hint("a set needs mode `pause` or `stop`, in its policy or by `--consistency`"))

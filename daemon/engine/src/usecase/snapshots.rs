@@ -271,6 +271,22 @@ async fn forget_if_gone(
     host.catalog().forget(key).map_err(|e| catalog_failure(format!("forget `{key}`"), e))
 }
 
+/// Forgets a snapshot of a number that is free in the store. The catalog knows stores by their place alone, so when a
+/// place is on another server now, which has fewer snapshots, it remembers some that are not there.
+pub(crate) async fn forget_another(
+    host: &Host,
+    store: &dyn ReadStore,
+    lineage: &Lineage,
+    number: Number,
+) -> Result<(), Failure> {
+    let key = host.snapshot_key(lineage, number).await?;
+    let known = host.catalog().snapshot(&key).map_err(|e| catalog_failure(format!("look for `{key}`"), e))?;
+    match known {
+        Some(_) => forget_if_gone(host, store, lineage, &key).await,
+        None => Ok(()),
+    }
+}
+
 /// A snapshot with all that its manifest says.
 #[derive(Debug, Clone)]
 pub struct Shown {

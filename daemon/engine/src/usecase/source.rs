@@ -1,5 +1,6 @@
 //! Finds out what a source's name stands for on this host. Asks Docker, creates nothing, guesses nothing.
 
+use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Class, Failure};
@@ -7,6 +8,7 @@ use crate::format::manifest::{Consistency, UserOfSource, VolumeShape};
 use crate::port::docker::{Container, ContainerState, Docker, HelperMount, MountOf, Volume};
 use crate::usecase::blame;
 use crate::usecase::host::Host;
+use crate::usecase::server::Server;
 use crate::words::SourceName;
 
 /// A container that has the source mounted.
@@ -18,6 +20,12 @@ pub(crate) struct User {
     pub(crate) at: String,
     /// May it write.
     pub(crate) writable: bool,
+}
+
+impl Borrow<Container> for User {
+    fn borrow(&self) -> &Container {
+        &self.container
+    }
 }
 
 impl User {
@@ -60,6 +68,7 @@ impl Source {
                 image_id: user.container.image_id.clone(),
                 at: user.at.clone(),
                 running: user.is_up(),
+                server: Server::of_container(&user.container, &user.at).map(|server| server.to_string()),
             })
             .collect()
     }

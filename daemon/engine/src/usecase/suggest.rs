@@ -80,6 +80,30 @@ const KINDS: &[Kind] = &[
 
 /// What a container of this image keeps at this mount point.
 pub fn looks_like(image: &str, at: &str) -> Option<Looks> {
+    let seen = see(image, at)?;
+    let like = match seen.tag {
+        "" => seen.kind.name.to_owned(),
+        _ if !seen.by_image || seen.kind.mode == Mode::Rrd => seen.kind.name.to_owned(),
+        tag => format!("{} {tag}", seen.kind.name),
+    };
+    Some(Looks { like, mode: seen.kind.mode })
+}
+
+/// The kind of server that a container of this image would run on what it has at this mount point; whether the image's own
+/// name says so, or only the folder, in which a relative may live as well; and the version in the image's tag.
+pub(crate) fn kind_of<'a>(image: &'a str, at: &str) -> Option<(&'static str, bool, &'a str)> {
+    let seen = see(image, at)?;
+    Some((seen.kind.name, seen.by_image, seen.tag))
+}
+
+struct Seen<'a> {
+    kind: &'static Kind,
+    by_image: bool,
+    /// As much of the tag as is a version.
+    tag: &'a str,
+}
+
+fn see<'a>(image: &'a str, at: &str) -> Option<Seen<'a>> {
     let untagged = image.split('@').next().unwrap_or(image);
     let last = untagged.rsplit('/').next().unwrap_or(untagged);
     let (name, tag) = last.split_once(':').unwrap_or((last, ""));
@@ -92,14 +116,8 @@ pub fn looks_like(image: &str, at: &str) -> Option<Looks> {
     // An image that is known counts more than a folder, which another server of its family may use as well.
     let by_image = KINDS.iter().find(|kind| is_image(kind) && (is_in(kind.own) || is_in(kind.shared)));
     let kind = by_image.or_else(|| KINDS.iter().find(|kind| is_in(kind.own)))?;
-    let version: String = tag.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
-    let version = version.trim_end_matches('.');
-    let like = match version {
-        "" => kind.name.to_owned(),
-        _ if !is_image(&kind) || kind.mode == Mode::Rrd => kind.name.to_owned(),
-        version => format!("{} {version}", kind.name),
-    };
-    Some(Looks { like, mode: kind.mode })
+    let end = tag.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(tag.len());
+    Some(Seen { kind, by_image: by_image.is_some(), tag: tag[..end].trim_end_matches('.') })
 }
 
 /// What the sources of this host look like, by their names.

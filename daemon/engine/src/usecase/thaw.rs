@@ -15,7 +15,7 @@ use crate::usecase::blame;
 use crate::usecase::host::{Host, catalog_failure};
 use crate::usecase::recipe::hooks::{After, run_after};
 use crate::usecase::recipe::redis::give_back;
-use crate::usecase::recover::{Recovered, hold};
+use crate::usecase::recover::{Recovered, has_successor, hold};
 use crate::usecase::service;
 use crate::words::RunId;
 
@@ -38,6 +38,8 @@ pub async fn thaw(host: &Host) -> Result<Recovered, Failure> {
         let held = match host.catalog().run(&run) {
             Ok(row) => match hold(host, &row)? {
                 Some(held) => Some(held),
+                // It is dead, and those whom it held are not what its successor has come for.
+                None if has_successor(host, &row)? => None,
                 // It lives, and lets go by itself.
                 None => continue,
             },

@@ -80,7 +80,7 @@ struct Facts {
 
 impl Facts {
     fn of(host: &Host) -> Result<Self, Failure> {
-        let kept = host.catalog().latest_snapshots(&host.settings().host);
+        let kept = host.catalog().latest_snapshots(&host.settings().host, None);
         let kept = kept.map_err(|e| catalog_failure("look up what was backed up", e))?;
         let kept = kept.into_values().flat_map(BTreeMap::into_keys).collect();
         Ok(Self { meant: Meant::read(host)?, kept, now: host.clock().now() })

@@ -1,21 +1,26 @@
 //! What a process is doing when it dies.
 
+use std::io::Cursor;
+
 use engine::catalog::DrillResult;
 use engine::failure::Failure;
 use engine::usecase::backup::{BackupRequest, backup};
 use engine::usecase::delete::{delete, plan_delete, undelete};
 use engine::usecase::drill::{DrillRequest, drill, plan_drill};
 use engine::usecase::host::Host;
+use engine::usecase::import::import;
 use engine::usecase::prune::prune;
 use engine::usecase::restore::RestoreRequest;
 use engine::usecase::retention::retention;
+use engine::usecase::undo::{UndoRequest, plan_undo, undo};
 use engine::usecase::watch::Silent;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
-use policies::policy::{Consistency, Mode};
+use policies::policy::{Consistency, Dump, Mode};
 use policies::retention::{Keep, Terms};
 
-use crate::support::world::{back_up, backup_request, restore_as, restore_request, snapshot};
+use crate::support::tree::tarball;
+use crate::support::world::{back_up, backup_request, import_request, restore_as, restore_request, snapshot};
 
 /// The image that a drill starts.
 pub(crate) const IMAGE: &str = "db:14";
@@ -35,12 +40,16 @@ pub(crate) enum Deed {
     BackupHooked,
     /// It keeps a server in one of them from writing its log anew.
     BackupRedis,
+    /// It keeps what a program in one of them says.
+    BackupDump,
     /// The older snapshot, into a volume that does not exist.
     RestoreNew,
     /// The older snapshot, over a volume that containers use.
     RestoreInPlace,
     /// The same, by changing what differs.
     RestoreDelta,
+    /// A restore of that is undone.
+    Undo,
     /// The older snapshot goes for good.
     Purge,
     /// The older snapshot is soft-deleted.
@@ -53,11 +62,18 @@ pub(crate) enum Deed {
     Undelete,
     /// The older snapshot, into a scratch volume with a server on it.
     Drill,
+    /// An archive becomes the next snapshot.
+    Import,
+}
+
+fn dump() -> Dump {
+    let (file, run) = ("all.sql".to_owned(), vec!["dump".to_owned()]);
+    Dump { file, run, ..Dump::default() }
 }
 
 impl Deed {
     pub(crate) fn backs_up(self) -> bool {
-        matches!(self, Self::FirstBackup | Self::Backup) || self.mode().is_some()
+        matches!(self, Self::FirstBackup | Self::Backup | Self::Import) || self.mode().is_some()
     }
 
     /// Of a backup that does more than read.
@@ -67,17 +83,20 @@ impl Deed {
             Self::BackupStopped => Some(Mode::Stop),
             Self::BackupHooked => Some(Mode::Hooks),
             Self::BackupRedis => Some(Mode::Redis),
+            Self::BackupDump => Some(Mode::Dump),
             Self::FirstBackup
             | Self::Backup
             | Self::RestoreNew
             | Self::RestoreInPlace
             | Self::RestoreDelta
+            | Self::Undo
             | Self::Purge
             | Self::Delete
             | Self::Prune
             | Self::PruneDeleted
             | Self::Undelete
-            | Self::Drill => None,
+            | Self::Drill
+            | Self::Import => None,
         }
     }
 
@@ -85,11 +104,20 @@ impl Deed {
         let old = snapshot("db@1");
         match self {
             Self::FirstBackup | Self::Backup => drop(back_up(host, "db").await?),
-            Self::BackupPaused | Self::BackupStopped | Self::BackupHooked | Self::BackupRedis => {
+            Self::BackupPaused
+            | Self::BackupStopped
+            | Self::BackupHooked
+            | Self::BackupRedis
+            | Self::BackupDump => {
                 let mut consistency = Consistency { mode: self.mode().unwrap(), ..Consistency::default() };
                 if self == Self::BackupHooked {
                     consistency.before = ["hook", "before"].map(str::to_owned).into();
                     consistency.after = ["hook", "after"].map(str::to_owned).into();
+                }
+                if self == Self::BackupDump {
+                    // As the other snapshots, so that all are read alike; the dump comes on top.
+                    consistency.only = false;
+                    consistency.dumps = vec![dump()];
                 }
                 let request = BackupRequest { consistency, ..backup_request("db") };
                 drop(backup(host, &request, &Silent::default()).await?);
@@ -104,6 +132,11 @@ impl Deed {
                     "{report:?}"
                 );
             }
+            Self::Undo => {
+                let request = UndoRequest { source: old.source, run: None, discard: false };
+                let plan = plan_undo(host, &request).await?;
+                drop(undo(host, plan, &Silent::default()).await?);
+            }
             Self::Purge | Self::Delete => {
                 let plan = plan_delete(host, &old, self == Self::Purge).await?;
                 delete(host, plan, &Silent::default()).await?;
@@ -115,6 +148,10 @@ impl Deed {
                 prune(host, &plan, &Silent::default()).await?;
             }
             Self::Undelete => undelete(host, &old).await?,
+            Self::Import => {
+                let archive = Cursor::new(tarball(3));
+                drop(import(host, &import_request("db"), Box::new(archive), &Silent::default()).await?);
+            }
             Self::Drill => {
                 let image = Some(IMAGE.to_owned());
                 let request =

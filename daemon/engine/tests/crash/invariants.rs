@@ -52,7 +52,7 @@ async fn leftovers(case: &Case, wrong: &mut Wrong) {
     let owners: Vec<_> = helpers.iter().map(|helper| helper.owner.as_str()).collect();
     wrong.unless(owners == [SOMEBODY], || format!("helpers of {owners:?}"));
     let volumes = case.world.docker.volumes().await.unwrap().into_iter().map(|volume| volume.name);
-    let scratch: Vec<_> = volumes.filter(|name| name.starts_with("backupd-drill-")).collect();
+    let scratch: Vec<_> = volumes.filter(|name| name.starts_with("backupd-scratch-")).collect();
     wrong.unless(scratch.is_empty(), || format!("scratch volumes: {scratch:?}"));
     let uploads = case.world.store.open_uploads("").await.unwrap();
     wrong.unless(uploads == case.their_uploads, || format!("open uploads: {uploads:?}"));
@@ -84,11 +84,49 @@ async fn service(case: &Case, wrong: &mut Wrong) {
     wrong.unless(idle == Some(want), || format!("idle: {idle:?}"));
 }
 
+/// What is in the volume, and what restores have kept beside it.
+fn in_place(case: &Case) -> (Tree, Tree) {
+    let (mut volume, mut kept) = (Tree::new(), Tree::new());
+    for (path, line) in case.world.tree("db") {
+        match path.strip_prefix(b".backupd-previous-") {
+            None => drop(volume.insert(path, line)),
+            // The run, the folder of the content, and then the path in it.
+            Some(of_run) => match of_run.splitn(3, |byte| *byte == b'/').collect::<Vec<_>>()[..] {
+                [_run, b"old", inside] => {
+                    drop(kept.insert(inside.to_vec(), line.replace(&beside(of_run), "as ")))
+                }
+                _ => {}
+            },
+        }
+    }
+    (volume, kept)
+}
+
+/// How a file that is kept is called by its first name, up to where that begins.
+fn beside(of_run: &[u8]) -> String {
+    let run = String::from_utf8_lossy(of_run.split(|byte| *byte == b'/').next().unwrap());
+    format!("as .backupd-previous-{run}/old/")
+}
+
 /// Volumes hold what they held, or all of what was wanted.
 async fn targets(template: &Template, case: &Case, said_ok: bool, wrong: &mut Wrong) {
     let (old, now) = (&template.trees[0], template.trees.last().unwrap());
-    let volume = case.world.tree("db");
-    if matches!(template.deed, Deed::RestoreInPlace | Deed::RestoreDelta) {
+    let (volume, kept) = in_place(case);
+    if template.deed == Deed::Undo {
+        let [old, now] = [old, now].map(|tree| but_root_time(tree.clone()));
+        let volume = but_root_time(volume);
+        let is_undone = differences(&volume, &now).is_empty();
+        wrong.unless(is_undone || !said_ok, || "it was not undone".to_owned());
+        let (want, other) = if is_undone { (&now, &old) } else { (&old, &now) };
+        wrong.same("the volume holds neither of the two", &volume, want);
+        // All but the root, which is kept as a row.
+        let inside = other.iter().filter(|(path, _)| !path.is_empty());
+        wrong.same(
+            "what is kept is not the other",
+            &kept,
+            &inside.map(|(k, v)| (k.clone(), v.clone())).collect(),
+        );
+    } else if matches!(template.deed, Deed::RestoreInPlace | Deed::RestoreDelta) {
         let (volume, new) = (but_root_time(volume), but_root_time(old.clone()));
         if said_ok || !differences(&volume, &but_root_time(now.clone())).is_empty() {
             wrong.same("the volume holds neither old nor new content", &volume, &new);
@@ -120,11 +158,15 @@ async fn history(template: &Template, case: &Case, host: &Host, said_ok: bool, w
     let mut surely = all.clone();
     let doubtful = match template.deed {
         Deed::FirstBackup => Some(1),
-        Deed::Backup | Deed::BackupPaused | Deed::BackupStopped | Deed::BackupHooked | Deed::BackupRedis => {
-            Some(3)
-        }
+        Deed::Backup
+        | Deed::BackupPaused
+        | Deed::BackupStopped
+        | Deed::BackupHooked
+        | Deed::BackupRedis
+        | Deed::BackupDump
+        | Deed::Import => Some(3),
         Deed::Purge | Deed::Delete | Deed::Prune | Deed::PruneDeleted | Deed::Undelete => Some(1),
-        Deed::RestoreNew | Deed::RestoreInPlace | Deed::RestoreDelta | Deed::Drill => None,
+        Deed::RestoreNew | Deed::RestoreInPlace | Deed::RestoreDelta | Deed::Undo | Deed::Drill => None,
     };
     // The content of now belongs to a snapshot only where one was being made.
     if !template.deed.backs_up() {
@@ -145,7 +187,14 @@ async fn history(template: &Template, case: &Case, host: &Host, said_ok: bool, w
         match restore_as(host, &restore_request("db", *number, Some(&into))).await {
             Ok(_) => {
                 let want = &template.trees[usize::try_from(*number - 1).unwrap()];
-                wrong.same(&format!("db@{number} is not what was backed up"), &case.world.tree(&into), want);
+                let mut got = case.world.tree(&into);
+                if template.deed == Deed::BackupDump && *number == 3 {
+                    let dump = case.world.docker.volume_folder(&into).join(".backupd-dump/all.sql");
+                    let is_whole = std::fs::read(dump).is_ok_and(|said| said == b"all of it\n");
+                    wrong.unless(is_whole, || "the dump is not what was said".to_owned());
+                    got.retain(|path, _| !path.starts_with(b".backupd-dump"));
+                }
+                wrong.same(&format!("db@{number} is not what was backed up"), &got, want);
             }
             Err(failure) => wrong.0.push(format!("db@{number} is listed and cannot be restored: {failure}")),
         }
@@ -177,7 +226,7 @@ async fn life_goes_on(template: &Template, case: &Case, host: &Host, wrong: &mut
         let fine = |key: &String| key.starts_with("other/") || needed.contains(key);
         wrong.unless(left.iter().all(fine), || format!("purged twice, and still there: {left:?}"));
     }
-    let now = case.world.tree("db");
+    let (now, _) = in_place(case);
     match back_up(host, "db").await {
         Ok(report) => {
             let number = snapshot(&report.snapshot).number.unwrap().get();

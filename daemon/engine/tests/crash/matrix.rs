@@ -161,6 +161,17 @@ async fn backup_of_a_server_that_keeps_its_log() {
     every_call(Deed::BackupRedis, 100).await;
 }
 
+/// The program is started only when the first pass is over.
+#[tokio::test]
+async fn backup_of_what_a_program_says() {
+    every_call(Deed::BackupDump, 90).await;
+}
+
+#[tokio::test]
+async fn recovery_of_a_backup_of_what_a_program_says() {
+    every_call_of_recovery(Deed::BackupDump, 11, 20).await;
+}
+
 #[tokio::test]
 async fn recovery_of_a_backup_between_hooks() {
     every_call_of_recovery(Deed::BackupHooked, 11, 20).await;
@@ -205,6 +216,11 @@ async fn restore_of_what_differs() {
 }
 
 #[tokio::test]
+async fn undo() {
+    every_call(Deed::Undo, 80).await;
+}
+
+#[tokio::test]
 async fn purge() {
     every_call(Deed::Purge, 56).await;
 }
@@ -235,6 +251,16 @@ async fn drill() {
 }
 
 #[tokio::test]
+async fn import_of_an_archive() {
+    every_call(Deed::Import, 80).await;
+}
+
+#[tokio::test]
+async fn recovery_of_an_import() {
+    every_call_of_recovery(Deed::Import, 9, 20).await;
+}
+
+#[tokio::test]
 async fn recovery_of_a_drill() {
     every_call_of_recovery(Deed::Drill, 9, 20).await;
 }
@@ -252,6 +278,11 @@ async fn recovery_of_a_backup_that_pauses() {
 #[tokio::test]
 async fn recovery_of_a_backup_that_stops() {
     every_call_of_recovery(Deed::BackupStopped, 9, 40).await;
+}
+
+#[tokio::test]
+async fn recovery_of_an_undo() {
+    every_call_of_recovery(Deed::Undo, 11, 40).await;
 }
 
 #[tokio::test]

@@ -11,13 +11,14 @@ use engine::port::exec::ExecEnd;
 use engine::port::store::{OpenUpload, Store as _};
 use engine::testing::fake_docker::Act;
 use engine::usecase::delete::{delete, plan_delete};
+use engine::usecase::restore::RestoreRequest;
 use engine::usecase::watch::Silent;
 use engine::words::RunId;
 
 use crate::deeds::{Deed, IMAGE};
 use crate::support::inside::{Inside, Shared};
 use crate::support::tree::Tree;
-use crate::support::world::{World, back_up, container, snapshot};
+use crate::support::world::{World, back_up, container, restore_as, restore_request, snapshot};
 
 /// The world of a deed.
 pub(crate) struct Template {
@@ -85,6 +86,10 @@ impl Template {
         }
         world.volume("db", u8::try_from(self.trees.len()).unwrap()).await;
         furnish(self.deed, &world);
+        if self.deed == Deed::Undo {
+            let request = RestoreRequest { keep_previous: true, ..restore_request("db", 1, None) };
+            restore_as(&world.host().await, &request).await.unwrap();
+        }
         world.volume("theirs", 9).await;
         let containers = vec![
             container("idle", "db", ContainerState::Down, "unless-stopped"),

@@ -29,6 +29,20 @@ fn write(path: &Path, content: &[u8], mode: u32) {
     file.set_permissions(fs::Permissions::from_mode(mode)).unwrap();
 }
 
+/// What GNU tar makes of the volume `db` of a world, planted with this flavour. Its path is as long as there, on which
+/// times depend.
+pub(crate) fn tarball(flavour: u8) -> Vec<u8> {
+    let root = super::world::temporary();
+    let folder = root.path().join("volumes/db");
+    fs::create_dir_all(&folder).unwrap();
+    plant(&folder, flavour);
+    let mut tar = std::process::Command::new("tar");
+    tar.args(["--format=pax", "--sparse", "--xattrs", "--xattrs-include=*", "-cf", "-", "."]);
+    let out = tar.current_dir(&folder).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    out.stdout
+}
+
 /// Empties `root` and fills it. Flavours differ in content, names, attributes and the root itself.
 pub(crate) fn plant(root: &Path, flavour: u8) {
     clear(root);

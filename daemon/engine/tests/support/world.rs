@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use archive::levels::Levels;
+use archive::path::TreePath;
 use async_trait::async_trait;
 use engine::failure::Failure;
 use engine::port::clock::Clock;
@@ -15,6 +16,7 @@ use engine::testing::fake_docker::{Calls, FakeDocker, real_jobs};
 use engine::testing::memory_store::MemoryStore;
 use engine::usecase::backup::{BackupReport, BackupRequest, backup};
 use engine::usecase::host::{Effort, Host, Settings};
+use engine::usecase::import::ImportRequest;
 use engine::usecase::restore::{RestoreReport, RestoreRequest, plan_restore, restore};
 use engine::usecase::terms::RunTerms;
 use engine::usecase::watch::Silent;
@@ -61,7 +63,7 @@ pub(crate) struct World {
 }
 
 /// A folder in memory, where there is one: what survives a power cut is not what these tests ask.
-fn temporary() -> tempfile::TempDir {
+pub(crate) fn temporary() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
@@ -141,6 +143,7 @@ pub(crate) fn container(name: &str, volume: &str, state: ContainerState, policy:
         labels: BTreeMap::new(),
         mounts: vec![mount],
         auto_remove: false,
+        versions: BTreeMap::new(),
     }
 }
 
@@ -164,6 +167,16 @@ pub(crate) fn backup_request(name: &str) -> BackupRequest {
     }
 }
 
+pub(crate) fn import_request(name: &str) -> ImportRequest {
+    ImportRequest {
+        source: source(name),
+        taken_at: None,
+        archive: "old.tar".to_owned(),
+        beneath: TreePath::root(),
+        strip: 0,
+    }
+}
+
 pub(crate) async fn back_up(host: &Host, name: &str) -> Result<BackupReport, Failure> {
     backup(host, &backup_request(name), &Silent::default()).await
 }
@@ -180,6 +193,7 @@ pub(crate) fn restore_request(name: &str, number: u64, into: Option<&str>) -> Re
         keep_previous: false,
         delta: false,
         accept_partial: false,
+        accept_version: false,
     }
 }
 

@@ -1,7 +1,12 @@
 //! Looking into snapshots without restoring them.
 
+use std::sync::Arc;
+
 use archive::path::TreePath;
 use engine::failure::Class;
+use engine::testing::calls::CallLog;
+use engine::testing::fake_docker::FakeDocker;
+use engine::testing::faulty_store::FaultyStore;
 use engine::usecase::browse::{Change, DiffTotals, cat, diff, find, ls};
 use engine::usecase::snapshots::{Wanted, WantedHost};
 
@@ -43,6 +48,41 @@ async fn ls_shows_a_folder() {
     }
     let missing = ls(&host, &name, &path("base/2"), false, &mut |_| Ok(())).await.unwrap_err();
     assert_eq!(missing.class, Class::NotFound, "{missing}");
+}
+
+/// What lies deeper than a folder costs nothing when the folder is listed.
+#[tokio::test]
+async fn ls_of_a_folder_fetches_what_holds_it_and_no_more() {
+    let world = World::new();
+    world.volume("db", 1).await;
+    let deep = world.docker.volume_folder("db").join("conf/deep");
+    std::fs::create_dir(&deep).unwrap();
+    for n in 0..12_000 {
+        std::fs::File::create(deep.join(format!("{n:05}-{}", "x".repeat(60)))).unwrap();
+    }
+    back_up(&world.host().await, "db").await.unwrap();
+    let fetched = async |at: &str, recursive: bool| {
+        let log = CallLog::recording();
+        let store = FaultyStore::new(Arc::new(world.store.clone()), Arc::clone(&log), Vec::new());
+        let host = world.host_with(Arc::new(store), Arc::<FakeDocker>::clone(&world.docker)).await;
+        let mut names = Vec::new();
+        let mut each = |entry: &archive::entry::Entry| {
+            names.push(entry.path.to_string());
+            Ok(())
+        };
+        ls(&host, &snapshot("db@1"), &path(at), recursive, &mut each).await.unwrap();
+        (names, log.names().iter().filter(|name| name.contains("get_range")).count())
+    };
+    let (all, of_all) = fetched("", true).await;
+    let (top, of_top) = fetched("", false).await;
+    let (conf, of_conf) = fetched("conf", false).await;
+    assert!(of_all > 8, "{of_all}: too few segments to tell");
+    assert!(of_top <= 4 && of_conf <= 4, "{of_top} and {of_conf} of {of_all}");
+    let children = |folder: &str| {
+        let beneath = |name: &&String| name.strip_prefix(folder).is_some_and(|rest| !rest.contains('/'));
+        all.iter().filter(beneath).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!((top, conf), (children(""), children("conf/")));
 }
 
 #[tokio::test]

@@ -136,7 +136,7 @@ fn tampering() -> JobRunner {
     Arc::new(move |input, output, root| {
         let folder = std::fs::read_link(format!("/proc/self/fd/{}", root.as_raw_fd())).unwrap();
         let file: PathBuf = folder.join("base/1/small");
-        if folder.to_string_lossy().contains("backupd-drill-") && file.exists() {
+        if folder.to_string_lossy().contains("backupd-scratch-") && file.exists() {
             let times = std::fs::metadata(&file).unwrap().modified().unwrap();
             let opened = std::fs::File::options().write(true).open(&file).unwrap();
             std::os::unix::fs::FileExt::write_all_at(&opened, b"\x00", 1234).unwrap();
@@ -177,7 +177,7 @@ async fn a_cluster_is_proven_by_its_own_checker() {
     let trials = world.docker.trials();
     let mounted: Vec<_> = trials.iter().map(|trial| trial.mount.is_some()).collect();
     assert_eq!(mounted, [false, true, true]);
-    let volume = format!("backupd-drill-{}", report.run);
+    let volume = format!("backupd-scratch-{}", report.run);
     assert!(trials[1..].iter().all(|trial| trial.mount.as_ref().unwrap().volume == volume));
     assert!(trials.iter().all(|trial| trial.image == "sha256:14" && trial.memory_bytes == 1 << 30));
 }

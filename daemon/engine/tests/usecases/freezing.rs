@@ -5,19 +5,23 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use engine::catalog::Verb;
 use engine::failure::{Class, Failure};
 use engine::format::manifest::Consistency as Kind;
+use engine::format::names::Lineage;
+use engine::lock::{Holder, LockOn, Locks};
 use engine::port::docker::{Container, ContainerState as State, Docker as _, DockerErrorKind};
 use engine::testing::fake_docker::{Calls, FakeDocker, JobRunner, Moment, Script, Verdict, real_jobs};
 use engine::usecase::backup::{BackupReport, BackupRequest, backup};
 use engine::usecase::host::Host;
 use engine::usecase::thaw::thaw;
 use engine::usecase::watch::Silent;
+use engine::words::RunId;
 use jiff::Timestamp;
 use policies::policy::{Consistency, Mode, OnUnfreezable};
 
 use crate::support::tree::differences;
-use crate::support::world::{World, backup_request, container, restore_as, restore_request};
+use crate::support::world::{World, backup_request, container, restore_as, restore_request, source};
 
 /// A volume with two writers, a reader, and one that is down.
 async fn world() -> World {
@@ -147,7 +151,8 @@ async fn what_nobody_writes_is_read_once_in_every_mode() {
     for name in ["web", "db"] {
         world.docker.stop(name, Duration::ZERO).await.unwrap();
     }
-    for mode in Mode::ALL {
+    // A dump is what somebody says who runs.
+    for mode in Mode::ALL.iter().filter(|mode| **mode != Mode::Dump) {
         let calls = Calls::new();
         let report = run(&world, calls.script(), by(*mode)).await.unwrap();
         assert_eq!(report.consistency, Kind::Idle, "{}", mode.word());
@@ -189,6 +194,39 @@ async fn an_engine_that_cannot_pause_is_told_of() {
             assert_eq!(all(&world).await, before);
             holds_nothing(&world).await;
         }
+    }
+}
+
+/// The engine says of `web` so many times that it cannot pause it, before or after it did.
+fn busy(times: u32, moment: Moment) -> Script {
+    let left = AtomicU32::new(times);
+    Arc::new(move |now, deed| {
+        let fails = now == moment
+            && deed == "pause id-of-web"
+            && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        if fails { Verdict::Fail(DockerErrorKind::Other) } else { Verdict::Pass }
+    })
+}
+
+/// The kernel's freezer does not always get hold of a container that is busy.
+#[tokio::test]
+async fn a_pause_that_does_not_succeed_is_tried_again_and_not_for_ever() {
+    for moment in [Moment::Before, Moment::After] {
+        let world = world().await;
+        let before = all(&world).await;
+        let report = run(&world, busy(3, moment), by(Mode::Pause)).await.unwrap();
+        assert_eq!((report.consistency, report.warnings), (Kind::Paused, Vec::<String>::new()));
+        assert_eq!(all(&world).await, before);
+        let failed = run(&world, busy(u32::MAX, moment), by(Mode::Pause)).await.unwrap_err();
+        assert!(failed.to_string().contains("hold container `web`, in 6 tries"), "{failed}");
+        assert!(failed.hint.unwrap().contains("`stop`"));
+        assert_eq!(all(&world).await, before, "nobody stays paused");
+        // They count as held: it ends with the longest freeze, not with the tries.
+        let short = Consistency { max_freeze: Duration::from_secs(1), ..by(Mode::Pause) };
+        let failed = run(&world, busy(u32::MAX, moment), short).await.unwrap_err();
+        assert!(failed.to_string().contains("took longer than 1s"), "{failed}");
+        assert_eq!(all(&world).await, before);
+        holds_nothing(&world).await;
     }
 }
 
@@ -317,6 +355,27 @@ async fn what_a_dead_run_of_the_same_source_holds_does_not_stop_the_next() {
     assert_eq!(state(&world, "web").await, State::Paused);
     let report = run(&world, Calls::new().script(), by(Mode::Pause)).await.unwrap();
     assert_eq!((report.consistency, state(&world, "web").await), (Kind::Paused, State::Running));
+    holds_nothing(&world).await;
+}
+
+/// Whoever came after it may read for hours before it wants to hold anybody.
+#[tokio::test]
+async fn what_a_dead_run_holds_is_let_go_while_a_newer_one_has_its_lock() {
+    let world = world().await;
+    run(&world, stubborn(&Arc::new(Mutex::new(u32::MAX))), by(Mode::Pause)).await.unwrap_err();
+    let host = world.host().await;
+    let held = host.catalog().freezes().unwrap()[0].run.clone();
+    let locks = Locks::new(world.state().join("locks"));
+    let on = LockOn::Lineage(Lineage { host: "h1".parse().unwrap(), source: source("db") });
+    let holder =
+        |run: &RunId| Holder { run: run.clone(), pid: 1, verb: Verb::Backup, since: Timestamp::UNIX_EPOCH };
+    let lives = locks.try_lock(&on, &holder(&held)).unwrap();
+    assert_eq!(thaw(&host).await.unwrap().said, [""; 0], "one that lives lets go by itself");
+    assert_eq!(state(&world, "web").await, State::Paused);
+    drop(lives);
+    let _newer = locks.try_lock(&on, &holder(&RunId::random().unwrap())).unwrap();
+    assert_eq!(thaw(&host).await.unwrap().said, ["let container `web` go on"]);
+    assert_eq!(state(&world, "web").await, State::Running);
     holds_nothing(&world).await;
 }
 

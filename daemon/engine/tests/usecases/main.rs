@@ -9,8 +9,11 @@ mod damaged;
 mod deleting;
 mod differing;
 mod drilling;
+mod dumping;
+mod fitting;
 mod freezing;
 mod hooking;
+mod importing;
 mod incremental;
 mod postgres;
 mod recipes;
@@ -22,3 +25,4 @@ mod stores;
 #[path = "../support/mod.rs"]
 mod support;
 mod twice;
+mod undoing;

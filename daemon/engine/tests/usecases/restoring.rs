@@ -10,7 +10,7 @@ use archive::path::TreePath;
 use engine::failure::Class;
 use engine::port::docker::{ContainerState, Docker as _};
 use engine::testing::fake_docker::{Calls, FakeDocker, JobRunner};
-use engine::usecase::restore::RestoreRequest;
+use engine::usecase::restore::{RestoreRequest, plan_restore};
 use engine::usecase::runs::runs;
 
 use crate::support::tree::{but_root_time, differences, record};
@@ -94,7 +94,7 @@ async fn the_previous_content_can_be_kept() {
     let mut request = restore_request("db", 1, None);
     request.keep_previous = true;
     let report = restore_as(&host, &request).await.unwrap();
-    let kept = format!("{}/", report.previous.unwrap());
+    let kept = format!("{}/old/", report.previous.unwrap());
     let (mut previous, mut tree) = (world.tree("db"), world.tree("db"));
     tree.retain(|path, _| !path.starts_with(b".backupd-previous-"));
     assert_eq!(differences(&but_root_time(tree), &but_root_time(old)), "");
@@ -187,4 +187,23 @@ async fn a_target_that_takes_no_more_keeps_what_it_has() {
         assert_eq!((web.state, web.restart_policy.as_str()), (ContainerState::Running, "always"));
         assert_eq!(runs(&host, 1).unwrap()[0].state, "failed");
     }
+}
+
+#[tokio::test]
+async fn a_plan_says_what_is_lost_by_it() {
+    let world = World::new();
+    world.volume("db", 1).await;
+    let host = world.host().await;
+    back_up(&host, "db").await.unwrap();
+    let request = restore_request("db", 1, None);
+    let same = plan_restore(&host, &request).await.unwrap();
+    assert_eq!((same.only_now, same.differing), (Some(0), Some(0)));
+    let before = world.replant("db", 2);
+    let plan = plan_restore(&host, &request).await.unwrap();
+    assert_eq!((plan.only_now, &plan.only_now_named[..]), (Some(1), &["only-2".to_owned()][..]));
+    assert!(plan.differing.is_some_and(|count| count > 5), "{plan:?}");
+    assert_eq!(differences(&world.tree("db"), &before), "", "looking changed something");
+    // Beside it nothing is lost.
+    let beside = plan_restore(&host, &restore_request("db", 1, Some("new"))).await.unwrap();
+    assert_eq!((beside.only_now, beside.differing), (None, None));
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use engine::failure::Class;
 use engine::port::store::{Store, StoreErrorKind};
 use engine::testing::calls::{CallLog, CrashPoint, Dead, When};
+use engine::testing::fake_docker::FakeDocker;
 use engine::testing::faulty_store::{Effect, Fault, FaultyStore, Verb};
 use engine::testing::memory_store::MemoryStore;
 use engine::usecase::backup::{BackupRequest, backup};
@@ -20,7 +21,7 @@ use engine::usecase::recover::recover;
 use engine::usecase::reindex::{catalog_check, catalog_rebuild};
 use engine::usecase::retention::retention;
 use engine::usecase::runs::runs;
-use engine::usecase::snapshots::{Wanted, WantedHost, snapshots};
+use engine::usecase::snapshots::{Wanted, WantedHost, show, snapshots};
 use engine::usecase::stores::{Standing, Stores, host_for, named};
 use engine::usecase::terms::terms_for;
 use engine::usecase::watch::Silent;
@@ -314,4 +315,35 @@ async fn recovery_opens_the_store_that_a_dead_run_wrote_to() {
     for at in stores(&host).named() {
         assert_eq!(catalog_check(at, &Silent::default()).await.unwrap().differences, Vec::<String>::new());
     }
+}
+
+#[tokio::test]
+async fn a_place_that_is_on_another_server_now_begins_anew() {
+    let world = World::new();
+    world.volume("db", 1).await;
+    let old = world.host().await;
+    for _ in 0..3 {
+        back_up(&old, "db").await.unwrap();
+    }
+    let elsewhere = Arc::new(MemoryStore::new());
+    let host = old.with_ports(Arc::<MemoryStore>::clone(&elsewhere), Arc::<FakeDocker>::clone(&world.docker));
+    for number in 1..=2 {
+        let done = back_up(&host, "db").await.unwrap();
+        assert_eq!((done.snapshot, done.warnings), (format!("db@{number}"), Vec::new()));
+    }
+    let everything = Wanted { host: WantedHost::This, source: None, deleted: false };
+    assert_eq!(snapshots(&host, &everything).await.unwrap().len(), 2);
+    assert_eq!(catalog_check(&host, &Silent::default()).await.unwrap().differences, Vec::<String>::new());
+
+    // Back where it was, the same numbers are of other snapshots: that is told, and a rebuild knows them again. A restore
+    // goes by the store alone.
+    let host = world.host().await;
+    restore_as(&host, &restore_request("db", 1, Some("new"))).await.unwrap();
+    assert_eq!(differences(&world.tree("new"), &world.tree("db")), "");
+    let refused = show(&host, &snapshot("db@1")).await.unwrap_err();
+    assert_eq!(refused.class, Class::WrongKey, "{refused}");
+    assert!(refused.hint.as_ref().is_some_and(|hint| hint.contains("catalog rebuild")), "{refused:?}");
+    catalog_rebuild(&host, &Silent::default()).await.unwrap();
+    show(&host, &snapshot("db@1")).await.unwrap();
+    assert_eq!(snapshots(&host, &everything).await.unwrap().len(), 3);
 }

@@ -12,7 +12,7 @@ use super::{Mount, Part, Stack};
 #[test]
 fn monasca_comes_back() {
     let parts = vec![
-        Part::new("mysql", Mariadb { rows: 20_000 }, Mount::Named("mysql-files"), "monasca"),
+        Part::new("mysql", Mariadb { rows: 20_000, logs: false }, Mount::Named("mysql-files"), "monasca"),
         Part::new("influxdb", Influxdb, Mount::Named("influxdb-files"), "monasca"),
         Part::new("kafka", Segments { at: "/kafka" }, Mount::Named("kafka-files"), "monasca"),
         Part::new("zookeeper", Segments { at: "/datalog" }, Mount::Named("zookeeper-files"), "monasca"),

@@ -10,7 +10,7 @@ use super::{Mount, Part, Stack};
 #[test]
 fn skyline_comes_back_also_when_its_database_has_made_itself_anew() {
     let parts = vec![
-        Part::new("mysql", Mariadb { rows: 100_000 }, Mount::Folder, "skyline"),
+        Part::new("mysql", Mariadb { rows: 100_000, logs: false }, Mount::Folder, "skyline"),
         Part::new("redis", Redis { keys: 5_000, files: Files::Rewritten }, Mount::Folder, "skyline-redis"),
         Part::new("graphite", Points, Mount::Folder, "skyline-graphite"),
     ];

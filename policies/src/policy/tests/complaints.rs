@@ -58,7 +58,7 @@ fn values_of_the_wrong_kind_are_told_with_the_right_one() {
     check(
         "schedule = \"0 2 * * *\"\nconsistency.mode = \"postgresql\"\n",
         &["p.toml:2:20: `mode` must be one of `live`, `pause`, `stop`, `hooks`, `postgres`, `mysql`, \
-             `redis`, `rrd`, not `postgresql`; did you mean `postgres`?"],
+             `redis`, `rrd`, `dump`, not `postgresql`; did you mean `postgres`?"],
     );
 }
 
@@ -112,7 +112,7 @@ fn what_is_missing_is_asked_for() {
             "p.toml:2:1: `schedule` is missing: when does it run? `schedule = \"0 2 * * *\"`, above the \
              first `[table]`, is every night at two",
             "p.toml:2:1: `mode` is missing: below `[consistency]`, write `mode = \"…\"` with one of `live`, \
-             `pause`, `stop`, `hooks`, `postgres`, `mysql`, `redis`, `rrd`",
+             `pause`, `stop`, `hooks`, `postgres`, `mysql`, `redis`, `rrd`, `dump`",
         ],
     );
     check_more(

@@ -1,6 +1,7 @@
 //! Tables of files and what is said about them. A file that should be fine must be fine as it stands.
 
 mod complaints;
+mod dumps;
 mod folder;
 mod values;
 

@@ -48,6 +48,15 @@ pub(super) fn labels(spec: &HelperSpec) -> HashMap<String, String> {
     labels_of(&spec.run, &spec.owner)
 }
 
+/// What a volume carries that the engine made for a helper, because there was none. A scratch volume has the labels of its
+/// run as well, and was made on purpose.
+pub(super) const NEW_LABEL: &str = "backupd.new";
+
+fn new_labels(spec: &HelperSpec) -> HashMap<String, String> {
+    let new = (NEW_LABEL.to_owned(), spec.run.to_string());
+    labels(spec).into_iter().chain([new]).collect()
+}
+
 /// What every container of ours carries.
 pub(super) fn labels_of(run: &RunId, owner: &str) -> HashMap<String, String> {
     HashMap::from([(RUN_LABEL.to_owned(), run.to_string()), (OWNER_LABEL.to_owned(), owner.to_owned())])
@@ -57,7 +66,7 @@ pub(super) fn host_config(spec: &HelperSpec, socket: &SocketMount<'_>) -> HostCo
     let memory = i64::try_from(spec.memory_bytes).unwrap_or(i64::MAX);
     let read_only = spec.access == Access::Read;
     let mut mounts = vec![match &spec.mount {
-        HelperMount::Volume(name) => volume(name, SOURCE, read_only, labels(spec)),
+        HelperMount::Volume(name) => volume(name, SOURCE, read_only, new_labels(spec)),
         HelperMount::Folder(path) => bind(path, SOURCE, read_only),
     }];
     match socket {

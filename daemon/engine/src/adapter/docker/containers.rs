@@ -1,6 +1,6 @@
 //! Other people's containers: what they are, stopping and starting them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::call::{ASK, CHANGE, Engine, LIST, START, STOP_EXTRA, found};
 use super::volumes::sorted;
 use crate::port::docker::{
     Container, ContainerState, DockerError, DockerErrorKind, Health, Leftover, Mount, MountOf, OWNER_LABEL,
-    RUN_LABEL,
+    RUN_LABEL, VERSION_VARIABLES,
 };
 
 /// The list tells neither health nor restart policy nor start time, so each container is asked; so many at once.
@@ -188,6 +188,7 @@ fn container(c: ContainerInspectResponse) -> Container {
         labels: sorted(config.labels.unwrap_or_default()),
         mounts: c.mounts.unwrap_or_default().into_iter().map(mount).collect(),
         auto_remove: host.auto_remove.unwrap_or(false),
+        versions: versions(&config.env.unwrap_or_default()),
     }
 }
 
@@ -198,6 +199,13 @@ fn mount(m: MountPoint) -> Mount {
         _ => MountOf::Other,
     };
     Mount { of, at: m.destination.unwrap_or_default(), writable: m.rw.unwrap_or(false) }
+}
+
+/// An environment holds secrets too, so only what is known to be none leaves this file.
+fn versions(environment: &[String]) -> BTreeMap<String, String> {
+    let pairs = environment.iter().filter_map(|line| line.split_once('='));
+    let known = pairs.filter(|(name, _)| VERSION_VARIABLES.contains(name));
+    known.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Docker says "year one" for never.
@@ -240,6 +248,13 @@ mod tests {
             assert!(parse_policy(text).is_none(), "{text}");
         }
         assert_eq!(print_policy(None), "no");
+    }
+
+    #[test]
+    fn of_an_environment_only_versions_are_kept() {
+        let environment =
+            ["POSTGRES_PASSWORD=secret", "PG_MAJOR=15", "PG_MAJORS=1", "PG_MAJOR"].map(str::to_owned);
+        assert_eq!(versions(&environment), BTreeMap::from([("PG_MAJOR".to_owned(), "15".to_owned())]));
     }
 
     #[test]

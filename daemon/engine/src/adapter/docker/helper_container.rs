@@ -11,12 +11,12 @@ use tokio::time::{Instant, sleep};
 
 use super::attached::Output;
 use super::call::{CHANGE, Engine, START};
-use super::confinement::{SOCKET_FOLDER, SOURCE, SocketMount, host_config, labels};
+use super::confinement::{NEW_LABEL, SOCKET_FOLDER, SOURCE, SocketMount, host_config, labels};
 use super::doorway::{Doorway, SOCKET};
 use super::image::HelperImage;
 use super::life::Life;
 use super::{containers, volumes};
-use crate::port::docker::{Access, DockerError, DockerErrorKind, Helper, HelperMount, HelperSpec, RUN_LABEL};
+use crate::port::docker::{Access, DockerError, DockerErrorKind, Helper, HelperMount, HelperSpec};
 
 /// A helper connects in a tenth of a second; on a host that is out of breath it takes its time.
 const CONNECT: Duration = Duration::from_secs(60);
@@ -177,7 +177,7 @@ impl Starter {
     async fn refuse_new_volume(&self, spec: &HelperSpec) -> Result<(), DockerError> {
         let HelperMount::Volume(name) = &spec.mount else { return Ok(()) };
         let volume = volumes::one(&self.engine, name).await?;
-        let made_for_us = volume.as_ref().and_then(|v| v.labels.get(RUN_LABEL));
+        let made_for_us = volume.as_ref().and_then(|v| v.labels.get(NEW_LABEL));
         if volume.is_none() || made_for_us.is_some_and(|run| *run == spec.run.to_string()) {
             return Err(no_volume(name));
         }

@@ -41,10 +41,11 @@ pub struct Limits {
     /// The first part's size, and the size below which an object goes up in a single request. Large enough that
     /// a request's latency does not matter, small enough to try again.
     pub part_bytes: u64,
-    /// Parts of one upload in flight: two hide the latency, four fill a line with loss.
-    pub parts_in_flight: usize,
-    /// Bytes of one upload in flight. Parts that have grown beyond it go up one at a time.
-    pub flight_bytes: u64,
+    /// Parts of one upload in memory: two hide the latency, four fill a line with loss.
+    pub parts_held: usize,
+    /// Bytes of one upload in memory. Of parts that are more than half of it there are two; one that is beyond it goes up
+    /// before the next is filled.
+    pub held_bytes: u64,
     /// A ranged read longer than this is fetched in pieces of this size.
     pub piece_bytes: u64,
     /// Pieces of one ranged read in flight.
@@ -66,8 +67,8 @@ impl Default for Limits {
             backoff_first: Duration::from_millis(200),
             backoff_max: Duration::from_secs(20),
             part_bytes: 8 * MIB,
-            parts_in_flight: 4,
-            flight_bytes: 256 * MIB,
+            parts_held: 4,
+            held_bytes: 256 * MIB,
             piece_bytes: 8 * MIB,
             pieces_in_flight: 4,
             pages_max: 20_000,

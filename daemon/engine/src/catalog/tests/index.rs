@@ -77,7 +77,6 @@ fn a_row_comes_back_as_it_was_put_and_twice_is_once() {
     let found = catalog.snapshot(&key).unwrap().unwrap();
     assert_eq!(found, put.snapshot);
     assert!(found.partial && !found.by_hand && found.sent_bytes == 1005);
-    assert_eq!(catalog.manifest(&key).unwrap(), put.manifest);
     assert_eq!(catalog.packs(STORE, &web).unwrap(), put.packs);
     assert_eq!(catalog.snapshot(&key_of(&web, 6)).unwrap(), None);
 }
@@ -281,7 +280,6 @@ fn a_value_that_was_changed_on_disk_is_never_an_answer() {
         ("UPDATE snapshots SET number = 2", "row"),
         ("UPDATE sources SET source = 'dc'", "row"),
         ("UPDATE stores SET name = 's3://backups/prof'", "row"),
-        ("UPDATE snapshots SET manifest = CAST(replace(manifest, 'idle', 'jdle') AS BLOB)", "manifest"),
         ("UPDATE packs SET length = length + 1", "packs"),
         ("UPDATE needs SET digest = x'00'", "needs"),
     ] {
@@ -292,7 +290,6 @@ fn a_value_that_was_changed_on_disk_is_never_an_answer() {
         tamper(&catalog, sql);
         let answer = match what {
             "row" => catalog.snapshots(&all()).map(|_| ()),
-            "manifest" => catalog.manifest(&key_of(&db, 1)).map(|_| ()),
             "packs" => catalog.packs(STORE, &db).map(|_| ()),
             _ => catalog.needed_by(STORE, &db, 4).map(|_| ()),
         };
@@ -323,4 +320,23 @@ fn ten_thousand_snapshots_are_listed_whole_and_in_order() {
     let newest = catalog.newest(STORE, &db).unwrap().unwrap();
     assert_eq!(newest.key, listed.last().unwrap().key);
     catalog.check().unwrap();
+}
+
+#[test]
+fn a_catalog_that_has_manifests_gets_rid_of_them() {
+    let place = Place::new();
+    let db = lineage("vm-1", "db");
+    let old = Catalog::open_with(&place.path(), at(0), &MIGRATIONS[..4]).unwrap().catalog;
+    let rows: Vec<_> = (1..=300).map(|n| row(&db, n, 10, &[n])).collect();
+    old.replace_index(STORE, &rows).unwrap();
+    old.lock().execute("UPDATE snapshots SET manifest = zeroblob(3000)", []).unwrap();
+    let dump = old.index_dump().unwrap();
+    drop(old);
+    let length = || std::fs::metadata(place.path()).unwrap().len();
+    let before = length();
+    let catalog = place.open();
+    assert_eq!(catalog.index_dump().unwrap(), dump);
+    catalog.check().unwrap();
+    drop(catalog);
+    assert!(length() * 4 < before, "{} of {before}", length());
 }

@@ -30,9 +30,14 @@ fn the_newest_of_each_source_is_found_and_no_other_hosts() {
     let mut elsewhere = row(&db, 7, 700, &[7]);
     elsewhere.snapshot.key.store = "file:///elsewhere".to_owned();
     catalog.put_snapshot(&elsewhere).unwrap();
-    let latest = catalog.latest_snapshots(&host).unwrap();
+    let latest = catalog.latest_snapshots(&host, None).unwrap();
     let of = |second| BTreeMap::from([("db".parse().unwrap(), at(second))]);
     assert_eq!(latest, BTreeMap::from([(STORE.into(), of(200)), ("file:///elsewhere".into(), of(700))]));
+    // What a clock took that went ahead hides nothing.
+    let latest = catalog.latest_snapshots(&host, Some(at(200))).unwrap();
+    assert_eq!(latest, BTreeMap::from([(STORE.into(), of(200))]));
+    let latest = catalog.latest_snapshots(&host, Some(at(199))).unwrap();
+    assert_eq!(latest, BTreeMap::from([(STORE.into(), of(100))]));
     assert_eq!(catalog.stores().unwrap(), [STORE, "file:///elsewhere"]);
     assert_eq!(catalog.lineages(STORE, Some(&host)).unwrap(), std::slice::from_ref(&db));
     assert_eq!(catalog.lineages(STORE, None).unwrap(), [far.clone(), lineage("vm-1", "db")]);

@@ -94,6 +94,7 @@ fn manifest(lineage: &Lineage, n: u64, taken: i64, needs: &[u64]) -> Manifest {
         identity: None,
         volume: VolumeShape { name: "db-data".to_owned(), ..VolumeShape::default() },
         users: Vec::new(),
+        imported: None,
         made_by: BTreeMap::from([("backupd".to_owned(), "0.1.0".to_owned())]),
         parent: None,
     }

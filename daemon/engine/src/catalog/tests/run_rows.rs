@@ -116,6 +116,7 @@ fn every_outcome_and_verb_comes_back() {
         (Verb::Rebuild, Outcome::Not(Class::WrongKey)),
         (Verb::Recover, Outcome::Not(Class::Unsafe)),
         (Verb::Drill, Outcome::Not(Class::Interrupted)),
+        (Verb::Undo, Outcome::Done),
     ];
     for (n, (verb, outcome)) in (1..).zip(verbs) {
         let new = NewRun { source: None, store: None, ..new_run(n, verb) };

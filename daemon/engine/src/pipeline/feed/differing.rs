@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use archive::base::Ask;
-use archive::channel::{Compared, Logged, Progress, RecordKind};
+use archive::channel::{Differing, Logged, Progress, RecordKind};
 use archive::row::Rows;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
@@ -24,7 +24,7 @@ pub enum Heard {
     /// How far it is.
     Progress(Progress),
     /// It has compared all, and wants what differs.
-    Compared(Compared),
+    Differing(Differing),
 }
 
 /// Answers a helper's questions, sends what it wants, and returns when it says that all is logged.
@@ -35,7 +35,7 @@ pub async fn feed_differing(
     mut heard: impl FnMut(Heard) + Send,
 ) -> Result<(Fed, Logged), FeedError> {
     let compared = answer(Arc::clone(&reading), from, to, &mut heard).await?;
-    heard(Heard::Compared(compared));
+    heard(Heard::Differing(compared));
     if compared.too_much {
         return Ok((Fed::default(), done(from, None, &mut heard).await?));
     }
@@ -73,11 +73,11 @@ async fn answer(
     from: &mut (dyn AsyncRead + Send + Unpin),
     to: &mut (dyn AsyncWrite + Send + Unpin),
     heard: &mut (impl FnMut(Heard) + Send),
-) -> Result<Compared, FeedError> {
+) -> Result<Differing, FeedError> {
     let mut answers = Answers::new(reading);
     loop {
         let record = read_record(from).await?;
-        if record.kind == RecordKind::Compared {
+        if record.kind == RecordKind::Differing {
             return Ok(record.json()?);
         } else if record.kind == RecordKind::Progress {
             heard(Heard::Progress(record.json()?));

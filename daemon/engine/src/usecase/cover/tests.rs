@@ -109,6 +109,7 @@ fn container(name: &str, mounts: &[(MountOf, &str)]) -> Container {
             .map(|(of, at)| Mount { of: of.clone(), at: (*at).to_owned(), writable: true })
             .collect(),
         auto_remove: false,
+        versions: BTreeMap::new(),
     }
 }
 

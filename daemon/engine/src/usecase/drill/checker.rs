@@ -141,7 +141,9 @@ fn recipe(consistency: Consistency) -> Option<Checker> {
         | Consistency::Idle
         | Consistency::Paused
         | Consistency::Stopped
-        | Consistency::Hooks => None,
+        | Consistency::Hooks
+        | Consistency::Dump
+        | Consistency::Imported => None,
     }
 }
 
@@ -177,6 +179,7 @@ mod tests {
             image_id: "sha256:1".into(),
             at: "/data".into(),
             running,
+            server: None,
         }
     }
 

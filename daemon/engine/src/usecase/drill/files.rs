@@ -15,7 +15,7 @@ use super::stage::Found;
 use crate::failure::Failure;
 use crate::pipeline::answers::Answers;
 use crate::pipeline::pace::Pace;
-use crate::pipeline::receive::{Ends, Listener, ReceiveError, receive};
+use crate::pipeline::receive::{Answering, Ends, Listener, ReceiveError, receive};
 use crate::port::docker::{Access, Docker, HelperMount};
 use crate::port::store::{OpenUpload, StoreError, Upload};
 use crate::usecase::blame;
@@ -56,7 +56,8 @@ impl ReadBack<'_> {
         let ends = Ends { from: &mut *session.helper.from, to: &mut *session.helper.to };
         let pace = Pace::new(self.host.clock(), None);
         let mut teller = Teller { run: self.run, watch: self.watch, of_bytes: manifest.totals.bytes };
-        match receive(ends, Some(Answers::new(reading)), &mut Nowhere, pace, &mut teller).await {
+        let answering = Answering { base: Some(Answers::new(reading)), streams: None };
+        match receive(ends, answering, &mut Nowhere, pace, &mut teller).await {
             Ok(packed) => {
                 session.close().await?;
                 Ok(judge(&manifest.totals, manifest.notes.sockets, &packed))
@@ -69,6 +70,10 @@ impl ReadBack<'_> {
             Err(ReceiveError::Store(e)) => {
                 session.kill().await;
                 Err(blame::store(what(), e))
+            }
+            Err(ReceiveError::Stream(failure)) => {
+                session.kill().await;
+                Err(failure)
             }
         }
     }

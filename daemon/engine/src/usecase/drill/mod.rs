@@ -15,7 +15,7 @@ mod rehearsal;
 mod rrd;
 mod scheduled;
 mod shell;
-mod signs;
+pub(crate) mod signs;
 mod stage;
 mod standing;
 mod verdict;

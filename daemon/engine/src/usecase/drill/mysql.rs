@@ -16,9 +16,15 @@ const STOP_GRACE: Duration = Duration::from_secs(300);
 const LINES: usize = 3;
 
 /// Arguments: the data folder, bytes of the buffer pool.
+///
+/// A transaction that was being committed is settled by the binary log, and without it a server that had one does not start.
 const START: &str = "data=\"$1\"; pool=\"$2\"; set --\n\
+    log=--skip-log-bin; cd \"$data\" || exit\n\
+    for index in *.index; do\n\
+    case \"$index\" in *relay*|'*.index') ;; *) log=--log-bin=\"$data/${index%.index}\" ;; esac\n\
+    done\n\
     if command -v mariadbd >/dev/null 2>&1; then server=mariadbd; set -- --skip-log-error; else server=mysqld; fi\n\
-    exec \"$server\" --datadir=\"$data\" \"$@\" --skip-networking --skip-grant-tables --skip-log-bin \\\n\
+    exec \"$server\" --datadir=\"$data\" \"$@\" --skip-networking --skip-grant-tables \"$log\" --server-id=1 \\\n\
     --socket=/tmp/mysql.sock --pid-file=/tmp/mysql.pid --tmpdir=/tmp --innodb-buffer-pool-size=\"$pool\" \\\n\
     --innodb-force-recovery=0 --loose-mysqlx=OFF --loose-event-scheduler=OFF --loose-skip-slave-start\n";
 

@@ -68,6 +68,7 @@ impl DrillRequest {
             keep_previous: false,
             delta: false,
             accept_partial: false,
+            accept_version: false,
         }
     }
 }

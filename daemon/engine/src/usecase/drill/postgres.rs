@@ -21,14 +21,15 @@ const LINES: usize = 3;
 /// Arguments: where the programs are, the data folder, kilobytes of shared buffers.
 ///
 /// The copy is alone: it archives nothing, follows nobody, waits for no standby, and takes nobody's word for who may
-/// log in but that of its socket. What its settings name outside of the volume is not there.
+/// log in but that of its socket, which is where we look for it. What its settings name outside of the volume is not there.
 const START: &str = "PATH=\"$1:$PATH\"; data=\"$2\"\n\
     cd \"$data\" && rm -f postmaster.pid standby.signal recovery.signal recovery.conf || exit\n\
     echo 'local all all trust' >/tmp/hba && : >/tmp/ident || exit\n\
     conf=\"$data/postgresql.conf\"; [ -f \"$conf\" ] || { conf=/tmp/postgresql.conf; : >\"$conf\"; }\n\
     exec postgres -D \"$data\" -c config_file=\"$conf\" -c data_directory=\"$data\" -c hba_file=/tmp/hba \\\n\
-    -c ident_file=/tmp/ident -c external_pid_file= -c archive_mode=off -c listen_addresses= \\\n\
-    -c unix_socket_directories=/tmp -c ssl=off -c synchronous_standby_names= \\\n\
+    -c ident_file=/tmp/ident -c external_pid_file=/tmp/external.pid -c archive_mode=off -c listen_addresses= -c port=5432 \\\n\
+    -c unix_socket_directories=/tmp -c unix_socket_group= -c unix_socket_permissions=0777 -c lc_messages=C \\\n\
+    -c ssl=off -c synchronous_standby_names= \\\n\
     -c logging_collector=off -c log_destination=stderr -c shared_buffers=\"$3\"kB -c huge_pages=off \\\n\
     -c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off\n";
 
@@ -40,8 +41,11 @@ const WHO: &str = "PATH=\"$1:$PATH\"; data=\"$2\"\n\
     -c config_file=\"$conf\" -c data_directory=\"$data\" -c archive_mode=off -c logging_collector=off \\\n\
     -c huge_pages=off -c shared_buffers=\"$3\"kB template1\n";
 
-/// Runs a program of the server's own folder: where that is, the program, its arguments.
-const PROGRAM: &str = "PATH=\"$1:$PATH\"; shift; exec \"$@\"\n";
+/// Runs a program of the server's own folder: where that is, the program, its arguments. What was set for a role or a
+/// database counts more than what the server was started with, and less than this.
+const PROGRAM: &str = "PATH=\"$1:$PATH\"; shift\n\
+    export PGOPTIONS='-c default_transaction_read_only=off -c statement_timeout=0 -c lock_timeout=0'\n\
+    exec \"$@\"\n";
 
 /// A cluster on the stage.
 pub(super) struct Cluster<'a> {
@@ -158,7 +162,9 @@ impl Cluster<'_> {
         if amcheck.status != 0 {
             return Ok(Found::Bad(format!("pg_amcheck: {}", told(&amcheck))));
         }
-        let dump = match server.ask(&self.program(&with("pg_dumpall", role, &["--file=/dev/null"]))).await? {
+        // It would have what it wrote brought to the disk, which cannot be done there.
+        let nowhere = ["--file=/dev/null", "--no-sync"];
+        let dump = match server.ask(&self.program(&with("pg_dumpall", role, &nowhere))).await? {
             Asked::Said(said) => said,
             Asked::Gone(why) => return Ok(Found::Bad(why)),
         };
@@ -199,7 +205,7 @@ enum Started<'a> {
 
 /// A client program with what all of them are told.
 fn with<'a>(program: &'a str, role: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    [&[program, "-h", "/tmp", "-U", role][..], more].concat()
+    [&[program, "-h", "/tmp", "-p", "5432", "-U", role][..], more].concat()
 }
 
 /// It is up when it has recovered.

@@ -1,13 +1,14 @@
 //! Redis and Valkey: their own programs check the files as they lie, then a server loads them.
 //!
 //! The server is told to append exactly if there are append-only files: one that appends begins empty where there are
-//! none, and says nothing.
+//! none, and says nothing. A log that was copied while it grew may end within a command, which a server leaves out when it
+//! loads: that is no damage, if it is that one command and nothing behind it.
 
 use std::time::Duration;
 
-use super::shell::first_of;
+use super::shell::{first_of, line};
 use super::signs::{Place, Signs};
-use super::stage::{Answer, Asked, Found, Ready, Stage, first_lines};
+use super::stage::{Answer, Asked, Ended, Found, Ready, Stage, first_lines};
 use crate::failure::{Class, Failure};
 use crate::usecase::guest::Said;
 
@@ -15,6 +16,10 @@ const STOP_GRACE: Duration = Duration::from_secs(60);
 
 /// Lines of a checker that are told.
 const LINES: usize = 3;
+
+/// Arguments: a file, how many bytes of its end were not understood. Ends well if no other command begins in these.
+const CUT: &str =
+    "[ \"$(tail -c \"$2\" \"$1\" | LC_ALL=C sed -n '/^\\*[0-9][0-9]*.\\{0,1\\}$/p' | wc -l)\" -le 1 ]\n";
 
 /// The files of a server.
 pub(super) struct Files<'a> {
@@ -41,19 +46,19 @@ impl Files<'_> {
 
     /// Judges the restored files.
     pub(super) async fn judge(&self) -> Result<Found, Failure> {
-        let rdb = self.signs.rdb.first().map(|place| ("redis-check-rdb", "valkey-check-rdb", place));
-        let aof = self.signs.aof.first().map(|place| ("redis-check-aof", "valkey-check-aof", place));
-        for (program, other, place) in rdb.into_iter().chain(aof) {
-            let file = format!("{}/{}", self.root, place.file);
-            let ended = self.stage.once(first_of(&[program, other], &[&file]), &self.place.user()).await?;
-            match ended.status {
-                0 => {}
-                127 => return Ok(Found::Missing(format!("the image has no `{program}`"))),
-                _ => {
-                    return Ok(Found::Bad(format!(
-                        "{program}: {}",
-                        first_lines(last_part(&ended.said), LINES)
-                    )));
+        let mut left_out = 0;
+        if let Some(rdb) = self.signs.rdb.first() {
+            let (ended, _file) = self.check("redis-check-rdb", "valkey-check-rdb", rdb).await?;
+            if let Some(found) = not_whole("redis-check-rdb", &ended) {
+                return Ok(found);
+            }
+        }
+        if let Some(aof) = self.signs.aof.first() {
+            let (ended, file) = self.check("redis-check-aof", "valkey-check-aof", aof).await?;
+            if let Some(found) = not_whole("redis-check-aof", &ended) {
+                left_out = self.cut(&ended.said, &file).await?;
+                if left_out == 0 {
+                    return Ok(found);
                 }
             }
         }
@@ -74,10 +79,33 @@ impl Files<'_> {
         if keys.status != 0 {
             return Ok(Found::Bad(format!("it was loaded and does not answer: {}", keys.last_words)));
         }
-        Ok(Found::Good(format!(
-            "its files are whole, and {} keys were loaded from them",
-            count(&keys.stdout)
-        )))
+        let whole = match left_out {
+            0 => "its files are whole".to_owned(),
+            bytes => format!(
+                "its files are whole, but for a last command of {bytes} bytes that was being written and is left out"
+            ),
+        };
+        Ok(Found::Good(format!("{whole}, and {} keys were loaded from them", count(&keys.stdout))))
+    }
+
+    /// What the program of either name says of a file.
+    async fn check(&self, program: &str, other: &str, place: &Place) -> Result<(Ended, String), Failure> {
+        let file = format!("{}/{}", self.root, place.file);
+        let ended = self.stage.once(first_of(&[program, other], &[&file]), &self.place.user()).await?;
+        Ok((ended, file))
+    }
+
+    /// How many bytes of an unfinished command a log ends with, by what its checker said; 0 if that is not all.
+    async fn cut(&self, said: &str, checked: &str) -> Result<u64, Failure> {
+        let Some(tail) = tail_of(said) else { return Ok(0) };
+        // A log of several files is checked by its manifest, which lies beside them.
+        let file = match (tail.file, checked.rsplit_once('/')) {
+            (Some(name), Some((folder, _manifest))) => format!("{folder}/{name}"),
+            (Some(_), None) | (None, _) => checked.to_owned(),
+        };
+        let argv = line(CUT, &[&file, &tail.bytes.to_string()]);
+        let ended = self.stage.once(argv, &self.place.user()).await?;
+        Ok(if ended.status == 0 { tail.bytes } else { 0 })
     }
 
     fn start(&self) -> Vec<String> {
@@ -85,10 +113,19 @@ impl Files<'_> {
             true => self.root.clone(),
             false => format!("{}/{}", self.root, self.place.folder),
         };
-        let mut arguments: Vec<String> =
-            ["--port", "0", "--unixsocket", "/tmp/redis.sock", "--save", "", "--dir"]
-                .map(str::to_owned)
-                .to_vec();
+        let mut arguments: Vec<String> = [
+            "--port",
+            "0",
+            "--unixsocket",
+            "/tmp/redis.sock",
+            "--save",
+            "",
+            "--auto-aof-rewrite-percentage",
+            "0",
+            "--dir",
+        ]
+        .map(str::to_owned)
+        .to_vec();
         arguments.push(folder);
         let appends = self.signs.aof.first();
         arguments.extend(["--appendonly", if appends.is_some() { "yes" } else { "no" }].map(str::to_owned));
@@ -103,6 +140,35 @@ impl Files<'_> {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         first_of(&["redis-server", "valkey-server"], &arguments)
     }
+}
+
+fn not_whole(program: &str, ended: &Ended) -> Option<Found> {
+    match ended.status {
+        0 => None,
+        127 => Some(Found::Missing(format!("the image has no `{program}`"))),
+        _ => Some(Found::Bad(format!("{program}: {}", first_lines(last_part(&ended.said), LINES)))),
+    }
+}
+
+/// The end of a log that was not understood.
+#[derive(Debug, PartialEq, Eq)]
+struct Tail<'a> {
+    file: Option<&'a str>,
+    bytes: u64,
+}
+
+/// Of a log that ended where more was expected: `AOF analyzed: filename=a.1.incr.aof, size=9, ok_up_to=5, …, diff=4`. Old
+/// servers have one file, and do not name it.
+fn tail_of(said: &str) -> Option<Tail<'_>> {
+    let is_short = |line: &str| {
+        let after = |word| line.split(word).nth(1)?.split(' ').next()?.parse::<u64>().ok();
+        line.contains("Unexpected EOF")
+            || after("got ").zip(after("to read ")).is_some_and(|(got, of)| got < of)
+    };
+    let analyzed = said.lines().rfind(|line| line.contains("AOF analyzed:"))?;
+    let field = |name: &str| analyzed.split(name).nth(1)?.split(',').next().map(str::trim);
+    let bytes = field("diff=")?.parse().ok().filter(|bytes| *bytes > 0)?;
+    said.lines().any(is_short).then_some(Tail { file: field("filename="), bytes })
 }
 
 fn client(words: &[&str]) -> Vec<String> {
@@ -133,6 +199,34 @@ fn last_part(said: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_that_ends_too_early_is_told_from_one_that_is_wrong() {
+        let short = "0x           7718d: Expected to read 202 bytes, got 102 bytes\n\
+                     AOF analyzed: filename=a.1.incr.aof, size=487923, ok_up_to=487779, ok_up_to_line=14005, diff=144\n\
+                     AOF a.1.incr.aof is not valid. Use the --fix option to try fixing it.\n";
+        assert_eq!(tail_of(short), Some(Tail { file: Some("a.1.incr.aof"), bytes: 144 }));
+        let old =
+            "0x  1: Expected to read 5 bytes, got 0 bytes\nAOF analyzed: size=19, ok_up_to=15, diff=4\n";
+        assert_eq!(tail_of(old), Some(Tail { file: None, bytes: 4 }));
+        let wrong = short.replace("Expected to read 202 bytes, got 102 bytes", "Expected \\r\\n, got: 4b46");
+        assert_eq!(tail_of(&wrong), None);
+        assert_eq!(tail_of("Cannot open file"), None);
+    }
+
+    /// One that lies about a length reads on into the commands behind it.
+    #[test]
+    fn a_cut_is_the_end_of_one_command() {
+        let check = |text: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::io::Write::write_all(&mut file.as_file(), text.as_bytes()).unwrap();
+            let argv = line(CUT, &[file.path().to_str().unwrap(), &text.len().to_string()]);
+            std::process::Command::new(&argv[0]).args(&argv[1..]).status().unwrap().success()
+        };
+        assert!(check("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$9\r\n12"));
+        assert!(check("*3\r\n$3\r\nSE") && check("*") && check("*3\r"));
+        assert!(!check("*3\r\n$3\r\nSET\r\n$999\r\na\r\n$1\r\n1\r\n*1\r\n$4\r\nPING\r\n"));
+    }
 
     #[test]
     fn keys_of_all_databases_count() {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! choose → begin → first pass ─┬─ second pass while containers are held: claim → quiesce → hold → pass → let go → release
-//!                              ├─ second pass over the part that the first one left, while everybody goes on
+//!                              ├─ second pass over the part that the first one left, while everybody goes on; or over
+//!                              │  nothing but what programs say meanwhile
 //!                              └─ no second pass: what began before the first one held all the time
 //!        → end → commit
 //! ```
@@ -13,6 +14,7 @@
 //! A recipe for a database never becomes a plain copy of its live files.
 
 mod client;
+mod dump;
 mod held;
 pub(in crate::usecase) mod hooks;
 mod mysql;
@@ -29,6 +31,7 @@ use policies::policy::Mode;
 use crate::catalog::How;
 use crate::failure::Failure;
 use crate::format::manifest::Consistency;
+use crate::pipeline::streams::Streams;
 use crate::port::docker::Container;
 use crate::usecase::backup::Deed;
 use crate::usecase::freeze::writers;
@@ -64,6 +67,11 @@ pub(in crate::usecase) trait Recipe: Send {
     /// The part of the source that a second pass is about for which nobody is held.
     async fn part(&mut self, _deed: &Deed<'_>) -> Result<Scope, Failure> {
         Ok(Scope::default())
+    }
+
+    /// What goes into that second pass beside the source, if its scope plants streams.
+    fn streams<'a>(&self, _deed: &'a Deed<'_>) -> Option<Box<dyn Streams + 'a>> {
+        None
     }
 
     /// Has a pass read for which nobody is held, and looks after what must last meanwhile.
@@ -115,6 +123,8 @@ impl Deed<'_> {
             // Somebody may begin to write until the second pass, so these look again.
             Mode::Pause => Box::new(held::Held::by(How::Pause)),
             Mode::Stop => Box::new(held::Held::by(How::Stop)),
+            // A program is asked, whoever writes to the source.
+            Mode::Dump => Box::new(dump::Dumps::new(self)?),
             // Files that nobody writes are of one moment in any mode.
             Mode::Hooks | Mode::Postgres | Mode::Mysql | Mode::Redis | Mode::Rrd
                 if writers(self.source).is_empty() =>

@@ -12,6 +12,9 @@ use crate::port::docker::{Container, ContainerState};
 use crate::usecase::source::{Source, User};
 use crate::words::SourceName;
 
+const PROJECT_LABEL: &str = "com.docker.compose.project";
+const SERVICE_LABEL: &str = "com.docker.compose.service";
+
 /// A container that runs, and where it sees the source.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
@@ -47,6 +50,59 @@ impl Place {
             .because(format!("`{}` is mounted at `{}`", self.source, self.at.join("` and `")))
             .hint("`backupctl volumes` shows what is mounted there; for this source, choose another `mode`")
     }
+}
+
+/// The container of this name, whatever it has mounted.
+pub(super) fn named(containers: &[Container], name: &str) -> Result<Container, Failure> {
+    match containers.iter().find(|container| container.name == name) {
+        Some(container) => running(container.clone()),
+        None => Err(Failure::not_found(format!("there is no container `{name}`")).hint("`docker ps -a`")),
+    }
+}
+
+/// The running container of this service in the compose project that the source belongs to.
+pub(super) fn of_service(
+    source: &Source,
+    containers: &[Container],
+    service: &str,
+) -> Result<Container, Failure> {
+    let label = |container: &Container, label: &str, is: &str| {
+        container.labels.get(label).is_some_and(|found| found == is)
+    };
+    let of_users = source.users.iter().find_map(|user| user.container.labels.get(PROJECT_LABEL));
+    let what = format!("look for the container of service `{service}`");
+    let Some(project) = source.shape.labels.get(PROJECT_LABEL).or(of_users) else {
+        return Err(Failure::new(Class::Unsafe, what)
+            .because("the source belongs to no compose project")
+            .hint("name the container instead: `container = \"NAME\"`"));
+    };
+    let of_it = |container: &&Container| {
+        label(container, PROJECT_LABEL, project) && label(container, SERVICE_LABEL, service)
+    };
+    let found: Vec<&Container> = containers.iter().filter(of_it).collect();
+    let mut up = found.iter().filter(|container| container.state == ContainerState::Running);
+    match (up.next(), up.next(), found.first()) {
+        (Some(only), None, _) => Ok((*only).clone()),
+        (Some(_), Some(_), _) => Err(Failure::new(Class::Unsafe, what)
+            .because(format!("project `{project}` runs more than one of it"))
+            .hint("name one of them: `container = \"NAME\"`")),
+        (None, _, Some(down)) => running((*down).clone()),
+        (None, _, None) => Err(Failure::not_found(what)
+            .because(format!("project `{project}` has no such service"))
+            .hint(format!("`docker ps -a --filter label={PROJECT_LABEL}={project}`"))),
+    }
+}
+
+/// Programs are started only in one that runs.
+fn running(container: Container) -> Result<Container, Failure> {
+    let name = &container.name;
+    let hint = match container.state {
+        ContainerState::Running => return Ok(container),
+        ContainerState::Paused => format!("`docker unpause {name}`"),
+        ContainerState::Restarting => format!("`docker logs {name}` may tell why it does not stay up"),
+        ContainerState::Down => format!("`docker start {name}`"),
+    };
+    Err(Failure::new(Class::Unsafe, format!("container `{name}` does not run")).hint(hint))
 }
 
 /// The container for the programs of `mode`.
@@ -116,6 +172,7 @@ mod tests {
             labels: if words.contains("labelled") { BTreeMap::from([label]) } else { BTreeMap::new() },
             mounts: Vec::new(),
             auto_remove: false,
+            versions: BTreeMap::new(),
         };
         User { container, at: at.to_owned(), writable: !words.contains("reads") }
     }

@@ -1,7 +1,7 @@
 //! A multipart upload whose parts grow with the stream.
 //!
-//! Every part is held in memory until the server has it, so it can be sent again; parts in flight are bounded by
-//! number and bytes. An object that never fills its first part goes up in a single PUT, and the server hears
+//! Every part is held in memory until the server has it, so it can be sent again; parts, the one that is being filled
+//! among them, are bounded by number and bytes. An object that never fills its first part goes up in a single PUT, and the server hears
 //! nothing of it before.
 
 use std::sync::Arc;
@@ -62,6 +62,9 @@ impl S3Upload {
         self.length += bytes.len() as u64;
         while !bytes.is_empty() {
             let size = usize::try_from(self.part_bytes()?).unwrap_or(usize::MAX);
+            if self.filling.is_empty() {
+                self.make_room(size as u64).await?;
+            }
             if self.filling.is_empty() && bytes.len() >= size {
                 let whole = bytes.split_to(size);
                 self.send(whole).await?;
@@ -80,12 +83,17 @@ impl S3Upload {
         self.collect_ready()
     }
 
-    /// Sends a part as soon as there is room in flight.
-    async fn send(&mut self, body: Bytes) -> Result<(), StoreError> {
-        let room = PartSizes::in_flight(&self.shared.limits, body.len() as u64);
-        while self.flight.len() >= room {
+    /// Waits until there is memory for one more part of that size.
+    async fn make_room(&mut self, size: u64) -> Result<(), StoreError> {
+        let held = PartSizes::held(&self.shared.limits, size);
+        while self.flight.len() >= held {
             self.collect_one().await?;
         }
+        Ok(())
+    }
+
+    /// Sends a part for which there is room.
+    async fn send(&mut self, body: Bytes) -> Result<(), StoreError> {
         let id = match &self.id {
             Some(id) => id.clone(),
             None => self.id.insert(self.shared.create(&self.key).await?).clone(),

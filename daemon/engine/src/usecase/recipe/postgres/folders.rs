@@ -5,7 +5,7 @@
 //! file is as the server has read it, for nothing repairs one that was read while it was written.
 
 use archive::path::TreePath;
-use archive::scope::{LeftOut, Planted, Required, Scope};
+use archive::scope::{LeftOut, Planted, PlantedContent, Required, Scope};
 
 use super::questions::Stopped;
 use super::wal::Segments;
@@ -94,7 +94,7 @@ impl Folders {
         ];
         let plant = files.into_iter().filter(|(_, bytes)| !bytes.is_empty()).map(|(name, bytes)| Planted {
             path: below(&self.data, name),
-            bytes: bytes.to_vec(),
+            content: PlantedContent::File(bytes.to_vec()),
             like: below(&self.data, LIKE),
         });
         let segment = |name: String| Required { path: below(&self.log, &name), size: needed.bytes };
@@ -105,6 +105,7 @@ impl Folders {
             plant: plant.collect(),
             require: needed.names().map(segment).collect(),
             logged: vec![self.log.clone()],
+            ..Scope::default()
         }
     }
 
@@ -191,7 +192,7 @@ mod tests {
         assert_eq!(scope.leave_out, [outside]);
         let planted = |name: &str, bytes: &[u8]| Planted {
             path: path(&format!("d/{name}")),
-            bytes: bytes.to_vec(),
+            content: PlantedContent::File(bytes.to_vec()),
             like: path("d/PG_VERSION"),
         };
         let control = planted("global/pg_control", b"control");

@@ -245,6 +245,7 @@ mod tests {
             labels: std::collections::BTreeMap::new(),
             mounts: Vec::new(),
             auto_remove: false,
+            versions: BTreeMap::new(),
         }
     }
 
