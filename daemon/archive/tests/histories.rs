@@ -13,6 +13,7 @@ mod model;
 #[path = "support/planted.rs"]
 mod planted;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -40,6 +41,7 @@ fn how((one, two, three): Manner, last: Option<&Packed>) -> How {
         at_once: three % 4 == 0,
         slow: false,
         scope: None,
+        streams: BTreeMap::new(),
     }
 }
 

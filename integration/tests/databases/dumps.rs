@@ -96,7 +96,6 @@ fn comes_back(case: &Case) {
     let again = place.run(&["backup", &subject.volume]).unwrap();
     let again = again.done().unwrap();
     let (sent, bytes) = (again["sent_bytes"].as_u64().unwrap(), again["bytes"].as_u64().unwrap());
-    println!("{:?}: {bytes} bytes, sent again {sent}", case.server);
     assert!(again["kind"] == "incremental" && sent < bytes / 4, "{again}");
     subject.destroy().unwrap();
     let restored = place.called("again");
