@@ -82,8 +82,16 @@ async fn answer(
         } else if record.kind == RecordKind::Progress {
             heard(Heard::Progress(record.json()?));
         } else if record.kind == RecordKind::Ask {
-            let ask: Ask = record.json()?;
-            let answer = answers.answer(&ask).await?;
+            let answer = match record.json()? {
+                Ask::Root(root) => answers.root(&root).await?,
+                Ask::Segment { pack, block, raw, ground } => {
+                    answers.segment(pack, &block, raw, ground.as_ref()).await?
+                }
+                Ask::Stream(path) => {
+                    let what = format!("it asked for stream `{path}` during a comparison");
+                    return Err(ChannelError::Protocol(what).into());
+                }
+            };
             write_record(to, RecordKind::Answer, &answer, &[]).await?;
             to.flush().await.map_err(|_closed| ChannelError::Cut)?;
         } else {
