@@ -37,7 +37,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Backup,
         Self::Restore,
         Self::Verify,

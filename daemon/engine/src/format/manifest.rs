@@ -58,7 +58,7 @@ pub enum Consistency {
 
 impl Consistency {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Live,
         Self::Idle,
         Self::Paused,
