@@ -3,7 +3,7 @@
 use crate::place::Place;
 
 /// All verbs, in the order of the help.
-pub(crate) const VERBS: [&str; 33] = [
+pub(crate) const VERBS: [&str; 34] = [
     "demo",
     "doctor",
     "status",

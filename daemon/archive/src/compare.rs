@@ -200,9 +200,9 @@ mod tests {
         for name in names {
             let path = dir.path().join(name);
             if name.ends_with('d') {
-                fs::create_dir(path).unwrap()
+                fs::create_dir(path).unwrap();
             } else {
-                drop(fs::File::create(path).unwrap())
+                drop(fs::File::create(path).unwrap());
             }
         }
         dir

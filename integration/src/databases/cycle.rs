@@ -16,15 +16,6 @@ use super::{Server, Verdict};
 /// So many numbers are acknowledged before a backup begins.
 const BEFORE: u64 = 50;
 
-/// For servers whose files become smaller by themselves, where there is no other policy.
-const UNGUARDED: &str = "schedule = \"0 0 1 1 *\"
-[consistency]
-mode = \"pause\"
-[guard]
-shrink_percent = 100
-file_loss_percent = 100
-";
-
 /// A server on a volume of its own, with what was acknowledged so far.
 #[derive(Debug)]
 pub struct Subject<'a> {
@@ -68,12 +59,7 @@ impl<'a> Subject<'a> {
     /// Starts a new server on a new volume with these labels, and loads it.
     pub fn new(place: &'a Place, server: &'a dyn Server, labels: &[(&str, &str)]) -> io::Result<Self> {
         let image = image(&place.docker, server.image())?;
-        let mut labels = labels.to_vec();
-        if server.shrinks() && !labels.iter().any(|(name, _policy)| *name == "backupd.policy") {
-            place.write("policies/unguarded.toml", UNGUARDED)?;
-            labels.push(("backupd.policy", "unguarded"));
-        }
-        let volume = place.volume(server.image(), &labels)?;
+        let volume = place.volume(server.image(), labels)?;
         let container = Arc::new(start(place, server, &image, &volume)?);
         container.serves(server.serves())?.map_err(io::Error::other)?;
         server.load(&container)?;

@@ -52,10 +52,6 @@ impl Server for Influxdb {
         }
     }
 
-    fn shrinks(&self) -> bool {
-        true
-    }
-
     fn check(&self, container: &Container, ledger: &Ledger) -> io::Result<Verdict> {
         let backup = container.shell("rm -rf /tmp/whole && influxd backup -portable /tmp/whole")?;
         if backup.status != 0 {

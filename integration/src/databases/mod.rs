@@ -84,11 +84,6 @@ pub trait Server: Debug + Send + Sync {
     /// Asks the server's checker, and for every number of the ledger. Nobody else writes meanwhile.
     fn check(&self, container: &Container, ledger: &Ledger) -> io::Result<Verdict>;
 
-    /// Its files become much smaller by themselves, as a log does that is written anew: a guard would flag that.
-    fn shrinks(&self) -> bool {
-        false
-    }
-
     /// A policy of mode `hooks` that has its files stand still for a moment; none if nothing inside it can do that.
     fn hooks(&self) -> Option<&'static str> {
         None

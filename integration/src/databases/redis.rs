@@ -91,10 +91,6 @@ impl Server for Redis {
             .then(|| format!("exec redis-benchmark -t set -r {keys} -n 1000000000 -d 200 -c 1 -q"))
     }
 
-    fn shrinks(&self) -> bool {
-        true
-    }
-
     /// What was saved stays as it is: a later save puts another file in its place.
     fn hooks(&self) -> Option<&'static str> {
         let saved = r#"schedule = "0 2 * * *"

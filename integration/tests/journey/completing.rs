@@ -41,7 +41,8 @@ fn offered_by(world: &World, shell: &str, line: &str) -> Vec<String> {
         _ => command.args(["--no-config", "-c", ASK_FISH]).arg(format!("{} {line}", program.display())),
     };
     let told = ran(&mut command).ok();
-    let offers = told.text().lines().map(|line| line.split('\t').next().unwrap_or_default());
+    let told = told.text();
+    let offers = told.lines().map(|line| line.split('\t').next().unwrap_or_default());
     offers.filter(|offer| !offer.is_empty()).map(str::to_owned).collect()
 }
 

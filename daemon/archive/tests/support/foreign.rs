@@ -58,7 +58,14 @@ pub fn send(
             RecordKind::Done => return Ok(parse_json(&payload).unwrap()),
             RecordKind::Failed => return Err(parse_json(&payload).unwrap()),
             RecordKind::Hello | RecordKind::Progress => {}
-            other => panic!("{other:?}"),
+            other @ (RecordKind::Job
+            | RecordKind::Bytes
+            | RecordKind::Rows
+            | RecordKind::Frame
+            | RecordKind::End
+            | RecordKind::Ask
+            | RecordKind::Answer
+            | RecordKind::Differing) => panic!("{other:?}"),
         }
     }
 }

@@ -90,7 +90,18 @@ async fn join(
             match record.kind {
                 RecordKind::Done => return record.json::<Compared>(),
                 RecordKind::Progress => {}
-                other => return Err(ChannelError::Protocol(format!("{other:?} during a comparison"))),
+                other @ (RecordKind::Hello
+                | RecordKind::Job
+                | RecordKind::Bytes
+                | RecordKind::Failed
+                | RecordKind::Rows
+                | RecordKind::Frame
+                | RecordKind::End
+                | RecordKind::Ask
+                | RecordKind::Answer
+                | RecordKind::Differing) => {
+                    return Err(ChannelError::Protocol(format!("{other:?} during a comparison")));
+                }
             }
         }
     };

@@ -44,7 +44,7 @@ impl Fitting<'_> {
                 match fit {
                     Fit::Fits => {}
                     Fit::Upgrades => {
-                        said.push(format!("{what}: it changes the files to its own version, for good"))
+                        said.push(format!("{what}: it changes the files to its own version, for good"));
                     }
                     Fit::Refused if self.accept_version => {
                         said.push(format!("{what}: it may refuse the files, or harm them"));

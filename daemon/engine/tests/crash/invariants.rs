@@ -91,12 +91,12 @@ fn in_place(case: &Case) -> (Tree, Tree) {
         match path.strip_prefix(b".backupd-previous-") {
             None => drop(volume.insert(path, line)),
             // The run, the folder of the content, and then the path in it.
-            Some(of_run) => match of_run.splitn(3, |byte| *byte == b'/').collect::<Vec<_>>()[..] {
-                [_run, b"old", inside] => {
-                    drop(kept.insert(inside.to_vec(), line.replace(&beside(of_run), "as ")))
+            Some(of_run) => {
+                let parts: Vec<_> = of_run.splitn(3, |byte| *byte == b'/').collect();
+                if let [_run, b"old", inside] = parts[..] {
+                    drop(kept.insert(inside.to_vec(), line.replace(&beside(of_run), "as ")));
                 }
-                _ => {}
-            },
+            }
         }
     }
     (volume, kept)

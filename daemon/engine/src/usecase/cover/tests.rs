@@ -1,5 +1,6 @@
 //! Folders of policies as they lie on disks, and hosts as Docker describes them.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use super::*;

@@ -153,6 +153,7 @@ fn explain(name: &str, deed: &str, failure: Failure) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::io::BufRead as _;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
