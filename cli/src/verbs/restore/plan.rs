@@ -241,15 +241,18 @@ restore db-data@42 into db-data
 
     #[test]
     fn a_plan_of_a_delta_says_what_it_costs() {
-        let delta = PlanText { delta: true, at: None, why: "it is the newest", ..plan(&[], &[]) };
+        let named = ["a".to_owned()];
+        let delta = PlanText { delta: true, at: None, why: "it is the newest", ..plan(&[], &named, &[]) };
         let want = "\
 restore db-data@42 into db-data
   taken     2026-11-20 13:00:05 +00:00 (21 h ago), idle, not proven yet
   chosen    it is the newest
   target    db-data exists, 12 entries at its top
+  loses     4 entries that the snapshot does not have: a and 3 more
+  changes   1 entry of another size, time or kind
   delta     all of it is compared, and only what differs is fetched and overwritten; who uses it is down meanwhile, and not for a moment only
   content   1,234 files and 1,300 entries in all, 5.0 GiB; at most 1.0 GiB to fetch
-  space     80 GiB free
+  space     80 GiB and 5,000,000 inodes free
 ";
         assert_eq!(delta.text(&TimeZone::UTC), want);
     }
