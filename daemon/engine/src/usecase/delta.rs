@@ -21,7 +21,8 @@ use crate::port::docker::{Access, ContainerState};
 use crate::usecase::blame;
 use crate::usecase::job::{Session, spec};
 use crate::usecase::restore::{Deed, Filled};
-use crate::usecase::restore_plan::RestoreRequest;
+use crate::usecase::restore_plan::{RestoreRequest, look};
+use crate::usecase::restore_room::check_room;
 use crate::usecase::watch::{Progress, Told};
 
 /// Below this, how much of a snapshot differs makes no difference.
@@ -76,6 +77,8 @@ impl Deed<'_> {
             let so_much = format!("{} of {} MiB differ", wanted_bytes >> 20, totals.data_bytes >> 20);
             self.watch
                 .tell(Told::Step(format!("{so_much}: all is restored beside what is there, and swapped in")));
+            // The plan could not know that all of it would need room. Who is down is not to wait for a disk to fill.
+            check_room(self.plan, &look(self.host, self.docker, &self.found.place).await?)?;
             let (fed, unpacked) = self.fill().await?;
             return Ok(Filled { fed, unpacked, delta: Some(report) });
         }

@@ -45,6 +45,7 @@ mod removal;
 pub mod restore;
 mod restore_fit;
 mod restore_plan;
+mod restore_room;
 pub mod restore_set;
 mod resume;
 pub mod retention;

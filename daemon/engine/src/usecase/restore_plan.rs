@@ -19,13 +19,11 @@ use crate::usecase::job::{ask, spec};
 use crate::usecase::notes::warnings;
 use crate::usecase::opened::{Opened, open};
 use crate::usecase::restore_fit::Fitting;
+use crate::usecase::restore_room::check_room;
 use crate::usecase::run::Glance;
 use crate::usecase::source::{self, User};
 use crate::usecase::{blame, delta, kept, service};
 use crate::words::{HostName, Number, SnapshotName, SourceName};
-
-/// A restored tree needs room for its blocks, folders and inodes too.
-const SPARE_BYTES: u64 = 16 << 20;
 
 /// What to restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -352,26 +350,4 @@ pub(super) async fn look(host: &Host, docker: &dyn Docker, place: &Place) -> Res
     let glance = Glance::begin(host)?;
     let spec = spec(host, glance.id(), &place.mount, Access::Read);
     ask(docker, &spec, &Job::Look, format!("look at `{}`", place.name())).await
-}
-
-fn check_room(plan: &RestorePlan, looked: &Looked) -> Result<(), Failure> {
-    let needed = plan.bytes.min(plan.fetch_bytes.saturating_mul(1000)).saturating_add(SPARE_BYTES);
-    let inodes = looked.free_inodes.is_none_or(|free| free > plan.entries);
-    // The apparent size of sparse files is more than they take, so it only refuses what cannot fit anyhow.
-    if inodes && looked.free_bytes >= plan.fetch_bytes.min(needed) {
-        return Ok(());
-    }
-    let what = format!(
-        "`{}` has {} MiB and {} inodes free",
-        plan.target,
-        looked.free_bytes >> 20,
-        looked.free_inodes.unwrap_or(0)
-    );
-    Err(Failure::failed(what)
-        .because(format!(
-            "the snapshot needs about {} MiB and {} inodes beside what is there",
-            plan.bytes >> 20,
-            plan.entries
-        ))
-        .hint("make room, or restore into a volume on another disk with `--into NEW`"))
 }
