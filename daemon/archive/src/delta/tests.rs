@@ -328,6 +328,21 @@ fn what_is_not_whole_is_never_carried_out() {
 }
 
 #[test]
+fn what_an_earlier_restore_kept_stays() {
+    let spoiled = Spoiled::new();
+    let kept = spoiled.root().join(".backupd-previous-r0");
+    fs::create_dir_all(kept.join("old/folder")).unwrap();
+    write(&kept.join("old/folder/file"), b"kept");
+    write(&kept.join("root"), b"a row");
+    let before = record(&kept);
+    restore(&spoiled.lineage, &spoiled.packed, spoiled.root());
+    assert_same(&record(&kept), &before);
+    fs::remove_dir_all(&kept).unwrap();
+    rustix_times(spoiled.root(), &spoiled.lineage, &spoiled.packed);
+    assert_same(&record(spoiled.root()), &spoiled.good);
+}
+
+#[test]
 fn too_much_leaves_nothing() {
     let spoiled = Spoiled::new();
     let few = DeltaJob { most_bytes: 1000, ..job(&spoiled.packed) };
@@ -418,7 +433,9 @@ fn served(spoiled: &Spoiled, on_its_way: &dyn Fn(Vec<u8>) -> Vec<u8>) -> Result<
     let helper = std::thread::spawn(move || serve(input, theirs, Ok(root)));
     let said = engine(&spoiled.lineage, job(&spoiled.packed), &mut ours, on_its_way).unwrap();
     drop(ours);
-    assert_eq!(helper.join().unwrap().unwrap(), said.is_ok());
+    // It tells a failure as soon as there is one, and again as its last word, when whoever heard of it may be gone.
+    let told = helper.join().unwrap();
+    assert_eq!(told.is_ok_and(|done| done), said.is_ok());
     said
 }
 
