@@ -43,6 +43,7 @@ pub mod reindex;
 mod removal;
 pub mod restore;
 mod restore_fit;
+mod restore_place;
 mod restore_plan;
 pub mod restore_set;
 mod resume;
