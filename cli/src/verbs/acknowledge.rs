@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::screen::plain;
 use crate::session::{Ending, Session};
 
-/// Say that what the guard flagged is as it should be, or that a source is gone for good
+/// Say that what the guard flagged is right, or that a source is gone for good
 ///
 /// A snapshot is flagged when its source has lost most of its bytes or files since the one before. Until somebody has
 /// looked, nothing of that source is pruned, so that the last good snapshots stay. Look first: `backupctl diff`

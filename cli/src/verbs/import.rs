@@ -27,7 +27,7 @@ use crate::when;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   backupctl import db-data.tar.gz --as db-data
-  backupctl import backup-2026-11-20T03-00-00.tar.gz --as db-data --beneath backup/db-data --taken-at '2026-11-20 03:00'
+  backupctl import backup.tar.gz --as db-data --beneath backup/db-data --taken-at '2026-11-20 03:00'
   restic dump latest /srv/db --archive tar | backupctl import - --as db-data --beneath srv/db")]
 pub(crate) struct Args {
     /// The archive; `-` reads stdin

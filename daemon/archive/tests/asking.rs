@@ -79,5 +79,5 @@ fn questions_are_answered_one_at_a_time() {
     let other = |_: &Ask, engine: &mut UnixStream| write_record(engine, RecordKind::End, b"{}").unwrap();
     check(&other, FailedCause::Channel, "instead of an answer");
     let gone = |_: &Ask, engine: &mut UnixStream| engine.shutdown(Shutdown::Write).unwrap();
-    check(&gone, FailedCause::Channel, "cannot ask for the tables");
+    check(&gone, FailedCause::Channel, "cannot ask the engine");
 }

@@ -1,4 +1,4 @@
-//! What a person should know of single paths: counted all, named while they are few.
+//! What happens to a path without ending the run, told with bounds: each kind is counted, and the first are named.
 
 use serde::{Deserialize, Serialize};
 

@@ -19,7 +19,7 @@ use crate::port::docker::{Access, Docker};
 use crate::usecase::host::Host;
 use crate::usecase::job::{Session, spec};
 use crate::usecase::opened::Opened;
-use crate::usecase::restore_plan::Place;
+use crate::usecase::restore_place::Place;
 use crate::usecase::run::Glance;
 
 /// A million entries are compared in less. Who has more is told that nobody counted.

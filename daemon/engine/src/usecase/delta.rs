@@ -21,7 +21,8 @@ use crate::port::docker::{Access, ContainerState};
 use crate::usecase::blame;
 use crate::usecase::job::{Session, spec};
 use crate::usecase::restore::{Deed, Filled};
-use crate::usecase::restore_plan::{RestoreRequest, look};
+use crate::usecase::restore_place::look;
+use crate::usecase::restore_plan::RestoreRequest;
 use crate::usecase::restore_room::check_room;
 use crate::usecase::watch::{Progress, Told};
 

@@ -13,7 +13,7 @@ use crate::lock::LockOn;
 use crate::port::docker::{Access, Docker};
 use crate::usecase::host::Host;
 use crate::usecase::job::{ask, spec};
-use crate::usecase::restore_plan::Place;
+use crate::usecase::restore_place::Place;
 use crate::usecase::run::{Glance, Run};
 use crate::usecase::source;
 use crate::words::{RunId, SourceName};

@@ -44,6 +44,7 @@ pub mod reindex;
 mod removal;
 pub mod restore;
 mod restore_fit;
+mod restore_place;
 mod restore_plan;
 mod restore_room;
 pub mod restore_set;

@@ -1,28 +1,24 @@
 //! What a restore would do, before anything is touched: which snapshot, where to, what it replaces, who is
 //! stopped meanwhile, and whether there is room. Looking is all that happens here.
 
-use archive::channel::{Job, Looked};
 use archive::path::TreePath;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::catalog::journal::RestoreTarget;
 use crate::catalog::{Verified, VerifiedResult};
 use crate::failure::{Class, Failure};
 use crate::format::manifest::Consistency;
-use crate::lock::LockOn;
-use crate::port::docker::{Access, Docker, HelperMount};
+use crate::port::docker::Docker;
 use crate::usecase::choice::choose;
 use crate::usecase::comparing::compare;
 use crate::usecase::host::Host;
-use crate::usecase::job::{ask, spec};
 use crate::usecase::notes::warnings;
 use crate::usecase::opened::{Opened, open};
 use crate::usecase::restore_fit::Fitting;
+use crate::usecase::restore_place::{Place, look, place};
 use crate::usecase::restore_room::check_room;
-use crate::usecase::run::Glance;
-use crate::usecase::source::{self, User};
-use crate::usecase::{blame, delta, kept, service};
+use crate::usecase::source::User;
+use crate::usecase::{delta, kept, service};
 use crate::words::{HostName, Number, SnapshotName, SourceName};
 
 /// What to restore.
@@ -118,75 +114,6 @@ pub struct RestorePlan {
     /// The very snapshot that was planned.
     #[serde(skip)]
     pub name: SnapshotName,
-}
-
-/// Where a restore goes, as it is now.
-pub(super) struct Place {
-    pub(super) mount: HelperMount,
-    pub(super) exists: bool,
-    pub(super) users: Vec<User>,
-}
-
-impl Place {
-    pub(super) fn name(&self) -> &str {
-        match &self.mount {
-            HelperMount::Volume(name) | HelperMount::Folder(name) => name,
-        }
-    }
-
-    pub(super) fn lock(&self) -> LockOn {
-        match &self.mount {
-            HelperMount::Volume(name) => LockOn::Volume(name.clone()),
-            HelperMount::Folder(path) => LockOn::Folder(path.clone()),
-        }
-    }
-
-    pub(super) fn journal_target(&self) -> RestoreTarget {
-        match &self.mount {
-            HelperMount::Volume(name) => RestoreTarget::Volume(name.clone()),
-            HelperMount::Folder(path) => RestoreTarget::Folder(path.clone()),
-        }
-    }
-}
-
-pub(super) async fn place(
-    host: &Host,
-    docker: &dyn Docker,
-    request: &RestoreRequest,
-) -> Result<Place, Failure> {
-    if let Some(new) = &request.into {
-        let found =
-            docker.volume(new).await.map_err(|e| blame::docker(format!("look up volume `{new}`"), e))?;
-        return match found {
-            None => Ok(Place { mount: HelperMount::Volume(new.clone()), exists: false, users: Vec::new() }),
-            Some(_) => {
-                Err(Failure::new(Class::Unsafe, format!("volume `{new}` exists already")).hint(format!(
-                    "choose another name, or restore `{0}` in place with `backupctl restore {0}`",
-                    request.source
-                )))
-            }
-        };
-    }
-    if let Some(folder) = &request.to {
-        let source = source::folder(docker, folder).await?;
-        source::refuse_own_folders(host, &source)?;
-        return Ok(Place { mount: source.mount, exists: true, users: source.users });
-    }
-    match source::resolve(docker, &request.source).await {
-        Ok(source) => {
-            source::refuse_own_folders(host, &source)?;
-            Ok(Place { mount: source.mount, exists: true, users: source.users })
-        }
-        Err(failure) if failure.class == Class::NotFound => match &request.source {
-            SourceName::Volume(name) => {
-                Ok(Place { mount: HelperMount::Volume(name.clone()), exists: false, users: Vec::new() })
-            }
-            SourceName::Mount { .. } => {
-                Err(failure.hint("create the container first, or restore into a volume with `--into NEW`"))
-            }
-        },
-        Err(failure) => Err(failure),
-    }
 }
 
 /// Plans a restore. Changes nothing.
@@ -344,10 +271,4 @@ fn plan_warnings(plan: &RestorePlan, opened: &Opened, verified: Option<Verified>
         }
     }
     said
-}
-
-pub(super) async fn look(host: &Host, docker: &dyn Docker, place: &Place) -> Result<Looked, Failure> {
-    let glance = Glance::begin(host)?;
-    let spec = spec(host, glance.id(), &place.mount, Access::Read);
-    ask(docker, &spec, &Job::Look, format!("look at `{}`", place.name())).await
 }

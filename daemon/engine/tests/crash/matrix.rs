@@ -212,7 +212,7 @@ async fn restore_of_what_differs() {
     let last_stop = names.iter().rposition(|name| name.starts_with("docker.stop")).unwrap();
     let fetched = names.iter().rposition(|name| name.starts_with("store.get_range")).unwrap();
     assert!(last_stop < fetched, "{names:?}");
-    every_call(Deed::RestoreDelta, 150).await;
+    every_call(Deed::RestoreDelta, 200).await;
 }
 
 #[tokio::test]
@@ -292,5 +292,5 @@ async fn recovery_of_a_restore_in_place() {
 
 #[tokio::test]
 async fn recovery_of_a_restore_of_what_differs() {
-    every_call_of_recovery(Deed::RestoreDelta, 11, 200).await;
+    every_call_of_recovery(Deed::RestoreDelta, 11, 150).await;
 }
