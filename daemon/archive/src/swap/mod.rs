@@ -10,7 +10,7 @@
 //! done        the new content is in place                         clean up
 //! ```
 //!
-//! A delta restore has no new tree, but a log of what differs ([`crate::delta`]): `logged` stands for `staged`, and
+//! A delta restore has no new tree, but a log of what differs (`archive/src/delta`): `logged` stands for `staged`, and
 //! `applying`, in which all of the log is done again, for both of the moves.
 //!
 //! In between a mix may be *visible*, which is why containers stay down meanwhile; running the swap again, which
