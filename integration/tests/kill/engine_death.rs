@@ -51,7 +51,8 @@ fn an_engine_that_dies_costs_the_run_and_nothing_else() {
     assert_eq!(rig.content(&volume, "1"), first);
     let now = tree(&folder, &["heartbeat"]);
     assert!(now == first || now == second && !ended.said_done(), "{ended:?} {:?}", now.keys());
-    assert_eq!((tenant.status(), tenant.restart_policy()), ("running".to_owned(), "always".to_owned()));
+    // An engine that came back takes its time over whom it starts.
     tenant.assert_beats();
+    assert_eq!((tenant.status(), tenant.restart_policy()), ("running".to_owned(), "always".to_owned()));
     rig.assert_clean(&[&volume], "the engine died in a restore");
 }

@@ -143,8 +143,8 @@ fn what_was_there_before_is_kept_if_wanted_and_never_backed_up() {
     let done = done.event("done");
     let previous = done["previous"].as_str().unwrap().to_owned();
     assert_eq!(previous, format!(".backupd-previous-{}", done["run"].as_str().unwrap()));
-    assert_eq!(tree(&scene.folder.join(&previous), BEATS), scene.old);
-    let beats = std::fs::read_to_string(scene.folder.join(&previous).join("heartbeat")).unwrap();
+    assert_eq!(tree(&scene.folder.join(&previous).join("old"), BEATS), scene.old);
+    let beats = std::fs::read_to_string(scene.folder.join(&previous).join("old/heartbeat")).unwrap();
     assert!(beats.ends_with("end\n"), "it was told to end before its content was taken away");
     assert_eq!(tree(&scene.folder, &[BEATS, &[previous.as_str()]].concat()), scene.new);
     tenant.order("stop");
@@ -153,7 +153,7 @@ fn what_was_there_before_is_kept_if_wanted_and_never_backed_up() {
     assert_eq!(scene.rig.content(&scene.volume, &next), scene.new);
     // A second restore leaves the first one's alone.
     scene.restore(&["--yes", "--snapshot", "1"]).expect(0);
-    assert_eq!(tree(&scene.folder.join(&previous), BEATS), scene.old);
+    assert_eq!(tree(&scene.folder.join(&previous).join("old"), BEATS), scene.old);
 }
 
 #[test]
