@@ -162,7 +162,7 @@ fn the_server_of_a_drill_is_alone_whatever_its_settings_say() {
         mounted += reached.len();
         assert!(reached.len() <= 1, "{reached:?}");
         let scratch =
-            |mount: &&Value| mount["Name"].as_str().is_some_and(|name| name.starts_with("backupd-drill-"));
+            |mount: &&Value| mount["Name"].as_str().is_some_and(|name| name.starts_with("backupd-scratch-"));
         assert!(reached.iter().all(scratch), "{reached:?}");
         assert_eq!(host["NetworkMode"], "none");
         assert_eq!(host["ReadonlyRootfs"], true);
