@@ -42,8 +42,9 @@ use crate::scope::Scope;
 use crate::varint::Malformed;
 
 /// Both sides must agree on it before anything else happens. 2: a [`Scope`], which who does not know it would pass over.
-/// 3: streams that are planted, and [`Job::Untar`].
-pub const PROTOCOL: u32 = 3;
+/// 3: streams that are planted, and [`Job::Untar`]. 4: places, to compare and to swap single paths. 5: pictures.
+/// 6: [`PackJob::between_updates`].
+pub const PROTOCOL: u32 = 6;
 
 /// No record is larger; checked before memory is taken.
 pub const RECORD_BYTES_MAX: u32 = 32 << 20;
@@ -84,6 +85,8 @@ pub enum RecordKind {
     Answer = 11,
     /// [`Differing`] as JSON, from the helper, which asks for nothing more.
     Differing = 12,
+    /// Nothing, from the helper: what the source is from here on makes no difference to the pack.
+    Pictured = 13,
 }
 
 impl RecordKind {
@@ -102,6 +105,7 @@ impl RecordKind {
             10 => Self::Ask,
             11 => Self::Answer,
             12 => Self::Differing,
+            13 => Self::Pictured,
             _ => return Err(Malformed("unknown record")),
         })
     }
@@ -123,7 +127,7 @@ pub enum Job {
     /// Say what the folder is like, change nothing. Answer: [`Looked`].
     Look,
     /// Say how the folder differs from the rows that come. Answer: [`crate::compare::Compared`].
-    Compare,
+    Compare(CompareJob),
     /// Read the folder into a pack. Answer: [`Packed`].
     Pack(PackJob),
     /// Create what rows and frames say. Answer: [`Unpacked`].
@@ -141,6 +145,16 @@ pub enum Job {
         /// The run that staged it.
         run: String,
     },
+    /// Leave what was unpacked for this run to a restore that goes on with it, if its swap has not begun and it is worth it.
+    /// Answer: its bytes; 0 if nothing was left, and then `Discard` follows.
+    Leave {
+        /// The run that unpacked it.
+        run: String,
+        /// Less than this is not worth it.
+        least_bytes: u64,
+    },
+    /// Remove what a restore that was cut off left. Answer: whether there was something.
+    RemoveUnfinished,
     /// Say what restores have kept here, counted. Answer: a list of [`Kept`].
     Kept,
     /// Stage what a restore kept, for a `Swap`. Answer: true.
@@ -167,6 +181,9 @@ pub struct PackJob {
     /// Which part of the folder it is about, if not all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Box<Scope>>,
+    /// Whoever writes is held, and may be in the middle of an update of an RRD file: then there is no pack.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub between_updates: bool,
 }
 
 /// What a backup pass found, as counts.
@@ -209,6 +226,9 @@ pub struct Packed {
     /// Which database the folder holds, as `KIND:ID`, if it holds one that says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
+    /// A helper that has a place beside the folder may take a picture of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clones: bool,
 }
 
 /// Settings of a restore.
@@ -220,6 +240,16 @@ pub struct UnpackJob {
     pub workers: u32,
     /// Where the tree goes.
     pub into: Target,
+    /// With [`Target::Staging`], what of the folder the tree is to replace; all of it if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<TreePath>,
+}
+
+/// Settings of a comparison.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CompareJob {
+    /// Only what lies at or beneath these; all if empty.
+    pub places: Vec<TreePath>,
 }
 
 /// Where a restored tree goes.
@@ -324,6 +354,8 @@ pub struct Kept {
     pub entries: u64,
     /// Bytes that it takes on the disk; 0 where nobody counted.
     pub bytes: u64,
+    /// The paths that it is of, printable; none if it is of all of the folder.
+    pub places: Vec<String>,
 }
 
 /// What a folder is like.
@@ -339,6 +371,8 @@ pub struct Looked {
     pub read_only: bool,
     /// Runs whose staging folder lies here, and whether their swap has begun.
     pub staged: Vec<StagedRun>,
+    /// When a restore that was cut off left here what it had, in seconds since 1970; `None` if none did.
+    pub unfinished_at: Option<i64>,
     /// What restores have kept here, not counted, oldest first.
     pub kept: Vec<Kept>,
     /// Numeric owner of the folder.
@@ -392,6 +426,8 @@ pub enum FailedCause {
     Hostile,
     /// A frame does not hash to what was stored.
     Damaged,
+    /// A file was asked for between two updates, and is in the middle of one.
+    Updating,
     /// The target is not empty, or a staging folder is in the way.
     Occupied,
     /// The other side broke the protocol, or closed the channel.

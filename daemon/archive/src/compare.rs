@@ -34,6 +34,10 @@ pub struct Compared {
     pub differing: u64,
     /// Entries that are in the snapshot and not in the folder.
     pub missing: u64,
+    /// Of the places that it was about, those that are there, printable.
+    pub there: Vec<String>,
+    /// What leads to a place and is no folder, printable: nothing can be put there.
+    pub blocked: Option<String>,
 }
 
 /// A comparison under way.
@@ -42,15 +46,24 @@ pub(crate) struct Comparing {
     opener: Opener,
     top: Stat,
     here: Option<(TreePath, Stat)>,
+    places: Vec<TreePath>,
     found: Compared,
 }
 
 impl Comparing {
-    pub(crate) fn new(root: OwnedFd) -> Result<Self, UnpackError> {
+    /// About these places and what lies beneath them; about all of it if there are none.
+    pub(crate) fn new(root: OwnedFd, places: &[TreePath]) -> Result<Self, UnpackError> {
         let failed = |e: io::Error| UnpackError::Tree { deed: "list", path: ".".to_owned(), source: e };
         let top = Stat::of_open(root.as_fd()).map_err(failed)?;
         let walk = Walk::new(root, &top).map_err(failed)?;
-        let mut comparing = Self { walk, opener: Opener::new(), top, here: None, found: Compared::default() };
+        let mut comparing = Self {
+            walk,
+            opener: Opener::new(),
+            top,
+            here: None,
+            places: places.to_vec(),
+            found: Compared::default(),
+        };
         comparing.look();
         Ok(comparing)
     }
@@ -112,6 +125,29 @@ impl Comparing {
         self.look();
     }
 
+    /// Whether a path is at or beneath a place.
+    fn is_wanted(&self, path: &TreePath) -> bool {
+        self.places.is_empty() || self.places.iter().any(|place| path.is_within(place))
+    }
+
+    /// Whether a place lies beneath a path.
+    fn leads_on(&self, path: &TreePath) -> bool {
+        self.places.iter().any(|place| place.is_within(path))
+    }
+
+    /// A folder above a place is itself not what this is about.
+    fn go_down(&mut self, path: &TreePath, stat: &Stat) {
+        match self.open(stat) {
+            Some((folder, now, names)) => self.walk.enter(folder, &now, path, names),
+            None => {
+                if !stat.kind.is_dir() || stat.mount != self.top.mount {
+                    self.found.blocked = Some(printable_path(path));
+                }
+                self.walk.pass();
+            }
+        }
+    }
+
     /// The folder at the walk's place, if it is one that can be looked into.
     fn open(&self, stat: &Stat) -> Option<(OwnedFd, Stat, Names)> {
         if !stat.kind.is_dir() || stat.mount != self.top.mount {
@@ -129,11 +165,17 @@ impl Comparing {
             match step {
                 Step::Name(path) => {
                     let seen = self.walk.here().and_then(|(folder, name)| Stat::of_name(folder, name).ok());
-                    if let Some(stat) = seen {
-                        self.here = Some((path, stat));
-                        return;
+                    match seen {
+                        Some(stat) if self.is_wanted(&path) => {
+                            if self.places.contains(&path) {
+                                self.found.there.push(printable_path(&path));
+                            }
+                            self.here = Some((path, stat));
+                            return;
+                        }
+                        Some(stat) if self.leads_on(&path) => self.go_down(&path, &stat),
+                        Some(_) | None => self.walk.pass(),
                     }
-                    self.walk.pass();
                 }
                 Step::TooLong(..) => self.walk.pass(),
                 Step::Lost(..) => {}
@@ -210,7 +252,13 @@ mod tests {
 
     /// Each row in a record of its own, as it may come.
     fn compared(dir: &Path, rows: &[Entry]) -> Compared {
-        let mut comparing = Comparing::new(fs::File::open(dir).unwrap().into()).unwrap();
+        compared_at(dir, &[], rows)
+    }
+
+    fn compared_at(dir: &Path, places: &[&str], rows: &[Entry]) -> Compared {
+        let place = |text: &&str| TreePath::parse(text.as_bytes().to_vec()).unwrap();
+        let places: Vec<_> = places.iter().map(place).collect();
+        let mut comparing = Comparing::new(fs::File::open(dir).unwrap().into(), &places).unwrap();
         for entry in rows {
             let mut bytes = Vec::new();
             put_row(&mut bytes, b"", entry);
@@ -226,7 +274,7 @@ mod tests {
         let rows = ["a", "d", "d/x", "gone", "z"].map(|path| row(path, now.path()));
         let found = compared(now.path(), &rows);
         let want = ["d/y", "ed", "ed/md", "ed/md/z", "ed/n"].map(str::to_owned).to_vec();
-        assert_eq!(found, Compared { only_now: 5, named: want, differing: 0, missing: 1 });
+        assert_eq!(found, Compared { only_now: 5, named: want, missing: 1, ..Compared::default() });
         assert_eq!(compared(now.path(), &[]).only_now, 9, "a snapshot of nothing");
     }
 
@@ -241,6 +289,20 @@ mod tests {
         rows[3].modified.nanoseconds ^= 1;
         let found = compared(now.path(), &rows);
         assert_eq!(found, Compared { differing: 3, ..Compared::default() }, "a folder's own time is none");
+    }
+
+    #[test]
+    fn of_places_only_what_lies_there_counts() {
+        let now = planted(&["a", "d", "d/ed", "d/ed/new", "d/ed/x", "d/other", "e", "z"]);
+        let rows = ["d/ed", "d/ed/x", "e"].map(|path| row(path, now.path()));
+        let found = compared_at(now.path(), &["d/ed", "e"], &rows);
+        let there = ["d/ed", "e"].map(str::to_owned).to_vec();
+        let named = vec!["d/ed/new".to_owned()];
+        assert_eq!(found, Compared { only_now: 1, named, there, ..Compared::default() });
+        let gone = compared_at(now.path(), &["d/none/x"], &[row("d/none/x", now.path())]);
+        assert_eq!(gone, Compared { missing: 1, ..Compared::default() });
+        let blocked = compared_at(now.path(), &["z/x"], &[row("z/x", now.path())]);
+        assert_eq!((blocked.missing, blocked.blocked.as_deref()), (1, Some("z")));
     }
 
     #[test]

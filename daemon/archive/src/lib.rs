@@ -10,11 +10,13 @@
 //!   before a byte counts as restored.
 //! * Memory does not grow with the size of the tree.
 
+mod ahead;
 mod attributes;
 pub mod base;
 mod beneath;
 pub mod channel;
 mod clock;
+pub mod clones;
 pub mod compare;
 mod content;
 mod delta;
@@ -53,6 +55,7 @@ pub mod swap;
 mod table_writer;
 pub mod tarball;
 pub mod unpack;
+mod updating;
 pub mod varint;
 mod walk;
 mod xattrs;

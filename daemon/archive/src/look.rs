@@ -9,7 +9,7 @@ use crate::identity;
 use crate::ours::is_ours;
 use crate::staging::{RunName, Staging};
 use crate::swap::journal::Journal;
-use crate::swap::kept;
+use crate::swap::{kept, unfinished};
 use crate::unpack::UnpackError;
 
 /// The file system's own folder at its top; it holds nothing of anybody's.
@@ -29,6 +29,7 @@ pub fn look(root: BorrowedFd<'_>) -> Result<Looked, UnpackError> {
         free_inodes: (fs.f_files > 0).then_some(fs.f_favail),
         read_only: fs.f_flag.contains(StatVfsMountFlags::RDONLY),
         staged: Vec::new(),
+        unfinished_at: unfinished::left_at(root),
         kept: kept::list(root).map_err(|e| UnpackError::Occupied { what: e.to_string() })?,
         uid: stat.st_uid,
         gid: stat.st_gid,

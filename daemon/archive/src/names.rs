@@ -77,6 +77,12 @@ impl Names {
         self.starts.len()
     }
 
+    /// Names in order: from the one after which `from` are left, to the one after which `to` are.
+    pub(crate) fn between(&self, from: usize, to: usize) -> impl Iterator<Item = &CStr> {
+        let starts = self.starts.get(to..from).unwrap_or_default();
+        starts.iter().rev().map(|start| name_at(&self.arena, *start))
+    }
+
     /// Passes over all that is left.
     pub(crate) fn clear(&mut self) {
         self.starts.clear();

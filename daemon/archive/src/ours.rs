@@ -9,6 +9,9 @@ pub const STAGING_PREFIX: &[u8] = b".backupd-restore-";
 /// A folder that holds what was there before a restore; the run's id follows.
 pub const PREVIOUS_PREFIX: &[u8] = b".backupd-previous-";
 
+/// What a restore that was cut off had unpacked, for the next one to go on with. No run has this name.
+pub const UNFINISHED: &[u8] = b".backupd-restore-unfinished";
+
 /// The folder that holds dumps. It is content: it comes back with a restore, and a later backup reads it as any other,
 /// unless it puts new dumps in its place.
 pub const DUMP_FOLDER: &[u8] = b".backupd-dump";
@@ -26,6 +29,7 @@ mod tests {
     fn only_whole_prefixes_are_ours() {
         assert!(is_ours(b".backupd-restore-r1"));
         assert!(is_ours(b".backupd-previous-r1"));
+        assert!(is_ours(UNFINISHED));
         assert!(!is_ours(b".backupd"));
         assert!(!is_ours(DUMP_FOLDER));
         assert!(!is_ours(b"x.backupd-restore-r1"));

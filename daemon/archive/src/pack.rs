@@ -10,8 +10,10 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::ahead::NAMES_AHEAD;
 use crate::base::Asking;
 use crate::channel::{PackJob, Packed, Progress};
+use crate::clones::Scratch;
 use crate::identity::identity;
 use crate::names::Names;
 use crate::pack_entries::{Found, Packer, Visited};
@@ -60,6 +62,9 @@ pub enum PackError {
     /// What the job's scope asks for cannot be had.
     #[error("{0}")]
     Scope(String),
+    /// The job is for a moment between two updates.
+    #[error("`{0}` is in the middle of an update")]
+    Updating(String),
 }
 
 /// Why the reading side ended early.
@@ -75,6 +80,10 @@ pub(crate) enum Halt {
     Unanswered(io::Error),
     /// What the scope asks for is not so.
     Scope(String),
+    /// A file is in the middle of an update.
+    Updating(TreePath),
+    /// A picture cannot be taken, or would not fit. The tree can still be read.
+    NoPicture,
 }
 
 impl Halt {
@@ -101,6 +110,9 @@ impl From<Stopped> for Halt {
 ///
 /// With a base only what is new is in the pack. The base's tables are asked for on the calling thread, too. `now` is
 /// the clock that gives files their times. With a scope there is a pack only if all that it requires is in it.
+///
+/// With a base, no scope and a scratch folder a picture of the tree is taken first, if it can be: then `still.taken` is
+/// called, and the pack is of that moment, whatever becomes of the tree.
 pub fn pack(
     root: BorrowedFd<'_>,
     job: &PackJob,
@@ -108,13 +120,19 @@ pub fn pack(
     ask: &mut Asking<'_>,
     progress: &mut dyn FnMut(&Progress),
     now: &dyn Fn() -> SystemTime,
+    still: Still<'_>,
 ) -> Result<Packed, PackError> {
+    let clones = still.scratch.cloner.knows;
     if let Some(scope) = &job.scope {
         scope.check(job.base.as_ref()).map_err(PackError::Scope)?;
     }
+    let mut pictured = None;
     let (read, written) = pipeline::run(job, sink, |stream| {
         let mut packer = Packer::new(job, stream, ask, Pulse::new(progress), now());
-        read_tree(root, &mut packer)?;
+        pictured = picture(root, &mut packer, still)?;
+        if pictured.is_none() {
+            read_tree(root, &mut packer)?;
+        }
         packer.finish()
     });
     let Found { totals, notes, mut used } = match read {
@@ -125,7 +143,8 @@ pub fn pack(
         Some(Err(Halt::Base { table, why })) => return Err(PackError::Base { table, why }),
         Some(Err(Halt::Unanswered(why))) => return Err(PackError::Unanswered(why)),
         Some(Err(Halt::Scope(why))) => return Err(PackError::Scope(why)),
-        Some(Err(Halt::Stopped)) | None => return Err(write_error(written.err())),
+        Some(Err(Halt::Updating(path))) => return Err(PackError::Updating(path.to_string())),
+        Some(Err(Halt::Stopped | Halt::NoPicture)) | None => return Err(write_error(written.err())),
     };
     let Written { length, hash, raw_bytes, footer, entries, pages, packs } = match written {
         Ok(Some(written)) => written,
@@ -139,8 +158,9 @@ pub fn pack(
     for pack in packs {
         used.entry(pack).or_default();
     }
-    let identity = identity(root);
-    Ok(Packed { totals, length, hash, raw_bytes, footer, entries, pages, used, notes, identity })
+    let identity = pictured.map_or_else(|| identity(root), |Pictured { identity }| identity);
+    let clones = clones(root);
+    Ok(Packed { totals, length, hash, raw_bytes, footer, entries, pages, used, notes, identity, clones })
 }
 
 fn write_error(why: Option<WriteError>) -> PackError {
@@ -148,6 +168,43 @@ fn write_error(why: Option<WriteError>) -> PackError {
         Some(WriteError::Sink(why)) => PackError::Sink(why),
         Some(WriteError::Compress(why)) => PackError::Compress(why),
         None => PackError::Compress(io::Error::other("compressing threads ended early")),
+    }
+}
+
+/// What a picture takes.
+pub struct Still<'a> {
+    /// Where its clones may lie.
+    pub scratch: &'a Scratch,
+    /// Told once that it is taken.
+    pub taken: &'a mut dyn FnMut() -> io::Result<()>,
+}
+
+/// What was read of a picture's moment beside the tree: whoever goes on may make another database.
+struct Pictured {
+    identity: Option<String>,
+}
+
+/// Packs a picture of the tree. `None` if none can be taken: then nothing of it is in the pack.
+fn picture(
+    root: BorrowedFd<'_>,
+    packer: &mut Packer<'_>,
+    still: Still<'_>,
+) -> Result<Option<Pictured>, Halt> {
+    if !packer.begin_picture(still.scratch) {
+        return Ok(None);
+    }
+    match read_tree(root, packer) {
+        Ok(()) => {
+            let identity = identity(root);
+            (still.taken)().map_err(Halt::Unanswered)?;
+            packer.develop()?;
+            Ok(Some(Pictured { identity }))
+        }
+        Err(Halt::NoPicture) => {
+            packer.no_picture();
+            Ok(None)
+        }
+        Err(halt) => Err(halt),
     }
 }
 
@@ -211,6 +268,11 @@ fn visit(walk: &mut Walk, packer: &mut Packer<'_>, path: TreePath) -> Result<(),
     if packer.passes_over(&path)? {
         walk.pass();
         return Ok(());
+    }
+    if packer.ahead.is_worth_it()
+        && let Some(upcoming) = walk.upcoming(NAMES_AHEAD)
+    {
+        packer.ahead.look_at(upcoming);
     }
     let Some((folder, name)) = walk.here() else {
         packer.unreadable(&path, "its folder was lost");

@@ -5,19 +5,22 @@
 
 mod compare;
 mod file;
+mod picture;
 mod put;
 mod scoped;
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::io;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::FileType;
 
 use self::compare::Comparison;
+use self::picture::Picture;
 use self::scoped::Scoped;
+use crate::ahead::Ahead;
 use crate::base::Asking;
 use crate::channel::{NoteKind, Notes, PackJob, Totals};
 use crate::entry::Kind;
@@ -71,8 +74,12 @@ pub(crate) struct Packer<'a> {
     pages: PageTable,
     base: Option<Comparison<'a>>,
     scoped: Option<Scoped<'a>>,
+    between_updates: bool,
+    /// While it is taken nothing goes into the stream.
+    picture: Option<Picture>,
     /// When the walk began. What changed since may change again, through a mapping, without a new time.
     began: SystemTime,
+    pub(crate) ahead: Ahead,
     opener: Opener,
     xattrs: XattrReader,
     links: Links,
@@ -100,7 +107,10 @@ impl<'a> Packer<'a> {
             pages: PageTable::new(job.base.as_ref()),
             base: job.base.as_ref().map(|base| Comparison::new(base, ask)),
             scoped: job.scope.as_deref().map(Scoped::new),
+            between_updates: job.between_updates,
+            picture: None,
             began,
+            ahead: Ahead::new(),
             opener: Opener::new(),
             xattrs: XattrReader::new(),
             links: Links::default(),
@@ -166,7 +176,10 @@ impl<'a> Packer<'a> {
     }
 
     fn look(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &TreePath) -> Result<Look, Halt> {
-        let stat = match Stat::of_name(folder, name) {
+        let began = Instant::now();
+        let seen = Stat::of_name(folder, name);
+        self.ahead.looked(began.elapsed());
+        let stat = match seen {
             Ok(stat) => stat,
             Err(why) if is_gone(&why) => {
                 self.moved(path, NoteKind::Vanished, "");

@@ -8,6 +8,8 @@
 //! .backupd-restore-<run>/old-root   the row of its root entry
 //! .backupd-restore-<run>/from       where an undone restore had kept the new content, and where it goes back to
 //! .backupd-restore-<run>/redo/      instead of `new/`: what a delta restore is to change
+//! .backupd-restore-<run>/places     instead of `root`: of a restore of single paths, which ones
+//! .backupd-restore-<run>/moves      what its swap moves, decided when the swap begins
 //! ```
 //!
 //! It is made exclusively, private to root, and always used through a held descriptor.
@@ -23,7 +25,7 @@ use crate::attributes;
 use crate::beneath;
 use crate::durable;
 use crate::entry::Entry;
-use crate::ours::{PREVIOUS_PREFIX, STAGING_PREFIX};
+use crate::ours::{PREVIOUS_PREFIX, STAGING_PREFIX, UNFINISHED};
 use crate::row::{self, Rows};
 
 /// The new content.
@@ -40,6 +42,12 @@ pub(crate) const ROOT_ROW: &[u8] = b"root";
 
 /// The row of the root entry of the old content.
 pub(crate) const OLD_ROOT_ROW: &[u8] = b"old-root";
+
+/// The paths that are restored, where it is not all of the folder.
+pub(crate) const PLACES: &[u8] = b"places";
+
+/// What is moved to restore these.
+pub(crate) const MOVES: &[u8] = b"moves";
 
 /// The run that had kept the new content.
 pub(crate) const FROM: &[u8] = b"from";
@@ -63,6 +71,9 @@ impl RunName {
 
     /// The run of a staging folder with this name.
     pub(crate) fn of_staging(name: &[u8]) -> Option<Self> {
+        if name == UNFINISHED {
+            return None;
+        }
         let run = std::str::from_utf8(name.strip_prefix(STAGING_PREFIX)?).ok()?;
         Self::parse(run).ok()
     }
@@ -259,5 +270,6 @@ mod tests {
         assert_eq!(run.staging(), ".backupd-restore-r1");
         assert_eq!(RunName::of_staging(b".backupd-previous-r1"), None);
         assert_eq!(RunName::of_staging(b".backupd-restore-\xff"), None);
+        assert_eq!(RunName::of_staging(UNFINISHED), None);
     }
 }

@@ -8,10 +8,12 @@
 
 use std::ffi::CStr;
 use std::io;
+use std::sync::Arc;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 
+use crate::ahead::Upcoming;
 use crate::names::Names;
 use crate::ours;
 use crate::path::{PathError, TreePath};
@@ -21,11 +23,20 @@ use crate::stat::{Identity, Stat};
 const OPEN_MAX: usize = 128;
 
 struct Level {
-    folder: Option<OwnedFd>,
+    folder: Option<Arc<OwnedFd>>,
     identity: Identity,
     names: Names,
+    /// So many of the names were never given as upcoming ones.
+    unannounced: usize,
     /// Bytes of the walk's path that are this folder's.
     path_bytes: usize,
+}
+
+impl Level {
+    fn new(folder: OwnedFd, stat: &Stat, names: Names, path_bytes: usize) -> Self {
+        let unannounced = names.left();
+        Self { folder: Some(Arc::new(folder)), identity: stat.identity, names, unannounced, path_bytes }
+    }
 }
 
 /// A walk under way.
@@ -49,14 +60,12 @@ impl Walk {
     /// Begins below an open root, leaving our own folders out.
     pub(crate) fn new(root: OwnedFd, stat: &Stat) -> io::Result<Self> {
         let names = Names::read(root.as_fd(), ours::is_ours)?;
-        let level = Level { folder: Some(root), identity: stat.identity, names, path_bytes: 0 };
-        Ok(Self { levels: vec![level], path: Vec::new() })
+        Ok(Self { levels: vec![Level::new(root, stat, names, 0)], path: Vec::new() })
     }
 
     /// Begins with one name in an open folder, and goes on with all below it.
     pub(crate) fn of_one(folder: OwnedFd, stat: &Stat, path: &[u8], name: &[u8]) -> Self {
-        let (names, path_bytes) = (Names::one(name), path.len());
-        let level = Level { folder: Some(folder), identity: stat.identity, names, path_bytes };
+        let level = Level::new(folder, stat, Names::one(name), path.len());
         Self { levels: vec![level], path: path.to_vec() }
     }
 
@@ -96,6 +105,21 @@ impl Walk {
         Some((level.folder.as_ref()?.as_fd(), level.names.next()?))
     }
 
+    /// Up to `most` names of this folder that come after the last one, each of them once; nothing until there are some
+    /// more of them together, or they are the folder's last.
+    pub(crate) fn upcoming(&mut self, most: usize) -> Option<Upcoming> {
+        let level = self.levels.last_mut()?;
+        let folder = Arc::clone(level.folder.as_ref()?);
+        let after = level.names.left().checked_sub(1)?;
+        let (from, to) = (after.min(level.unannounced), after.saturating_sub(most));
+        if from <= to || (to > 0 && from - to < most / 4) {
+            return None;
+        }
+        level.unannounced = to;
+        let names = level.names.between(from, to).map(CStr::to_owned).collect();
+        Some(Upcoming { folder, names, distance: after - from + 1 })
+    }
+
     /// Passes over the last name.
     pub(crate) fn pass(&mut self) {
         if let Some(level) = self.levels.last_mut() {
@@ -108,8 +132,7 @@ impl Walk {
         self.pass();
         self.path.clear();
         self.path.extend_from_slice(path.as_bytes());
-        let path_bytes = self.path.len();
-        self.levels.push(Level { folder: Some(folder), identity: stat.identity, names, path_bytes });
+        self.levels.push(Level::new(folder, stat, names, self.path.len()));
         if let Some(above) = self.levels.len().checked_sub(OPEN_MAX + 1) {
             self.levels[above].folder = None;
         }
@@ -126,7 +149,7 @@ impl Walk {
         }
         match child.folder.ok_or_else(|| io::Error::other("moved")).and_then(|c| above(&c, parent.identity)) {
             Ok(folder) => {
-                parent.folder = Some(folder);
+                parent.folder = Some(Arc::new(folder));
                 None
             }
             Err(why) => {
@@ -146,4 +169,41 @@ fn above(child: &OwnedFd, meant: Identity) -> io::Result<OwnedFd> {
         return Err(io::Error::other("was moved while it was read"));
     }
     Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+
+    use super::*;
+
+    /// What a walk through a folder of so many names announces, asked before every name that it comes to.
+    #[track_caller]
+    fn check(count: usize, most: usize) {
+        let folder = tempfile::tempdir().unwrap();
+        (0..count).for_each(|i| drop(std::fs::File::create(folder.path().join(format!("{i:04}"))).unwrap()));
+        let root: OwnedFd = std::fs::File::open(folder.path()).unwrap().into();
+        let stat = Stat::of_open(root.as_fd()).unwrap();
+        let mut walk = Walk::new(root, &stat).unwrap();
+        let (mut at, mut announced) = (0, Vec::new());
+        while let Some(Step::Name(_)) = walk.next() {
+            if let Some(upcoming) = walk.upcoming(most) {
+                assert_eq!(upcoming.distance, announced.len().max(at + 1) - at, "at {at}");
+                announced.resize(announced.len().max(1), CString::default());
+                announced.extend(upcoming.names);
+                assert!(announced.len() <= at + 1 + most);
+            }
+            at += 1;
+            walk.pass();
+        }
+        let names: Vec<_> = (1..count).map(|i| CString::new(format!("{i:04}")).unwrap()).collect();
+        assert_eq!(announced.get(1..).unwrap_or_default(), names, "{count} names, {most} at most");
+    }
+
+    #[test]
+    fn names_are_announced_once_and_in_order() {
+        for (count, most) in [(0, 8), (1, 8), (2, 8), (8, 8), (9, 8), (100, 8), (100, 64), (100, 1000)] {
+            check(count, most);
+        }
+    }
 }

@@ -15,6 +15,7 @@ use archive::base::Ask;
 use archive::channel::{
     Failed, FailedCause, Job, PackJob, Packed, RecordKind, parse_json, read_record, write_json, write_record,
 };
+use archive::clones::Scratch;
 use lineage::{How, Lineage};
 
 /// What an engine does with a question.
@@ -25,7 +26,7 @@ fn pack(root: &Path, job: PackJob, answer: Answer<'_>) -> (Result<Packed, Failed
     let (mut engine, helper) = UnixStream::pair().unwrap();
     let root = File::open(root).unwrap().into();
     let input = helper.try_clone().unwrap();
-    let served = thread::spawn(move || archive::serve::serve(input, helper, Ok(root)));
+    let served = thread::spawn(move || archive::serve::serve(input, helper, Ok(root), &Scratch::NONE));
     let mut payload = Vec::new();
     assert_eq!(read_record(&mut engine, &mut payload).unwrap(), RecordKind::Hello);
     write_json(&mut engine, RecordKind::Job, &Job::Pack(job)).unwrap();
@@ -46,7 +47,8 @@ fn pack(root: &Path, job: PackJob, answer: Answer<'_>) -> (Result<Packed, Failed
             | RecordKind::Frame
             | RecordKind::End
             | RecordKind::Answer
-            | RecordKind::Differing) => panic!("{other:?}"),
+            | RecordKind::Differing
+            | RecordKind::Pictured) => panic!("{other:?}"),
         }
     };
     assert_eq!(served.join().unwrap().unwrap(), done.is_ok());

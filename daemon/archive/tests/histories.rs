@@ -48,18 +48,27 @@ fn how((one, two, three): Manner, last: Option<&Packed>) -> How {
 fn live(root: &Path, steps: Vec<(Vec<Deed>, Manner)>) {
     let mut lineage = Lineage::default();
     let mut kept: Vec<(Packed, model::Tree)> = Vec::new();
-    for (number, (deeds, manner)) in steps.into_iter().enumerate() {
+    for (number, (mut deeds, manner)) in steps.into_iter().enumerate() {
         // Times go in steps: a change in the step of a snapshot could not be told by them.
         std::thread::sleep(Duration::from_millis(12));
+        let how = how(manner, lineage.last.as_ref());
+        let pictured = manner.2 % 3 == 0 && !how.full && lineage.last.is_some();
+        let later = deeds.split_off(if pictured { deeds.len() / 2 } else { deeds.len() });
         deeds.into_iter().for_each(|deed| act(root, deed));
         let want = model::record(root);
-        let how = how(manner, lineage.last.as_ref());
+        if pictured {
+            let root = root.to_owned();
+            lineage.meanwhile = Some(Box::new(move || later.into_iter().for_each(|deed| act(&root, deed))));
+        }
         let packed = lineage.snapshot(root, &how);
         model::assert_same(&model::read(&lineage, &packed), &want);
         model::check_hashes(&lineage, &packed);
         assert_eq!(packed.used, lineage.count_used(&packed));
         assert!(how.full || how.shun.iter().all(|pack| !packed.used.contains_key(pack)));
-        if !how.at_once {
+        if !how.at_once && !pictured {
+            if manner.2 % 2 == 0 {
+                lineage.meanwhile = Some(Box::new(|| {}));
+            }
             let again = lineage.snapshot(root, &How::default());
             assert_eq!((again.length, &again.used), (0, &packed.used));
             assert_eq!((&again.entries, &again.pages), (&packed.entries, &packed.pages));

@@ -6,7 +6,9 @@ use std::fs::{self, File};
 use std::time::SystemTime;
 
 use archive::channel::PackJob;
+use archive::clones::Scratch;
 use archive::levels::Levels;
+use archive::pack::Still;
 use rustix::fd::AsFd as _;
 
 /// Peak and present resident memory, in KiB.
@@ -28,7 +30,14 @@ fn a_folder_of_200_000_files_is_packed_in_little_memory() {
     }
     let folder = File::open(root.path()).unwrap();
     let mut length = 0;
-    let job = PackJob { pack: 4, levels: Levels::Fixed(1), workers: 2, base: None, scope: None };
+    let job = PackJob {
+        pack: 4,
+        levels: Levels::Fixed(1),
+        workers: 2,
+        base: None,
+        scope: None,
+        between_updates: false,
+    };
     let (_, before) = resident();
     let mut sink = |piece: &[u8]| {
         length += piece.len() as u64;
@@ -36,9 +45,16 @@ fn a_folder_of_200_000_files_is_packed_in_little_memory() {
     };
     let packed = {
         let mut ask = |_: &_| Err(std::io::Error::other("a full pack asks"));
-        archive::pack::pack(folder.as_fd(), &job, &mut sink, &mut ask, &mut |_| {}, &|| {
-            SystemTime::UNIX_EPOCH
-        })
+        let still = Still { scratch: &Scratch::NONE, taken: &mut || unreachable!("nowhere to take it") };
+        archive::pack::pack(
+            folder.as_fd(),
+            &job,
+            &mut sink,
+            &mut ask,
+            &mut |_| {},
+            &|| SystemTime::UNIX_EPOCH,
+            still,
+        )
         .unwrap()
     };
     let (peak, _) = resident();

@@ -48,6 +48,43 @@ fn count(entries: &[Entry], what: impl Fn(&Kind) -> bool) -> u64 {
     entries.iter().filter(|entry| what(&entry.kind)).count() as u64
 }
 
+/// Whether looking ahead sets in is up to the disk; where it does, threads open what the walk comes to.
+#[test]
+fn a_tree_that_is_not_in_memory() {
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join("root");
+    for folder in 0..20 {
+        let folder = root.join(format!("{folder:02}"));
+        fs::create_dir_all(folder.join("empty")).unwrap();
+        std::os::unix::fs::symlink("00/000", folder.join("link")).unwrap();
+        node(&folder.join("fifo"), FileType::Fifo, 0);
+        for file in 0..60 {
+            write(&folder.join(format!("{file:03}")), &vec![file; usize::from(file) * 300]);
+        }
+    }
+    rustix::fs::sync();
+    for entry in walk(&root) {
+        let file = fs::File::open(entry).unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    }
+    let (packed, _) = check(&root);
+    assert_eq!(packed.totals.files, 20 * 60);
+}
+
+/// All regular files below a folder.
+fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for row in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let kind = row.file_type().unwrap();
+        if kind.is_dir() {
+            files.extend(walk(&row.path()));
+        } else if kind.is_file() {
+            files.push(row.path());
+        }
+    }
+    files
+}
+
 #[test]
 fn an_empty_tree() {
     let root = tempfile::tempdir().unwrap();

@@ -385,9 +385,11 @@ fn live(root: &Path, steps: Vec<(Vec<Deed>, Vec<Deed>, Choice)>) {
         let names: Vec<&str> = places.iter().map(String::as_str).collect();
         let labels = ["00", "like"].map(|at| plant(at, &content(choice.3, 200 * usize::from(choice.0))));
         let second = Scope { leave_out: out.clone(), plant: labels.to_vec(), ..only(&names) };
+        let is_taken_over =
+            |path: &[u8]| !is_in(path) && !labels.iter().any(|label| label.path.as_bytes() == path);
         let crosses = first_tree.iter().any(|(path, line)| {
             let first = line.strip_prefix("h \"").and_then(|rest| rest.split_once('"'));
-            !is_in(path) && first.is_some_and(|(first, _)| is_in(first.as_bytes()) || first == "like")
+            is_taken_over(path) && first.is_some_and(|(first, _)| !is_taken_over(first.as_bytes()))
         });
         if crosses {
             refused(&mut lineage, root, second);

@@ -90,15 +90,7 @@ impl EntriesBase {
         if self.here.as_ref().is_some_and(|old| Some(&old.entry.path) == path) {
             return Ok(Met::Last);
         }
-        while self.current.as_ref().is_none_or(|current| current.rows.is_empty()) {
-            let Some(at) = self.segments.pop(tables)? else { return Ok(self.end()) };
-            let segment = tables.segment(Table::Entries, at)?;
-            let rows = segment::entries(&segment.rows).map_err(|why| Halt::table(Table::Entries, why))?;
-            if rows.last().is_none_or(|last| last.path != segment.at.last) {
-                return Err(Halt::table(Table::Entries, "a segment ends at another path"));
-            }
-            self.current = Some(Current { segment, rows: rows.into() });
-        }
+        self.fill(tables)?;
         let rows = self.current.as_mut().map(|current| &mut current.rows);
         match rows.and_then(|rows| rows.pop_front_if(|next| is_due(&next.path))) {
             Some(entry) => {
@@ -107,6 +99,26 @@ impl EntriesBase {
             }
             None => Ok(self.end()),
         }
+    }
+
+    /// The path of the next row, which is not met by that.
+    pub(crate) fn next_path(&mut self, tables: &mut Tables<'_>) -> Result<Option<TreePath>, Halt> {
+        self.fill(tables)?;
+        Ok(self.current.as_ref().and_then(|current| current.rows.front()).map(|next| next.path.clone()))
+    }
+
+    /// Fetches the next row's segment, if there is a next row.
+    fn fill(&mut self, tables: &mut Tables<'_>) -> Result<(), Halt> {
+        while self.current.as_ref().is_none_or(|current| current.rows.is_empty()) {
+            let Some(at) = self.segments.pop(tables)? else { return Ok(()) };
+            let segment = tables.segment(Table::Entries, at)?;
+            let rows = segment::entries(&segment.rows).map_err(|why| Halt::table(Table::Entries, why))?;
+            if rows.last().is_none_or(|last| last.path != segment.at.last) {
+                return Err(Halt::table(Table::Entries, "a segment ends at another path"));
+            }
+            self.current = Some(Current { segment, rows: rows.into() });
+        }
+        Ok(())
     }
 
     /// Nothing more is due; the last row stays met only once.

@@ -16,6 +16,9 @@ pub struct DeltaJob {
     pub snapshot: Base,
     /// If more bytes than this differ, nothing is fetched and nothing stays.
     pub most_bytes: u64,
+    /// Not the folder is to become the snapshot, but what a restore that was cut off left in it; it is staged then.
+    #[serde(default)]
+    pub unfinished: bool,
 }
 
 /// What a comparison of a folder with a snapshot came to.

@@ -48,15 +48,7 @@ pub(crate) fn check_room(staging: &Staging) -> Result<(), SwapError> {
 /// Makes the folder behind `root` what the log says, and syncs it.
 pub(crate) fn apply(root: BorrowedFd<'_>, staging: &Staging, steps: Steps<'_>) -> Result<(), SwapError> {
     let failed = |e: io::Error| SwapError::tree("open log of", staging.name(), e);
-    let redo = beneath::open_folder(staging.fd(), REDO).map_err(failed)?;
-    let new = beneath::open_folder(redo.as_fd(), NEW).map_err(failed)?;
-    let old = match beneath::make_folder(staging.fd(), OLD) {
-        Err(e) if Errno::from_io_error(&e) == Some(Errno::EXIST) => {
-            beneath::open_folder(staging.fd(), OLD).map_err(failed)?
-        }
-        made => made.map_err(failed)?,
-    };
-    let applying = Applying { root, new, old };
+    let (redo, applying) = open(root, staging).map_err(failed)?;
     // Attributes come last of all: whatever is made or removed in a folder moves its time.
     for last in [false, true] {
         let mut log = LogReader::open(redo.as_fd()).map_err(failed)?;
@@ -70,6 +62,34 @@ pub(crate) fn apply(root: BorrowedFd<'_>, staging: &Staging, steps: Steps<'_>) -
     }
     rustix::fs::syncfs(root).map_err(|e| SwapError::tree("sync", ".", e))?;
     steps.at("after sync of deeds")
+}
+
+/// Of a log that was not fetched to its end, brings in what there is. That is not to be relied on: files may be there in part,
+/// which shows when all of it is compared again.
+pub(crate) fn apply_what_came(tree: BorrowedFd<'_>, staging: &Staging) -> io::Result<()> {
+    let (redo, applying) = open(tree, staging)?;
+    let mut log = LogReader::open(redo.as_fd())?;
+    while let Some(deed) = log.next()? {
+        let came = match deed.what {
+            What::Folder | What::Put => true,
+            What::Patch { .. } => look(applying.new.as_fd(), path_of(deed.number).as_bytes())?.is_some(),
+            What::Remove | What::Link { .. } | What::Attributes(_) => false,
+        };
+        if came {
+            applying.deed(&deed)?;
+        }
+    }
+    Ok(())
+}
+
+fn open<'a>(root: BorrowedFd<'a>, staging: &Staging) -> io::Result<(OwnedFd, Applying<'a>)> {
+    let redo = beneath::open_folder(staging.fd(), REDO)?;
+    let new = beneath::open_folder(redo.as_fd(), NEW)?;
+    let old = match beneath::make_folder(staging.fd(), OLD) {
+        Err(e) if Errno::from_io_error(&e) == Some(Errno::EXIST) => beneath::open_folder(staging.fd(), OLD)?,
+        made => made?,
+    };
+    Ok((redo, Applying { root, new, old }))
 }
 
 struct Applying<'a> {

@@ -61,6 +61,8 @@ pub(super) struct Comparing<'a> {
     wanted_bytes: u64,
     notes: Notes,
     mount: Option<Mount>,
+    /// The file system's own folder, which counts as nothing at the top of a target. Elsewhere there is none.
+    own: &'static [u8],
 }
 
 /// A name of the folder, and the row of the snapshot that has its path.
@@ -99,6 +101,7 @@ impl<'a> Comparing<'a> {
             wanted_bytes: 0,
             notes: Notes::default(),
             mount: None,
+            own: if job.unfinished { b"" } else { LOST_AND_FOUND },
         })
     }
 
@@ -212,7 +215,7 @@ impl<'a> Comparing<'a> {
 
     /// Something that the folder has and the snapshot has not. The file system's own folder counts as nothing.
     fn extra(&mut self, walk: &mut Walk, path: &TreePath) -> Result<(), DeltaError> {
-        if path.as_bytes() != LOST_AND_FOUND {
+        if path.as_bytes() != self.own {
             let (folder, name) = here(walk, path)?;
             let stat = self.look(folder, name, path)?;
             may_change(path, &stat)?;

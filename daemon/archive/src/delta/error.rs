@@ -39,7 +39,7 @@ impl From<Halt> for DeltaError {
             Halt::Source { path, action, source } => Self::Unpack(UnpackError::tree(action, path, source)),
             Halt::Unanswered(e) => cut(format!("the tables of the snapshot cannot be asked for: {e}")),
             Halt::Scope(why) => cut(why),
-            Halt::Stopped => cut("stopped".to_owned()),
+            Halt::Stopped | Halt::NoPicture | Halt::Updating(_) => cut("stopped".to_owned()),
         }
     }
 }

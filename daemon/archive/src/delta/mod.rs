@@ -7,6 +7,9 @@
 //! apply     the journal says `applying`; each deed of the log           → the folder
 //! ```
 //!
+//! What a restore that was cut off left is made whole in the same way (`swap/unfinished`); the log is carried out at once
+//! then, where nobody looks, and the tree that comes of it is staged.
+//!
 //! Nobody may write to the folder from the beginning of the comparison on. Always true:
 //! * Until the journal says `applying` the folder is as it was, and all of this can be thrown away. From then on every
 //!   deed can be done again, so whoever finds the journal begins at the first one and ends in the snapshot.
@@ -30,7 +33,7 @@ mod spool;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-pub(crate) use self::apply::{apply, check_room};
+pub(crate) use self::apply::{apply, apply_what_came, check_room};
 use self::compare::{Comparing, Found};
 pub(crate) use self::error::DeltaError;
 use self::log::LogReader;
@@ -42,7 +45,7 @@ use crate::entry::Entry;
 use crate::path::TreePath;
 use crate::staging::{REDO, RunName, Staging};
 use crate::swap::journal::{Journal, Phase};
-use crate::swap::{discard, fixed};
+use crate::swap::{Steps, discard, fixed, unfinished};
 use crate::unpack::{UnpackError, Unpacker};
 
 /// What is to come into the folder, by number.
@@ -51,6 +54,9 @@ const NEW: &[u8] = b"new";
 /// A delta that is being made ready. Dropping it before [`Filled::finish`] leaves what can only be discarded.
 pub(crate) struct Delta {
     root: OwnedFd,
+    /// What is to become the snapshot: the same folder, or what was left in it.
+    tree: OwnedFd,
+    unfinished: bool,
     run: RunName,
     staging: Staging,
     redo: OwnedFd,
@@ -73,9 +79,17 @@ impl Delta {
     /// Makes the staging folder.
     pub(crate) fn begin(root: OwnedFd, job: &DeltaJob) -> Result<Self, DeltaError> {
         let run = RunName::parse(&job.run)?;
-        fixed::check(root.as_fd())?;
+        let unfinished = job.unfinished;
+        if !unfinished {
+            fixed::check(root.as_fd())?;
+        }
         let (staging, redo) = Staging::create_for(root.as_fd(), &run, REDO)?;
-        Ok(Self { root, run, staging, redo, workers: job.workers })
+        let tree = if unfinished {
+            unfinished::take_up(root.as_fd(), &staging)?
+        } else {
+            root.try_clone().map_err(|e| UnpackError::tree("open", ".", e))?
+        };
+        Ok(Self { root, tree, unfinished, run, staging, redo, workers: job.workers })
     }
 
     /// Compares all of the folder with the snapshot. `None`, and nothing stays, if more than allowed differs.
@@ -85,7 +99,7 @@ impl Delta {
         ask: &mut Asking<'_>,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<(Differing, Notes, Option<Filling>), DeltaError> {
-        let comparing = Comparing::new(self.root.as_fd(), self.redo.as_fd(), job, ask, progress)?;
+        let comparing = Comparing::new(self.tree.as_fd(), self.redo.as_fd(), job, ask, progress)?;
         let Found { mut compared, notes, root, rows } = comparing.run()?;
         compared.too_much = compared.wanted_bytes > job.most_bytes;
         if compared.too_much {
@@ -114,8 +128,14 @@ impl Filling {
         name(&mut unpacked.notes, delta.redo.as_fd()).map_err(|e| delta.failed("read log of", e))?;
         delta.staging.write_root(&root_entry)?;
         // First all of it, then the mark that says it is whole.
+        let mut phase = Phase::Logged;
+        if delta.unfinished {
+            apply(delta.tree.as_fd(), &delta.staging, Steps::ALL)?;
+            unfinished::clear(&delta.staging)?;
+            phase = Phase::Staged;
+        }
         rustix::fs::syncfs(&delta.redo).map_err(|e| delta.failed("sync", e.into()))?;
-        Journal { phase: Phase::Logged, keep_previous: false }
+        Journal { phase, keep_previous: false }
             .write(delta.staging.fd(), &|_step| Ok(()))
             .map_err(|e| delta.failed("write journal of", e))?;
         Ok(Logged { compared, notes: notes.and(unpacked.notes) })
@@ -144,3 +164,5 @@ fn path_of(number: u64) -> TreePath {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unfinished_tests;

@@ -19,6 +19,7 @@ use crate::channel::{
     Failed, FailedCause, Job, Packed, Piece, RecordKind, Swapped, parse_json, put_frame, read_record,
     write_json, write_record,
 };
+use crate::clones::Scratch;
 use crate::deeds::{Deed, act, content, deeds};
 use crate::entry::{Extent, Kind};
 use crate::frame::{Encoder, FRAME_BYTES, FrameRow};
@@ -31,12 +32,12 @@ use crate::swap::{SwapError, swap_stopping};
 
 const RUN: &str = "r1";
 
-fn job(packed: &Packed) -> DeltaJob {
+pub(super) fn job(packed: &Packed) -> DeltaJob {
     let snapshot = Base { entries: packed.entries.clone(), pages: packed.pages.clone(), ..Base::default() };
-    DeltaJob { run: RUN.to_owned(), workers: 2, snapshot, most_bytes: u64::MAX }
+    DeltaJob { run: RUN.to_owned(), workers: 2, snapshot, most_bytes: u64::MAX, unfinished: false }
 }
 
-fn open(root: &Path) -> OwnedFd {
+pub(super) fn open(root: &Path) -> OwnedFd {
     File::open(root).unwrap().into()
 }
 
@@ -45,7 +46,7 @@ fn log(lineage: &Lineage, packed: &Packed, root: &Path) -> Result<Logged, DeltaE
     log_job(lineage, &job(packed), root, &|frame| frame)
 }
 
-fn log_job(
+pub(super) fn log_job(
     lineage: &Lineage,
     job: &DeltaJob,
     root: &Path,
@@ -69,7 +70,7 @@ fn log_job(
     filling.finish(&end)
 }
 
-fn frames(lineage: &Lineage, entry: u64, kind: &Kind, sent: &mut u64) -> Vec<Vec<u8>> {
+pub(super) fn frames(lineage: &Lineage, entry: u64, kind: &Kind, sent: &mut u64) -> Vec<Vec<u8>> {
     let Kind::File { content, .. } = kind else { return Vec::new() };
     let (mut frames, mut at) = (Vec::new(), 0);
     for extent in content {
@@ -95,7 +96,7 @@ fn frames(lineage: &Lineage, entry: u64, kind: &Kind, sent: &mut u64) -> Vec<Vec
 }
 
 /// Carries out what was logged, until the `stop`th step. Tells how many steps were taken.
-fn carry_out(root: &Path, stop: Option<usize>) -> (Result<Swapped, SwapError>, usize) {
+pub(super) fn carry_out(root: &Path, stop: Option<usize>) -> (Result<Swapped, SwapError>, usize) {
     let count = Cell::new(0);
     let step = |_name: &str| {
         count.set(count.get() + 1);
@@ -111,7 +112,7 @@ fn restore(lineage: &Lineage, packed: &Packed, root: &Path) -> Logged {
     logged
 }
 
-fn many(usual: u32) -> ProptestConfig {
+pub(super) fn many(usual: u32) -> ProptestConfig {
     let config =
         ProptestConfig { failure_persistence: None, max_shrink_iters: 300, ..ProptestConfig::default() };
     let cases = if config.cases == 256 { usual } else { config.cases };
@@ -155,7 +156,7 @@ proptest! {
 }
 
 /// A tree with something of each kind.
-fn plant(root: &Path) {
+pub(super) fn plant(root: &Path) {
     for folder in ["stays", "stays/deep", "becomes a file", "goes away/deep"] {
         fs::create_dir_all(root.join(folder)).unwrap();
     }
@@ -183,7 +184,7 @@ fn plant(root: &Path) {
 }
 
 /// Changes something of each kind.
-fn spoil(root: &Path) {
+pub(super) fn spoil(root: &Path) {
     let open = |name: &str| File::options().write(true).open(root.join(name)).unwrap();
     fs::remove_dir_all(root.join("becomes a file")).unwrap();
     write(&root.join("becomes a file"), b"a file");
@@ -430,7 +431,7 @@ fn served(spoiled: &Spoiled, on_its_way: &dyn Fn(Vec<u8>) -> Vec<u8>) -> Result<
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     ours.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let (input, root) = (theirs.try_clone().unwrap(), open(spoiled.root()));
-    let helper = std::thread::spawn(move || serve(input, theirs, Ok(root)));
+    let helper = std::thread::spawn(move || serve(input, theirs, Ok(root), &Scratch::NONE));
     let said = engine(&spoiled.lineage, job(&spoiled.packed), &mut ours, on_its_way).unwrap();
     drop(ours);
     // It tells a failure as soon as there is one, and again as its last word, when whoever heard of it may be gone.

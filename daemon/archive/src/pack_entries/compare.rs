@@ -7,7 +7,9 @@ use crate::base::{Asking, Base, ChunkMap, EntriesBase, Met, Tables};
 use crate::content::{Changes, Laid, Source};
 use crate::entry::{Chunks, Entry, Kind};
 use crate::pack::Halt;
+use crate::page_table::PageTable;
 use crate::path::TreePath;
+use crate::raw_stream::RawStream;
 use crate::read_file::Content;
 use crate::segment::{Known, Segment, Table};
 use crate::sparse::{ReadAt, Region};
@@ -15,9 +17,9 @@ use crate::stat::Stat;
 
 /// What an incremental pass needs beyond a full one.
 pub(super) struct Comparison<'a> {
-    base: &'a Base,
+    pub(super) base: &'a Base,
     pub(super) tables: Tables<'a>,
-    entries: EntriesBase,
+    pub(super) entries: EntriesBase,
     map: Option<ChunkMap>,
     buffer: Vec<u8>,
 }
@@ -30,6 +32,35 @@ impl<'a> Comparison<'a> {
             entries: EntriesBase::new(base),
             map: None,
             buffer: Vec::new(),
+        }
+    }
+
+    /// The file of the base at a path, which is dealt with from now on.
+    fn settle(&mut self, path: &TreePath) -> Option<Laid> {
+        self.entries.here(path).and_then(|old| {
+            old.settled = true;
+            Laid::new(&old.entry)
+        })
+    }
+
+    /// What a file is compared with, and where what is new goes: into which pack, and through what.
+    fn changes<'b>(
+        &'b mut self,
+        (pack, stream, pages): (u64, &'b mut RawStream, &'b mut PageTable),
+        path: &'b TreePath,
+        old: Option<&'b Laid>,
+    ) -> Changes<'b, 'a> {
+        Changes {
+            pack,
+            stream,
+            pages,
+            tables: &mut self.tables,
+            base: self.base,
+            map: &mut self.map,
+            buffer: &mut self.buffer,
+            path,
+            old,
+            old_part: None,
         }
     }
 }
@@ -57,12 +88,17 @@ impl Packer<'_> {
         old.settled = true;
         let entry = Rc::clone(&old.entry);
         scoped.may_carry(&entry)?;
+        self.put_counted(&entry)
+    }
+
+    /// Puts a row that was not made here, and counts it.
+    pub(super) fn put_counted(&mut self, entry: &Entry) -> Result<(), Halt> {
         if matches!(entry.kind, Kind::File { .. }) {
             self.totals.files += 1;
             self.totals.bytes += entry.size();
         }
         self.pulse.beat(self.totals.entries, self.totals.bytes, &entry.path);
-        self.put_row(&entry)
+        self.put_row(entry)
     }
 
     /// The row of a file that need not be read.
@@ -90,26 +126,12 @@ impl Packer<'_> {
             return self.read_whole(entry, regions, read_at);
         };
         let path = &entry.path;
-        let old = base.entries.here(path).and_then(|old| {
-            old.settled = true;
-            Laid::new(&old.entry)
-        });
+        let old = base.settle(path);
         let size = entry.size();
         let regions = regions.unwrap_or_else(|| vec![Region { start: 0, length: size }]);
         let mut pulse = |bytes| pulse.beat(totals.entries, totals.bytes + bytes, path);
         let mut source = Source { size, regions: &regions, read_at, pulse: &mut pulse };
-        let mut changes = Changes {
-            pack: *pack,
-            stream,
-            pages,
-            tables: &mut base.tables,
-            base: base.base,
-            map: &mut base.map,
-            buffer: &mut base.buffer,
-            path,
-            old: old.as_ref(),
-            old_part: None,
-        };
+        let mut changes = base.changes((*pack, stream, pages), path, old.as_ref());
         changes.read(&mut source)
     }
 
@@ -118,23 +140,9 @@ impl Packer<'_> {
         let Self { pack, stream, pulse, totals, pages, base: Some(base), .. } = self else {
             return Err(Halt::Scope(format!("`{path}` has no length yet, and there is no base")));
         };
-        let old = base.entries.here(path).and_then(|old| {
-            old.settled = true;
-            Laid::new(&old.entry)
-        });
+        let old = base.settle(path);
         let mut pulse = |bytes| pulse.beat(totals.entries, totals.bytes + bytes, path);
-        let mut changes = Changes {
-            pack: *pack,
-            stream,
-            pages,
-            tables: &mut base.tables,
-            base: base.base,
-            map: &mut base.map,
-            buffer: &mut base.buffer,
-            path,
-            old: old.as_ref(),
-            old_part: None,
-        };
+        let mut changes = base.changes((*pack, stream, pages), path, old.as_ref());
         changes.read_stream(&mut pulse)
     }
 

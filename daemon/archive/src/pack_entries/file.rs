@@ -1,13 +1,12 @@
 //! A regular file on its way into the snapshot: not opened at all, read for what changed, or read whole.
 
 use std::ffi::CStr;
-use std::io;
 
 use rustix::fd::{AsFd, BorrowedFd};
-use rustix::io::Errno;
 
 use super::put::entry_of;
 use super::{Look, PASSED, Packer};
+use crate::ahead::{self, SMALL_BYTES};
 use crate::channel::NoteKind;
 use crate::clock::is_young;
 use crate::content::FileHashes;
@@ -19,6 +18,7 @@ use crate::raw_stream::RawStream;
 use crate::read_file::{Content, Outcome, Plan, Target};
 use crate::sparse::{self, ReadAt, Region};
 use crate::stat::Stat;
+use crate::updating::is_being_updated;
 use crate::xattrs::Subject;
 
 impl Packer<'_> {
@@ -33,7 +33,11 @@ impl Packer<'_> {
             self.put(path.clone(), seen, Kind::Hardlink { target }, Vec::new())?;
             return Ok(PASSED);
         }
+        if self.picture.is_some() {
+            return self.picture_file(folder, name, path, seen);
+        }
         if let Some(entry) = self.unchanged(path, seen)? {
+            self.ahead.passed_over();
             self.put_file(seen, entry)?;
             return Ok(PASSED);
         }
@@ -41,13 +45,17 @@ impl Packer<'_> {
             Ok(opened) => opened,
             Err(why) => return self.not_opened(path, seen, why),
         };
+        let amid = self.is_amid_update(file.as_fd(), path)?;
         let lost = self.notes.attributes;
         let xattrs = self.read_xattrs(Subject::Open(file.as_fd()), path);
-        let mut read_at = |buffer: &mut [u8], at: u64| loop {
-            match rustix::io::pread(&file, &mut *buffer, at) {
-                Err(Errno::INTR) => {}
-                other => return other.map_err(io::Error::from),
+        let mut missed = None;
+        let mut read_at = |buffer: &mut [u8], at: u64| {
+            if missed.is_some() {
+                return ahead::read(file.as_fd(), buffer, at);
             }
+            let (read, waited) = ahead::read_first(file.as_fd(), buffer, at);
+            missed = Some(waited);
+            read
         };
         let regions = match sparse::regions(file.as_fd(), &stat, &mut read_at) {
             Ok(regions) => regions,
@@ -59,16 +67,36 @@ impl Packer<'_> {
         let kind = Kind::File { size: stat.size, content: Vec::new() };
         let mut entry = entry_of(path.clone(), &stat, kind, xattrs);
         let (content, chunks) = self.read(&entry, regions, &mut read_at)?;
+        if let Some(missed) = missed {
+            self.ahead.read(missed && stat.size <= SMALL_BYTES);
+        }
         if let Some(unsteady) = self.judge(path, &content, file.as_fd(), &stat) {
             entry.witness.unsteady = unsteady;
-            entry.witness.young = is_young(stat.modified, self.began)
-                || is_young(stat.changed, self.began)
-                || self.notes.attributes > lost;
+            entry.witness.young = amid || self.is_young(&stat) || self.notes.attributes > lost;
             entry.witness.chunks = chunks;
             entry.kind = Kind::File { size: stat.size, content: content.extents };
             self.put_file(&stat, entry)?;
         }
         Ok(PASSED)
+    }
+
+    /// Whether somebody is in the middle of an update of a file, which then is read once more whatever its times say: he may
+    /// stand still. Where the job is for a moment between updates there is no pack of it.
+    pub(super) fn is_amid_update(&self, file: BorrowedFd<'_>, path: &TreePath) -> Result<bool, Halt> {
+        match is_being_updated(file) {
+            Ok(true) if self.between_updates => Err(Halt::Updating(path.clone())),
+            Err(source) if self.between_updates => {
+                Err(Halt::Source { path: path.clone(), action: "look for a lock of", source })
+            }
+            Ok(amid) => Ok(amid),
+            // A file system without locks.
+            Err(_none) => Ok(false),
+        }
+    }
+
+    /// What changed so late may have changed again without a new time.
+    pub(super) fn is_young(&self, stat: &Stat) -> bool {
+        is_young(stat.modified, self.began) || is_young(stat.changed, self.began)
     }
 
     pub(super) fn read_whole(

@@ -67,10 +67,13 @@ impl Packer<'_> {
         kind: Kind,
         xattrs: Vec<Xattr>,
     ) -> Result<(), Halt> {
-        if matches!(kind, Kind::File { .. }) {
+        let entry = entry_of(path, stat, kind, xattrs);
+        if self.picture.is_some() {
+            return self.picture_entry(entry);
+        }
+        if matches!(entry.kind, Kind::File { .. }) {
             self.totals.files += 1;
         }
-        let entry = entry_of(path, stat, kind, xattrs);
         self.put_headers(&entry, EMPTY)?;
         self.put_row(&entry)
     }

@@ -105,7 +105,8 @@ fn take(
             | RecordKind::Rows
             | RecordKind::Ask
             | RecordKind::Answer
-            | RecordKind::Differing) => {
+            | RecordKind::Differing
+            | RecordKind::Pictured) => {
                 return Err(io::Error::other(format!("`{other:?}` inside a delta restore")));
             }
         }

@@ -62,7 +62,8 @@ impl Incoming<'_> {
             | RecordKind::Frame
             | RecordKind::Ask
             | RecordKind::Answer
-            | RecordKind::Differing) => Err(BrokenOff(format!("`{other:?}` inside an archive"))),
+            | RecordKind::Differing
+            | RecordKind::Pictured) => Err(BrokenOff(format!("`{other:?}` inside an archive"))),
         }
     }
 }

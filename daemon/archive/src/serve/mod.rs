@@ -19,25 +19,29 @@ use serde::Serialize;
 
 use crate::base::Ask;
 use crate::channel::{
-    End, Failed, FailedCause, Hello, Job, PROTOCOL, Progress, RecordKind, UnpackJob, Unpacked, parse_json,
-    read_record,
+    CompareJob, End, Failed, FailedCause, Hello, Job, PROTOCOL, PackJob, Packed, Progress, RecordKind,
+    UnpackJob, Unpacked, parse_json, read_record,
 };
 use crate::clock;
+use crate::clones::Scratch;
 use crate::compare::{Compared, Comparing};
 use crate::look::look;
-use crate::pack::{PackError, pack};
+use crate::pack::{PackError, Still, pack};
 use crate::serve::alive::alive;
 use crate::serve::output::Output;
 use crate::swap::kept::{forget, recall};
-use crate::swap::{counted, discard, swap};
+use crate::swap::{counted, discard, swap, unfinished};
 use crate::unpack::{UnpackError, Unpacker};
 
 /// Serves the one job that comes, on the folder `root`; a root that could not be opened is told over the
 /// channel. True when the job was done; an error is one that the other side cannot be told.
+///
+/// With a scratch folder, a pack that leans on a base is made of a picture, if one can be taken.
 pub fn serve(
     mut input: impl Read,
     output: impl Write + Send + 'static,
     root: io::Result<OwnedFd>,
+    scratch: &Scratch,
 ) -> io::Result<bool> {
     let output = Output::new(Box::new(output));
     let hello = Hello { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned() };
@@ -47,7 +51,7 @@ pub fn serve(
             let root = root.map_err(|e| failed(format!("open root: {e}"), FailedCause::Tree))?;
             Ok((job, root))
         })
-        .and_then(|(job, root)| run(job, root, &mut input, &output));
+        .and_then(|(job, root)| run(job, (root, scratch), &mut input, &output));
     match done {
         Ok(done) => output.message(RecordKind::Done, &done).map(|()| true),
         Err(failed) => output.message(RecordKind::Failed, &failed).map(|()| false),
@@ -55,28 +59,18 @@ pub fn serve(
 }
 
 /// Does the job; gives its answer as JSON.
-fn run(job: Job, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result<serde_json::Value, Failed> {
+fn run(
+    job: Job,
+    (root, scratch): (OwnedFd, &Scratch),
+    input: &mut dyn Read,
+    output: &Output,
+) -> Result<serde_json::Value, Failed> {
     match job {
         Job::Look => answer(look(root.as_fd()).map_err(|e| e.to_failed())),
-        Job::Compare => answer(compare(root, input)),
+        Job::Compare(job) => answer(compare(&job, root, input)),
         Job::Pack(job) => {
             refuse_half_swapped(&root)?;
-            // Progress that cannot be sent is no reason to stop: the next bytes tell that the engine is gone.
-            let mut progress = |progress: &_| {
-                if output.is_progress_due() {
-                    output.progress(progress).unwrap_or_default();
-                }
-            };
-            let mut sink = |bytes: &[u8]| output.bytes(bytes);
-            let mut ask = |ask: &Ask| question(ask, &mut *input, output);
-            let packed = pack(root.as_fd(), &job, &mut sink, &mut ask, &mut progress, &clock::now);
-            answer(packed.map_err(|e| match e {
-                PackError::Source { .. }
-                | PackError::Base { .. }
-                | PackError::Compress(_)
-                | PackError::Scope(_) => failed(e.to_string(), FailedCause::Tree),
-                PackError::Sink(_) | PackError::Unanswered(_) => failed(e.to_string(), FailedCause::Channel),
-            }))
+            answer(packed(&job, (&root, scratch), input, output))
         }
         Job::Unpack(job) => answer(unpack(&job, root, input, output)),
         Job::Untar(job) => answer(incoming::untar(root, &job, input, output)),
@@ -92,6 +86,15 @@ fn run(job: Job, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result
             let done = alive(output, &Progress::default(), || discard(root.as_fd(), &run));
             answer(done.map_err(|e| e.to_failed()))
         }
+        Job::Leave { run, least_bytes } => {
+            let left =
+                alive(output, &Progress::default(), || unfinished::leave(root.as_fd(), &run, least_bytes));
+            answer(left.map_err(|e| e.to_failed()))
+        }
+        Job::RemoveUnfinished => {
+            let gone = alive(output, &Progress::default(), || unfinished::remove(root.as_fd()));
+            answer(gone.map_err(|e| e.to_failed()))
+        }
         Job::Kept => {
             let found = alive(output, &Progress::default(), || counted(root.as_fd()));
             answer(found.map_err(|e| e.to_failed()))
@@ -102,6 +105,32 @@ fn run(job: Job, root: OwnedFd, input: &mut dyn Read, output: &Output) -> Result
             answer(done.map_err(|e| e.to_failed()))
         }
     }
+}
+
+fn packed(
+    job: &PackJob,
+    (root, scratch): (&OwnedFd, &Scratch),
+    input: &mut dyn Read,
+    output: &Output,
+) -> Result<Packed, Failed> {
+    // Progress that cannot be sent is no reason to stop: the next bytes tell that the engine is gone.
+    let mut progress = |progress: &_| {
+        if output.is_progress_due() {
+            output.progress(progress).unwrap_or_default();
+        }
+    };
+    let mut sink = |bytes: &[u8]| output.bytes(bytes);
+    let mut ask = |ask: &Ask| question(ask, &mut *input, output);
+    let mut taken = || output.record(RecordKind::Pictured, &[]);
+    let still = Still { scratch, taken: &mut taken };
+    let packed = pack(root.as_fd(), job, &mut sink, &mut ask, &mut progress, &clock::now, still);
+    packed.map_err(|e| match e {
+        PackError::Source { .. } | PackError::Base { .. } | PackError::Compress(_) | PackError::Scope(_) => {
+            failed(e.to_string(), FailedCause::Tree)
+        }
+        PackError::Updating(_) => failed(e.to_string(), FailedCause::Updating),
+        PackError::Sink(_) | PackError::Unanswered(_) => failed(e.to_string(), FailedCause::Channel),
+    })
 }
 
 /// A restore that was cut off while it swapped leaves some of the old content and some of the new, each whole by
@@ -125,9 +154,9 @@ fn question(ask: &Ask, input: &mut dyn Read, output: &Output) -> io::Result<Vec<
 }
 
 /// Joins the folder with rows until the end comes.
-fn compare(root: OwnedFd, input: &mut dyn Read) -> Result<Compared, Failed> {
+fn compare(job: &CompareJob, root: OwnedFd, input: &mut dyn Read) -> Result<Compared, Failed> {
     let refused = |e: UnpackError| e.to_failed();
-    let mut comparing = Comparing::new(root).map_err(refused)?;
+    let mut comparing = Comparing::new(root, &job.places).map_err(refused)?;
     let mut payload = Vec::new();
     loop {
         let kind = read_record(&mut &mut *input, &mut payload)
@@ -144,7 +173,8 @@ fn compare(root: OwnedFd, input: &mut dyn Read) -> Result<Compared, Failed> {
             | RecordKind::Frame
             | RecordKind::Ask
             | RecordKind::Answer
-            | RecordKind::Differing) => {
+            | RecordKind::Differing
+            | RecordKind::Pictured) => {
                 return Err(failed(format!("`{other:?}` among rows"), FailedCause::Channel));
             }
         }
@@ -176,7 +206,8 @@ fn unpack(job: &UnpackJob, root: OwnedFd, input: &mut dyn Read, output: &Output)
             | RecordKind::Failed
             | RecordKind::Ask
             | RecordKind::Answer
-            | RecordKind::Differing) => {
+            | RecordKind::Differing
+            | RecordKind::Pictured) => {
                 return Err(failed(format!("`{other:?}` inside a restore stream"), FailedCause::Channel));
             }
         }

@@ -1,4 +1,4 @@
-//! How much it is that restores have kept. Its memory does not grow with the tree.
+//! How much it is that restores have kept, or had when they were cut off. Its memory does not grow with the tree.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -21,7 +21,10 @@ pub fn counted(root: BorrowedFd<'_>) -> Result<Vec<Kept>, SwapError> {
         let name = RunName::parse(&kept.run)?.previous();
         let Some(folder) = open_own(root, &name)? else { continue };
         match beneath::open_folder(folder.as_fd(), OLD) {
-            Ok(old) => count(old, kept).map_err(|e| SwapError::tree("count", &name, e))?,
+            Ok(old) => {
+                let counted = count(old).map_err(|e| SwapError::tree("count", &name, e))?;
+                (kept.entries, kept.bytes) = (counted.entries, counted.bytes);
+            }
             Err(e) if Errno::from_io_error(&e) == Some(Errno::NOENT) => {}
             Err(e) => return Err(SwapError::tree("open", &name, e)),
         }
@@ -29,8 +32,17 @@ pub fn counted(root: BorrowedFd<'_>) -> Result<Vec<Kept>, SwapError> {
     Ok(found)
 }
 
+/// What is beneath a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Counted {
+    pub(super) entries: u64,
+    /// On the disk.
+    pub(super) bytes: u64,
+}
+
 /// What vanishes or cannot be opened meanwhile is counted as far as it was seen: nothing is decided by these numbers.
-fn count(old: OwnedFd, kept: &mut Kept) -> std::io::Result<()> {
+pub(super) fn count(old: OwnedFd) -> std::io::Result<Counted> {
+    let mut counted = Counted::default();
     let top = Stat::of_open(old.as_fd())?;
     let opener = Opener::new();
     let mut walk = Walk::new(old, &top)?;
@@ -45,9 +57,9 @@ fn count(old: OwnedFd, kept: &mut Kept) -> std::io::Result<()> {
         };
         let Some((folder, name)) = walk.here() else { break };
         let inside = Stat::of_name(folder, name).ok().and_then(|seen| {
-            kept.entries += 1;
+            counted.entries += 1;
             // A file with several names takes its space once.
-            kept.bytes += if seen.kind.is_dir() {
+            counted.bytes += if seen.kind.is_dir() {
                 seen.allocated
             } else {
                 seen.allocated / u64::from(seen.links.max(1))
@@ -64,5 +76,5 @@ fn count(old: OwnedFd, kept: &mut Kept) -> std::io::Result<()> {
             None => walk.pass(),
         }
     }
-    Ok(())
+    Ok(counted)
 }

@@ -5,17 +5,17 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, OFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, FileType, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use crate::beneath;
-use crate::path::printable;
+use crate::path::{TreePath, printable};
 use crate::swap::error::SwapError;
 use crate::swap::moves;
 
 /// Refuses a root in which something cannot be moved.
 pub(crate) fn check(root: BorrowedFd<'_>) -> Result<(), SwapError> {
-    check_mounts(root)?;
+    check_mounts(root, &|_path| true)?;
     check_entry(root, b"", ".")?;
     moves::for_each_name(root, &mut |name| {
         let path = printable(name);
@@ -31,6 +31,49 @@ pub(crate) fn check(root: BorrowedFd<'_>) -> Result<(), SwapError> {
     })
 }
 
+/// Refuses a place at which something cannot be moved, or that a folder which is not there leads to.
+pub(crate) fn check_place(root: BorrowedFd<'_>, place: &TreePath) -> Result<(), SwapError> {
+    let printed = printable(place.as_bytes());
+    let fixed = |path: &str, why| Err(SwapError::Fixed { path: path.to_owned(), why });
+    let Some((parent, name)) = place.split_last() else { return Ok(()) };
+    let within = |path: &[u8]| TreePath::parse(path.to_vec()).is_ok_and(|path| path.is_within(place));
+    check_mounts(root, &within)?;
+    let opened = if parent.is_empty() {
+        rustix::io::fcntl_dupfd_cloexec(root, 0).map_err(std::io::Error::from)
+    } else {
+        beneath::open_itself(root, parent)
+    };
+    let folder = match opened {
+        Ok(folder) => folder,
+        Err(e) => {
+            return match Errno::from_io_error(&e) {
+                Some(Errno::NOENT) => fixed(&printed, "the folder that it lay in is not there any more"),
+                Some(Errno::NOTDIR | Errno::LOOP) => fixed(&printed, "what leads there is no folder"),
+                Some(Errno::XDEV) => fixed(&printed, "something is mounted on the way there"),
+                _ => Err(SwapError::tree("look at", printable(parent), e)),
+            };
+        }
+    };
+    let failed = |e: Errno| SwapError::tree("look at", printable(parent), e);
+    let (top, stat) = (rustix::fs::fstat(root).map_err(failed)?, rustix::fs::fstat(&folder).map_err(failed)?);
+    if beneath::file_type(&stat) != FileType::Directory {
+        return fixed(&printed, "what leads there is no folder");
+    }
+    // A subvolume is no mount, and yet nothing can be renamed into it.
+    if stat.st_dev != top.st_dev {
+        return fixed(&printed, "it lies on a file system of its own");
+    }
+    check_entry(folder.as_fd(), b"", &printable(parent))?;
+    match beneath::open_itself(folder.as_fd(), name) {
+        Ok(fd) => check_entry(fd.as_fd(), b"", &printed),
+        Err(e) => match Errno::from_io_error(&e) {
+            Some(Errno::XDEV) => fixed(&printed, "something is mounted there"),
+            Some(Errno::NOENT) => Ok(()),
+            _ => Err(SwapError::tree("look at", printed, e)),
+        },
+    }
+}
+
 fn check_entry(fd: BorrowedFd<'_>, name: &[u8], path: &str) -> Result<(), SwapError> {
     let stat = rustix::fs::statx(fd, name, AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
         .map_err(|e| SwapError::tree("look at", path, e))?;
@@ -40,9 +83,9 @@ fn check_entry(fd: BorrowedFd<'_>, name: &[u8], path: &str) -> Result<(), SwapEr
     Ok(())
 }
 
-/// Looks for mounts anywhere beneath the root. Where `/proc` is not to be had, the check of each entry at the
+/// Looks for mounts beneath the root, where they are not wanted. Where `/proc` is not to be had, the check of each entry at the
 /// top remains.
-fn check_mounts(root: BorrowedFd<'_>) -> Result<(), SwapError> {
+fn check_mounts(root: BorrowedFd<'_>, wanted: &dyn Fn(&[u8]) -> bool) -> Result<(), SwapError> {
     let Ok(own) = rustix::fs::readlinkat(rustix::fs::CWD, beneath::proc_path(root), Vec::new()) else {
         return Ok(());
     };
@@ -52,7 +95,7 @@ fn check_mounts(root: BorrowedFd<'_>) -> Result<(), SwapError> {
         let Some(point) = line.split(|b| *b == b' ').nth(4).map(unescape) else { continue };
         let below = point.strip_prefix(own).and_then(|rest| rest.strip_prefix(b"/"));
         // The table may name what another mount hides by now; only what is there counts.
-        if let Some(below) = below.filter(|below| !below.is_empty())
+        if let Some(below) = below.filter(|below| !below.is_empty() && wanted(below))
             && is_mounted(root, below)
         {
             return Err(SwapError::Fixed { path: printable(below), why: "something is mounted there" });

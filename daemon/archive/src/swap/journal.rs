@@ -29,6 +29,14 @@ pub(crate) enum Phase {
     Logged,
     /// What the log says is being done.
     Applying,
+    /// The new content of some places is whole and on the disk; the old one is where it was.
+    PlacesStaged,
+    /// Old entries go from their places to `old`; nothing of the new content is in any place yet.
+    PlacesOut,
+    /// New entries go from `new` to their places; nothing of the old content is in any place any more.
+    PlacesIn,
+    /// One could not, so those that did go back to `new`; then it goes on as from `PlacesOut`.
+    PlacesBack,
     /// The new content is in place; what is left is to clean up.
     Done,
 }
@@ -37,8 +45,14 @@ impl Phase {
     /// Whether the swap has to be finished.
     pub(crate) fn is_begun(self) -> bool {
         match self {
-            Self::Staged | Self::Logged => false,
-            Self::MovingOut | Self::MovingIn | Self::Applying | Self::Done => true,
+            Self::Staged | Self::Logged | Self::PlacesStaged => false,
+            Self::MovingOut
+            | Self::MovingIn
+            | Self::Applying
+            | Self::PlacesOut
+            | Self::PlacesIn
+            | Self::PlacesBack
+            | Self::Done => true,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! .backupd-previous-<run>/old/    the content, beneath the root that the run restored into
 //! .backupd-previous-<run>/root    the row of its root entry: only with it is the content whole
+//! .backupd-previous-<run>/moves   instead of `root`, where the run restored single paths: which, and `old` has them by number
 //! ```
 //!
 //! Undoing a restore is a swap like any other, whose new content is not unpacked but taken from there:
@@ -23,15 +24,17 @@ use rustix::io::Errno;
 
 use super::{Steps, exists, remove, sync};
 use crate::beneath;
-use crate::channel::{Kept, RecallJob};
+use crate::channel::{Kept, RecallJob, printable_path};
 use crate::durable;
 use crate::entry::{Entry, Kind, Witness};
 use crate::staging::{
-    FROM, NEW, OLD, OLD_ROOT_ROW, ROOT_ROW, RunName, Staging, StagingError, open_own, read_row, read_whole,
+    FROM, MOVES, NEW, OLD, OLD_ROOT_ROW, PLACES, ROOT_ROW, RunName, Staging, StagingError, open_own,
+    read_row, read_whole,
 };
 use crate::stat::Stat;
 use crate::swap::error::SwapError;
 use crate::swap::journal::{Journal, Phase};
+use crate::swap::places::{self, Places};
 use crate::xattrs::{Subject, XattrReader};
 
 /// A run's name is shorter.
@@ -68,8 +71,12 @@ pub(super) fn keep(
         Err(e) if Errno::from_io_error(&e) == Some(Errno::EXIST) => demand(root, run)?,
         made => made.map_err(|e| SwapError::tree("create", &name, e))?,
     };
-    let moves: &[(&[u8], &[u8])] =
-        if whole { &[(OLD, OLD), (OLD_ROOT_ROW, ROOT_ROW)] } else { &[(OLD, OLD)] };
+    let is_of_places = exists(staging.fd(), PLACES)?;
+    let moves: &[(&[u8], &[u8])] = match whole {
+        true if is_of_places => &[(OLD, OLD), (MOVES, MOVES)],
+        true => &[(OLD, OLD), (OLD_ROOT_ROW, ROOT_ROW)],
+        false => &[(OLD, OLD)],
+    };
     // The mark that it is whole comes last.
     for (from, to) in moves {
         steps.at("before old is kept")?;
@@ -90,11 +97,20 @@ pub fn list(root: BorrowedFd<'_>) -> Result<Vec<Kept>, SwapError> {
         let Some(run) = RunName::of_previous(entry.file_name().to_bytes()) else { continue };
         // What others made under such a name is nobody's that we know.
         let Ok(Some(folder)) = open_own(root, &run.previous()) else { continue };
-        let row = Stat::of_name(folder.as_fd(), c"root").or_else(|_none| Stat::of_open(folder.as_fd()));
+        let row = Stat::of_name(folder.as_fd(), c"root")
+            .or_else(|_none| Stat::of_name(folder.as_fd(), c"moves"))
+            .or_else(|_none| Stat::of_open(folder.as_fd()));
         let row = row.map_err(|e| SwapError::tree("look at", run.previous(), e))?;
+        // What cannot tell where it belongs cannot come back, and that is all.
+        let of = match exists(folder.as_fd(), MOVES)? {
+            true => places::read_moves(folder.as_fd(), &run.previous()).ok(),
+            false => Some(Vec::new()),
+        };
+        let whole = of.is_some() && is_whole(folder.as_fd())?;
         found.push(Kept {
+            places: of.iter().flatten().map(|one| printable_path(&one.path)).collect(),
             run: run.as_str().to_owned(),
-            whole: is_whole(folder.as_fd())?,
+            whole,
             // It was written when the swap began, and moved since at most.
             kept_at: row.modified.seconds,
             entries: 0,
@@ -106,12 +122,12 @@ pub fn list(root: BorrowedFd<'_>) -> Result<Vec<Kept>, SwapError> {
 }
 
 fn is_whole(folder: BorrowedFd<'_>) -> Result<bool, SwapError> {
-    Ok(exists(folder, ROOT_ROW)? && exists(folder, OLD)?)
+    Ok((exists(folder, ROOT_ROW)? || exists(folder, MOVES)?) && exists(folder, OLD)?)
 }
 
 /// Stages what a run kept, for a swap.
 pub fn recall(root: BorrowedFd<'_>, job: &RecallJob) -> Result<(), SwapError> {
-    recall_in_steps(root, job, Steps(&|_step| Ok(())))
+    recall_in_steps(root, job, Steps::ALL)
 }
 
 pub(super) fn recall_in_steps(
@@ -124,8 +140,13 @@ pub(super) fn recall_in_steps(
     if !is_whole(folder.as_fd())? {
         return Err(SwapError::NotWhole { name: from.previous() });
     }
-    let row = read_row(folder.as_fd(), ROOT_ROW)
-        .map_err(|e| SwapError::tree("read root row of", from.previous(), e))?;
+    let of = match exists(folder.as_fd(), MOVES)? {
+        true => Of::Places(Places::numbered(places::read_moves(folder.as_fd(), &from.previous())?)),
+        false => Of::All(Box::new(
+            read_row(folder.as_fd(), ROOT_ROW)
+                .map_err(|e| SwapError::tree("read root row of", from.previous(), e))?,
+        )),
+    };
     let staging = Staging::create_bare(root, &run)?;
     steps.at("before origin")?;
     // Before it moves it is known where it goes back to.
@@ -140,12 +161,29 @@ pub(super) fn recall_in_steps(
     sync(staging.fd(), staging.name())?;
     sync(folder.as_fd(), &from.previous())?;
     // Only now: with the row and without new content, a staging folder passes for one whose swap is over.
-    staging.write_root(&row)?;
+    let phase = match of {
+        Of::All(row) => {
+            staging.write_root(&row)?;
+            Phase::Staged
+        }
+        Of::Places(places) => {
+            places.write(&staging)?;
+            Phase::PlacesStaged
+        }
+    };
     steps.at("before journal")?;
-    Journal { phase: Phase::Staged, keep_previous: false }
+    Journal { phase, keep_previous: false }
         .write(staging.fd(), steps.0)
         .map_err(|e| SwapError::tree("write journal of", staging.name(), e))?;
     steps.at("after journal")
+}
+
+/// What kept content is of.
+enum Of {
+    /// All of the folder, whose root has this row.
+    All(Box<Entry>),
+    /// These places.
+    Places(Places),
 }
 
 /// Where the new content came from, if an earlier restore had kept it.
@@ -199,9 +237,11 @@ pub fn forget(root: BorrowedFd<'_>, run: &str) -> Result<bool, SwapError> {
     let Some(folder) = open_own(root, &name)? else { return Ok(false) };
     refuse_recalled(root, &run)?;
     // First the mark that it is whole: what is left of it after a crash must not be swapped in.
-    match rustix::fs::unlinkat(&folder, ROOT_ROW, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => {}
-        Err(e) => return Err(SwapError::tree("remove file of", &name, e)),
+    for mark in [ROOT_ROW, MOVES] {
+        match rustix::fs::unlinkat(&folder, mark, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(e) => return Err(SwapError::tree("remove file of", &name, e)),
+        }
     }
     sync(folder.as_fd(), &name)?;
     remove::remove_tree(root, name.as_bytes())?;

@@ -28,7 +28,7 @@ fn kept(root: &Path) -> Vec<(String, bool)> {
 }
 
 /// Recalls and swaps until the `stop`th step; tells how many were taken.
-fn go_back(root: &Path, keep: bool, stop: Option<usize>) -> (Result<Swapped, SwapError>, usize) {
+pub(super) fn go_back(root: &Path, keep: bool, stop: Option<usize>) -> (Result<Swapped, SwapError>, usize) {
     let count = Cell::new(0);
     let step = |_name: &str| {
         count.set(count.get() + 1);
@@ -44,7 +44,7 @@ fn go_back(root: &Path, keep: bool, stop: Option<usize>) -> (Result<Swapped, Swa
 }
 
 /// As whoever finds it after a crash. Whether it went on to the end.
-fn settle(root: &Path, keep: bool) -> bool {
+pub(super) fn settle(root: &Path, keep: bool) -> bool {
     let root = open(root);
     let looked = crate::look::look(root.as_fd()).unwrap();
     match looked.staged.iter().find(|staged| staged.run == BACK) {

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A delta restore has no new tree, but a log of what differs (`archive/src/delta`): `logged` stands for `staged`, and
-//! `applying`, in which all of the log is done again, for both of the moves.
+//! `applying`, in which all of the log is done again, for both of the moves. Where only some places are replaced, the
+//! same happens to each of them (`places`).
 //!
 //! In between a mix may be *visible*, which is why containers stay down meanwhile; running the swap again, which
 //! whoever finds the journal does before anything else, always ends in the new content.
@@ -27,7 +28,9 @@ pub(crate) mod journal;
 pub mod kept;
 mod moves;
 mod over;
+pub(crate) mod places;
 mod remove;
+pub mod unfinished;
 
 #[cfg(test)]
 mod kept_tests;
@@ -47,7 +50,7 @@ use crate::delta;
 use crate::durable::Step;
 use crate::look::LOST_AND_FOUND;
 use crate::ours::is_ours;
-use crate::staging::{NEW, OLD, OLD_ROOT_ROW, REDO, ROOT_ROW, RunName, Staging};
+use crate::staging::{NEW, OLD, OLD_ROOT_ROW, PLACES, REDO, ROOT_ROW, RunName, Staging};
 pub use crate::swap::counted::counted;
 pub use crate::swap::error::SwapError;
 use crate::swap::journal::{JOURNAL, Journal, Phase};
@@ -59,7 +62,7 @@ use crate::swap::over::finish_cleanup;
 /// that it was swapped before. So whoever knows that the run was staged and not discarded may conclude from
 /// `false` that an earlier call finished the swap, and died before it could say so.
 pub fn swap(root: BorrowedFd<'_>, job: &SwapJob) -> Result<Swapped, SwapError> {
-    swap_in_steps(root, job, Steps(&|_step| Ok(())))
+    swap_in_steps(root, job, Steps::ALL)
 }
 
 /// Removes what was staged for a run, if its swap has not begun. If it is over, and only the staging folder is
@@ -75,7 +78,7 @@ pub fn discard(root: BorrowedFd<'_>, run: &str) -> Result<Swapped, SwapError> {
             return Err(SwapError::Begun { name: name.to_owned() });
         }
         None if !holds_content(&staging)? => {
-            return finish_cleanup(root, &run, &staging, Steps(&|_step| Ok(())));
+            return finish_cleanup(root, &run, &staging, Steps::ALL);
         }
         Some(_) | None => {}
     }
@@ -96,6 +99,9 @@ pub fn discard(root: BorrowedFd<'_>, run: &str) -> Result<Swapped, SwapError> {
 pub(crate) struct Steps<'a>(Step<'a>);
 
 impl Steps<'_> {
+    /// Stopped nowhere.
+    pub(crate) const ALL: Self = Self(&|_step| Ok(()));
+
     pub(crate) fn at(self, name: &str) -> Result<(), SwapError> {
         (self.0)(name).map_err(|_stop| SwapError::Stopped(name.to_owned()))
     }
@@ -147,6 +153,23 @@ fn swap_in_steps(root: BorrowedFd<'_>, job: &SwapJob, steps: Steps<'_>) -> Resul
                 delta::apply(root, &staging, steps)?;
                 journal = swap.write(Journal { phase: Phase::Done, ..journal })?;
             }
+            Phase::PlacesStaged => {
+                places::begin(root, &staging)?;
+                journal =
+                    swap.write(Journal { phase: Phase::PlacesOut, keep_previous: job.keep_previous })?;
+            }
+            Phase::PlacesOut => {
+                swap.places_out()?;
+                journal = swap.write(Journal { phase: Phase::PlacesIn, ..journal })?;
+            }
+            Phase::PlacesIn => {
+                swap.places_in(journal)?;
+                journal = swap.write(Journal { phase: Phase::Done, ..journal })?;
+            }
+            Phase::PlacesBack => {
+                swap.places_back()?;
+                journal = swap.write(Journal { phase: Phase::PlacesOut, ..journal })?;
+            }
             Phase::Done => {
                 swap.put_old_away(journal.keep_previous)?;
                 return finish_cleanup(root, &run, &staging, steps);
@@ -181,12 +204,17 @@ impl Swap<'_> {
         format!("{}/{}", self.staging.name(), String::from_utf8_lossy(name))
     }
 
+    /// The folder for the old content, made if it is not there.
+    fn old(&self) -> Result<OwnedFd, SwapError> {
+        match beneath::make_folder(self.staging.fd(), OLD) {
+            Err(e) if Errno::from_io_error(&e) == Some(Errno::EXIST) => self.folder(OLD),
+            made => made.map_err(|e| SwapError::tree("create", self.named(OLD), e)),
+        }
+    }
+
     /// Everything but what is ours leaves the root.
     fn move_out(&self) -> Result<(), SwapError> {
-        let old = match beneath::make_folder(self.staging.fd(), OLD) {
-            Err(e) if Errno::from_io_error(&e) == Some(Errno::EXIST) => self.folder(OLD)?,
-            made => made.map_err(|e| SwapError::tree("create", self.named(OLD), e))?,
-        };
+        let old = self.old()?;
         let new = self.folder(NEW)?;
         // The file system's own folder stays unless the snapshot brings one.
         let brings_own = exists(new.as_fd(), LOST_AND_FOUND)?;
@@ -247,6 +275,10 @@ impl Swap<'_> {
         self.steps.at("after old is put away")?;
         remove::remove_tree(self.staging.fd(), NEW)?;
         remove::remove_tree(self.staging.fd(), REDO)?;
+        if exists(self.staging.fd(), PLACES)? {
+            // There is no row of a root that would tell that the swap is over.
+            over::mark(self.staging)?;
+        }
         self.steps.at("before journal is removed")?;
         // Only now: while there is a journal, whoever comes here does all of this again.
         sync(self.staging.fd(), self.staging.name())?;

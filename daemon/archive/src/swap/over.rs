@@ -8,15 +8,32 @@ use rustix::io::Errno;
 use super::{Steps, exists, holds_content, kept, previous, remove, remove_file, sync};
 use crate::attributes::{self, Subject};
 use crate::channel::Swapped;
-use crate::staging::{FROM, OLD_ROOT_ROW, ROOT_ROW, RunName, Staging};
+use crate::staging::{FROM, MOVES, OLD_ROOT_ROW, PLACES, ROOT_ROW, RunName, Staging};
 use crate::swap::error::SwapError;
 
 /// What is left then. The row of the new root goes last: it tells the time that the root is to have.
-const OWN_FILES: [&[u8]; 7] =
-    [b"journal.tmp", b"root.tmp", b"old-root.tmp", b"from.tmp", OLD_ROOT_ROW, FROM, ROOT_ROW];
+const OWN_FILES: [&[u8]; 11] = [
+    b"journal.tmp",
+    b"root.tmp",
+    b"old-root.tmp",
+    b"from.tmp",
+    b"places.tmp",
+    b"moves.tmp",
+    OLD_ROOT_ROW,
+    FROM,
+    MOVES,
+    PLACES,
+    ROOT_ROW,
+];
 
 /// Mode of a staging folder whose swap is over; until then it is 0700.
 const OVER: u32 = 0o500;
+
+/// Marks a staging folder as one whose swap is over.
+pub(super) fn mark(staging: &Staging) -> Result<(), SwapError> {
+    rustix::fs::fchmod(staging.fd(), Mode::from_raw_mode(OVER))
+        .map_err(|e| SwapError::tree("mark", staging.name(), e))
+}
 
 /// The last steps, when neither journal nor new content is left: the staging folder goes.
 pub(super) fn finish_cleanup(
@@ -35,7 +52,7 @@ pub(super) fn finish_cleanup(
     let swapped = has_row || rustix::fs::fstat(staging.fd()).map_err(failed)?.st_mode & 0o777 == OVER;
     let modified = if has_row { Some(staging.read_root()?.modified) } else { None };
     if swapped {
-        rustix::fs::fchmod(staging.fd(), Mode::from_raw_mode(OVER)).map_err(failed)?;
+        mark(staging)?;
     }
     kept::remove_empty(root, staging, steps)?;
     for name in OWN_FILES {

@@ -35,6 +35,7 @@ use crate::path::TreePath;
 use crate::row::Rows;
 use crate::staging::{RunName, Staging, StagingError};
 use crate::swap::journal::{Journal, Phase};
+use crate::swap::places::Places;
 use crate::unpack::create::Creator;
 pub use crate::unpack::error::UnpackError;
 use crate::unpack::folders::ROOT;
@@ -51,6 +52,7 @@ pub struct Unpacker {
     root: OwnedFd,
     base: Arc<OwnedFd>,
     staging: Option<Staging>,
+    places: Option<Places>,
     sequence: Sequence,
     root_entry: Option<Entry>,
     totals: Totals,
@@ -63,6 +65,12 @@ impl Unpacker {
     /// Prepares the target beneath `root` and starts the workers.
     pub fn new(root: OwnedFd, job: &UnpackJob) -> Result<Self, UnpackError> {
         let run = RunName::parse(&job.run)?;
+        let places = match (job.into, &job.places[..]) {
+            (Target::Empty, _) | (Target::Staging, []) => None,
+            (Target::Staging, some) => {
+                Some(Places::of(some).map_err(|why| UnpackError::hostile("places", why))?)
+            }
+        };
         let (staging, base) = match job.into {
             Target::Empty => {
                 crate::look::check_empty(root.as_fd())?;
@@ -73,21 +81,26 @@ impl Unpacker {
             }
             Target::Staging => {
                 let (staging, new) = Staging::create(root.as_fd(), &run)?;
+                if let Some(places) = &places {
+                    // From its beginning on: what was unpacked of some paths must not pass for the beginning of all.
+                    places.write(&staging)?;
+                }
                 (Some(staging), new)
             }
         };
-        Self::start(root, base, staging, job.workers)
+        Self::start(root, base, staging, places, job.workers)
     }
 
     /// Into `base`, a fresh folder of the caller's on the same file system as `root`.
     pub(crate) fn into_fresh(root: OwnedFd, base: OwnedFd, workers: u32) -> Result<Self, UnpackError> {
-        Self::start(root, base, None, workers)
+        Self::start(root, base, None, None, workers)
     }
 
     fn start(
         root: OwnedFd,
         base: OwnedFd,
         staging: Option<Staging>,
+        places: Option<Places>,
         workers: u32,
     ) -> Result<Self, UnpackError> {
         let shared = Arc::new(Shared::new());
@@ -108,6 +121,7 @@ impl Unpacker {
             root,
             base: Arc::new(base),
             staging,
+            places,
             sequence: Sequence::default(),
             root_entry: None,
             totals: Totals::default(),
@@ -170,11 +184,17 @@ impl Unpacker {
         // it, so that what this file system does not take is told now.
         self.finish_root(&root)?;
         if let (Some(staging), Some(entry)) = (&self.staging, &self.root_entry) {
-            staging.write_root(entry)?;
+            let phase = match &self.places {
+                None => {
+                    staging.write_root(entry)?;
+                    Phase::Staged
+                }
+                Some(_written) => Phase::PlacesStaged,
+            };
             // First the tree, then the mark that says it is whole: after a power cut the mark must not be
             // all that is there.
             rustix::fs::syncfs(&self.base).map_err(sync)?;
-            Journal { phase: Phase::Staged, keep_previous: false }
+            Journal { phase, keep_previous: false }
                 .write(staging.fd(), &|_step| Ok(()))
                 .map_err(|e| UnpackError::tree("write journal of", staging.name(), e))?;
         }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use archive::channel::{
     End, Failed, Job, RecordKind, UntarJob, Untarred, parse_json, read_record, write_json, write_record,
 };
+use archive::clones::Scratch;
 use archive::serve::serve;
 
 /// What the helper says, kept.
@@ -50,7 +51,7 @@ pub fn send(
         write_json(&mut input, RecordKind::End, &End { entries: 0, data_bytes }).unwrap();
     }
     let said = Said::default();
-    serve(&input[..], said.clone(), File::open(root).map(Into::into)).unwrap();
+    serve(&input[..], said.clone(), File::open(root).map(Into::into), &Scratch::NONE).unwrap();
     let said = said.0.lock().unwrap();
     let (mut rest, mut payload) = (&said[..], Vec::new());
     loop {
@@ -65,7 +66,8 @@ pub fn send(
             | RecordKind::End
             | RecordKind::Ask
             | RecordKind::Answer
-            | RecordKind::Differing) => panic!("{other:?}"),
+            | RecordKind::Differing
+            | RecordKind::Pictured) => panic!("{other:?}"),
         }
     }
 }

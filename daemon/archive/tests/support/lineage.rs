@@ -14,13 +14,14 @@ use std::time::{Duration, SystemTime};
 
 use archive::base::{Ask, Base};
 use archive::channel::{PackJob, Packed};
+use archive::clones::{Cloner, Scratch};
 use archive::entry::{Entry, Extent, Kind};
 use archive::frame::Decoder;
 use archive::layout::{
     BlockRef, Footer, RootRef, SegmentRef, TAIL_BYTES, Tag, block_body, read_frame_list, read_root, read_tail,
 };
 use archive::levels::Levels;
-use archive::pack::{PackError, pack};
+use archive::pack::{PackError, Still, pack};
 use archive::pages::CHUNK_BYTES;
 use archive::path::TreePath;
 use archive::scope::Scope;
@@ -85,8 +86,12 @@ pub struct Lineage {
     pub packs: BTreeMap<u64, Pack>,
     pub last: Option<Packed>,
     pub asked: Vec<Ask>,
+    /// What happens as soon as a picture is taken. With it the next snapshot is of a picture, and must be.
+    pub meanwhile: Option<Meanwhile>,
     next: u64,
 }
+
+type Meanwhile = Box<dyn FnOnce()>;
 
 impl Lineage {
     /// The next snapshot.
@@ -116,7 +121,7 @@ impl Lineage {
             bytes.lock().unwrap().extend_from_slice(piece);
             Ok(())
         };
-        let Self { packs, asked, .. } = self;
+        let Self { packs, asked, meanwhile, .. } = self;
         asked.clear();
         let mut streams = how.streams.clone();
         let mut ask = |ask: &Ask| {
@@ -137,7 +142,21 @@ impl Lineage {
             SystemTime::now() + later + passed
         };
         let folder = File::open(root).unwrap();
-        let packed = pack(folder.as_fd(), &job, &mut sink, &mut ask, &mut |_| {}, &now)?;
+        let scratch = match meanwhile {
+            Some(_) => Scratch {
+                folder: Some(File::open(std::env::temp_dir()).unwrap().into()),
+                cloner: Cloner::COPY,
+            },
+            None => Scratch::NONE,
+        };
+        let mut meanwhile = meanwhile.take();
+        let mut taken = || {
+            meanwhile.take().expect("one picture")();
+            Ok(())
+        };
+        let still = Still { scratch: &scratch, taken: &mut taken };
+        let packed = pack(folder.as_fd(), &job, &mut sink, &mut ask, &mut |_| {}, &now, still)?;
+        assert!(meanwhile.is_none(), "no picture was taken");
         let bytes = bytes.into_inner().unwrap();
         Ok((packed, bytes))
     }
@@ -158,7 +177,7 @@ impl Lineage {
             reread: how.reread,
         });
         let scope = how.scope.clone().map(Box::new);
-        PackJob { pack: self.next, levels: Levels::Fixed(1), workers: 2, base, scope }
+        PackJob { pack: self.next, levels: Levels::Fixed(1), workers: 2, base, scope, between_updates: false }
     }
 
     /// What the engine would answer.

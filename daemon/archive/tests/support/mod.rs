@@ -25,7 +25,7 @@ pub fn open(path: &Path) -> OwnedFd {
 
 /// The job that tests run.
 pub fn job(into: Target, workers: u32) -> UnpackJob {
-    UnpackJob { run: "r1".to_owned(), workers, into }
+    UnpackJob { run: "r1".to_owned(), workers, into, places: Vec::new() }
 }
 
 /// Feeds records; without an end the unpacker is dropped, and that is an error here.

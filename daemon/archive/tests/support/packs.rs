@@ -10,18 +10,26 @@ use std::time::SystemTime;
 
 use archive::base::Ask;
 use archive::channel::{PackJob, Packed};
+use archive::clones::Scratch;
 use archive::entry::Entry;
 use archive::frame::{Decoder, FRAME_BYTES, FrameRow};
 use archive::layout::{
     BlockRef, FRAMES_PER_LIST, Footer, TAIL_BYTES, Tag, block_body, read_frame_list, read_root, read_tail,
 };
 use archive::levels::Levels;
-use archive::pack::{PackError, pack};
+use archive::pack::{PackError, Still, pack};
 use archive::segment;
 use rustix::fd::AsFd;
 use rustix::fs::{Mode, OFlags};
 
-pub const JOB: PackJob = PackJob { pack: 42, levels: Levels::Fixed(1), workers: 2, base: None, scope: None };
+pub const JOB: PackJob = PackJob {
+    pack: 42,
+    levels: Levels::Fixed(1),
+    workers: 2,
+    base: None,
+    scope: None,
+    between_updates: false,
+};
 
 /// Packs a folder; `hook` sees each piece before it is taken.
 pub fn try_pack(
@@ -37,7 +45,8 @@ pub fn try_pack(
         Ok(())
     };
     let mut ask = |ask: &Ask| Err(std::io::Error::other(format!("a full pack asks for {ask:?}")));
-    let packed = pack(folder.as_fd(), job, &mut sink, &mut ask, &mut |_| {}, &SystemTime::now)?;
+    let still = Still { scratch: &Scratch::NONE, taken: &mut || unreachable!("nowhere to take it") };
+    let packed = pack(folder.as_fd(), job, &mut sink, &mut ask, &mut |_| {}, &SystemTime::now, still)?;
     let bytes = std::mem::take(&mut *bytes.lock().unwrap());
     Ok((bytes, packed))
 }
