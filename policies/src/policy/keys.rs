@@ -220,6 +220,11 @@ static DRILL: &[Key] = &[
         Text(|d, t| word(t).map(|t| d.drill.image = Some(t))),
     ),
     key(
+        "arguments",
+        "what the server is started with, too: settings that are neither in the volume nor in the image",
+        Texts(|d, t| word(t).map(|t| d.drill.arguments.push(t))),
+    ),
+    key(
         "memory",
         "what the database may use; 1GiB if left out",
         Bytes(32 * MIB..=MIB * MIB, |d, n| d.drill.memory_bytes = n),

@@ -185,6 +185,8 @@ pub struct Drill {
     pub every: Duration,
     /// Another image than the recorded one.
     pub image: Option<String>,
+    /// What the server is started with beside our own: settings that are neither in the volume nor in the image.
+    pub arguments: Vec<String>,
     /// What the database may use.
     pub memory_bytes: u64,
     /// When it counts as failed.
@@ -309,7 +311,8 @@ impl Default for Guard {
 impl Default for Drill {
     /// `every` has no default: a file must say it.
     fn default() -> Self {
-        Self { every: DAY, image: None, memory_bytes: 1 << 30, timeout: Duration::from_secs(1_800) }
+        let timeout = Duration::from_secs(1_800);
+        Self { every: DAY, image: None, arguments: Vec::new(), memory_bytes: 1 << 30, timeout }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Always true: no refusal repeats a URL, for a secret may be in it.
 
-use jiff::tz::{self, TimeZone};
+use jiff::tz::{self, TimeZone, TimeZoneDatabase};
 
 use crate::complaint::{nearest, shown};
 use crate::policy::dump::Secret;
@@ -43,10 +43,18 @@ pub(crate) fn schedule(text: &str) -> Taken<Schedule> {
 
 /// A zone that the database of zones knows.
 pub(crate) fn zone(name: &str) -> Taken<TimeZone> {
-    if let Some(zone) = TimeZone::get(name).ok().filter(|zone| !zone.is_unknown()) {
+    zone_in(tz::db(), name)
+}
+
+/// That of UTC needs no database.
+fn zone_in(database: &TimeZoneDatabase, name: &str) -> Taken<TimeZone> {
+    if name == "UTC" {
+        return Ok(TimeZone::UTC);
+    }
+    if let Some(zone) = database.get(name).ok().filter(|zone| !zone.is_unknown()) {
         return Ok(zone);
     }
-    let known: Vec<String> = tz::db().available().map(|name| name.as_str().to_owned()).collect();
+    let known: Vec<String> = database.available().map(|name| name.as_str().to_owned()).collect();
     if known.is_empty() {
         return Err(
             "cannot be looked up: this host has no database of time zones; install `tzdata`".to_owned()
@@ -167,4 +175,20 @@ fn absolute(path: &str) -> bool {
     let parts = path.strip_prefix('/').map(|inside| inside.split('/'));
     let fine = parts.is_some_and(|mut parts| parts.all(|part| !matches!(part, "" | "." | "..")));
     fine && path.len() <= 4_096 && !path.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// H8: as in small images.
+    #[test]
+    fn a_host_without_a_database_of_zones_is_told_so_and_knows_utc() {
+        let none = TimeZoneDatabase::none();
+        for name in ["Europe/Berlin", "Europe/Brelin"] {
+            let why = zone_in(&none, name).unwrap_err();
+            assert!(why.contains("install `tzdata`"), "{why}");
+        }
+        assert_eq!(zone_in(&none, "UTC").unwrap().iana_name(), Some("UTC"));
+    }
 }

@@ -54,6 +54,7 @@ fn every_key_is_read() {
         [drill]
         every = "2w"
         image = "postgres:17"
+        arguments = ["-c", "shared_preload_libraries=pg_cron"]
         memory = "2GiB"
         timeout = "1h"
         [limits]
@@ -111,6 +112,7 @@ fn every_key_is_read() {
         drill: Some(Drill {
             every: DAY * 14,
             image: Some("postgres:17".into()),
+            arguments: vec!["-c".into(), "shared_preload_libraries=pg_cron".into()],
             memory_bytes: 2 << 30,
             timeout: Duration::from_secs(3_600),
         }),
