@@ -9,6 +9,7 @@
 
 pub use archive;
 
+mod absent;
 pub mod adapter;
 pub mod catalog;
 pub mod durable;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 
+use crate::absent::is_dangling;
 use crate::durable;
 use crate::lock::flock_within;
 use crate::words::RunId;
@@ -38,6 +39,12 @@ pub enum StateError {
     /// Not a folder.
     #[error("state folder `{}` is not a folder", path.display())]
     NotFolder {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Not there, and not to be made either.
+    #[error("state folder `{}` is behind a link to nothing", path.display())]
+    Dangling {
         /// Which.
         path: PathBuf,
     },
@@ -91,6 +98,10 @@ impl StateError {
             Self::Foreign { path, us, .. } => {
                 Some(format!("`chown -R {us} {}`, or run as the user whose it is", path.display()))
             }
+            Self::Dangling { .. } => Some(
+                "put back what the link names: is its disk mounted? or choose a folder with `--state DIR`"
+                    .to_owned(),
+            ),
             Self::Open { path, .. } => Some(format!("`chmod 700 {}`", path.display())),
             Self::Network { .. } | Self::LongPath { .. } | Self::NotFolder { .. } => {
                 Some("choose a short path on a local disk with `--state DIR`".to_owned())
@@ -128,6 +139,9 @@ impl StateDir {
         let path = std::path::absolute(path).map_err(io("resolve", path))?;
         if path.as_os_str().len() > PATH_BYTES_MAX {
             return Err(StateError::LongPath { path });
+        }
+        if is_dangling(&path) {
+            return Err(StateError::Dangling { path });
         }
         make_private(&path).map_err(io("make state folder", &path))?;
         check_private(&path, rustix::process::geteuid().as_raw())?;
@@ -339,6 +353,13 @@ mod tests {
         let file = dir.path().join("file");
         File::create(&file).unwrap();
         assert!(matches!(StateDir::open(&file), Err(StateError::NotFolder { .. })));
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        for path in [link.clone(), link.join("state")] {
+            let refused = StateDir::open(&path).unwrap_err();
+            assert!(matches!(refused, StateError::Dangling { .. }), "{refused}");
+            assert!(refused.hint().is_some() && !dir.path().join("nowhere").exists());
+        }
         let long = dir.path().join("x".repeat(80));
         assert!(matches!(StateDir::open(&long), Err(StateError::LongPath { .. })));
         assert!(!long.exists());

@@ -19,19 +19,22 @@ pub(crate) struct Args {
     pub(crate) root: PathBuf,
     /// How far to stand back, as nice(1).
     pub(crate) nice: u8,
+    /// A folder of its own.
+    pub(crate) scratch: Option<PathBuf>,
 }
 
 impl Args {
     /// From the arguments, the program's name apart.
     pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut args = args.into_iter();
-        let (mut channel, mut root, mut nice) = (None, None, None);
+        let (mut channel, mut root, mut nice, mut scratch) = (None, None, None, None);
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("`{}` needs a value", arg.display()));
             let repeated = match arg.to_str() {
                 Some("--stdio") => channel.replace(Channel::Stdio).is_some(),
                 Some("--socket") => channel.replace(Channel::Socket(value()?.into())).is_some(),
                 Some("--root") => root.replace(PathBuf::from(value()?)).is_some(),
+                Some("--scratch") => scratch.replace(PathBuf::from(value()?)).is_some(),
                 Some("--nice") => nice.replace(priority(&value()?)?).is_some(),
                 _ => return Err(format!("unknown argument `{}`", arg.display())),
             };
@@ -43,6 +46,7 @@ impl Args {
             channel: channel.ok_or("`--socket PATH` or `--stdio` is missing")?,
             root: root.ok_or("`--root PATH` is missing")?,
             nice: nice.unwrap_or(0),
+            scratch,
         })
     }
 }
@@ -62,7 +66,8 @@ mod tests {
         match (got, want) {
             (Ok(args), Ok(channel)) => {
                 let nice = if line.contains("--nice") { 10 } else { 0 };
-                assert_eq!(args, Args { channel, root: "/source".into(), nice }, "{line}");
+                let scratch = line.contains("--scratch").then(|| "/scratch".into());
+                assert_eq!(args, Args { channel, root: "/source".into(), nice, scratch }, "{line}");
             }
             (Err(got), Err(want)) => assert!(got.contains(want), "{line}: {got}"),
             (got, want) => panic!("{line}: {got:?}, not {want:?}"),
@@ -74,6 +79,7 @@ mod tests {
         check("--socket /run/s --root /source", Ok(Channel::Socket("/run/s".into())));
         check("--root /source --stdio", Ok(Channel::Stdio));
         check("--root /source --stdio --nice 10", Ok(Channel::Stdio));
+        check("--root /source --scratch /scratch --stdio", Ok(Channel::Stdio));
         check("--root /source --stdio --nice 20", Err("`20` is not a priority of 0 to 19"));
         check("--root /source --stdio --nice -1", Err("`-1` is not a priority of 0 to 19"));
         check("--root /source", Err("`--socket PATH` or `--stdio` is missing"));

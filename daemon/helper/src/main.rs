@@ -5,7 +5,8 @@
 //! backupd-helper --stdio --root /source
 //! ```
 //!
-//! It sees nothing but the folder behind `--root` and the channel, and says how it went with its last record;
+//! It sees nothing but the folder behind `--root`, an empty one behind `--scratch` if it may take a picture of the first, and
+//! the channel, and says how it went with its last record;
 //! the exit status only repeats that. What the records mean is in `archive::channel`, and how a job is served
 //! in `archive::serve`.
 
@@ -15,6 +16,7 @@ mod link;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use archive::clones::{Cloner, Scratch};
 use archive::serve::serve;
 use rustix::fs::{Mode, OFlags};
 
@@ -51,7 +53,11 @@ fn run(args: &Args) -> io::Result<bool> {
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = rustix::fs::open(&args.root, flags, Mode::empty());
-    serve(link.input, link.output, lowered.and(root.map_err(io::Error::from)))
+    // Without it the pack is made in the ordinary way.
+    let folder =
+        args.scratch.as_ref().and_then(|scratch| rustix::fs::open(scratch, flags, Mode::empty()).ok());
+    let scratch = Scratch { folder, cloner: Cloner::KERNEL };
+    serve(link.input, link.output, lowered.and(root.map_err(io::Error::from)), &scratch)
 }
 
 fn complain(why: &str, code: ExitCode) -> ExitCode {

@@ -117,7 +117,7 @@ fn send_tree(helper: &mut Helper) {
 }
 
 fn unpack(into: Target) -> Job {
-    Job::Unpack(UnpackJob { run: "r1".to_owned(), workers: 2, into })
+    Job::Unpack(UnpackJob { run: "r1".to_owned(), workers: 2, into, places: Vec::new() })
 }
 
 #[test]

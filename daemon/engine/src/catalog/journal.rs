@@ -24,6 +24,9 @@ pub struct RestoreJournal {
     pub target: RestoreTarget,
     /// We are making the volume: as long as the restore is not done, nothing in it is anybody's.
     pub created_volume: bool,
+    /// When the engine says that it made it, once it has: so it is known from another one of that name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_made_at: Option<Timestamp>,
     /// The previous content stays beside the new.
     pub keep_previous: bool,
     /// What is stopped meanwhile, in the order in which it is stopped; it starts in reverse.
@@ -32,6 +35,9 @@ pub struct RestoreJournal {
     /// still runs may be on its way down.
     #[serde(default)]
     pub stopping: bool,
+    /// It was cut off, and what it had unpacked waits in the target for the next one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unfinished: bool,
 }
 
 /// A container as it was before we stopped it.

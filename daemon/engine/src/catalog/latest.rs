@@ -16,22 +16,41 @@ use crate::words::{HostName, SourceName};
 pub type LatestSnapshots = BTreeMap<String, BTreeMap<SourceName, Timestamp>>;
 
 impl Catalog {
-    /// The newest backup runs of each source of a host, at most `each` for one, newest first.
-    pub fn latest_backups(&self, host: &HostName, each: u32) -> Result<Vec<RunRow>, CatalogError> {
-        self.latest_runs(host, Verb::Backup, each)
+    /// The newest backup runs of each source of a host, at most `each` for one, newest first. None that is over and says
+    /// that it began after `until`: a clock that was ahead would hide all that came later.
+    pub fn latest_backups(
+        &self,
+        host: &HostName,
+        each: u32,
+        until: Option<Timestamp>,
+    ) -> Result<Vec<RunRow>, CatalogError> {
+        self.latest_runs(host, Verb::Backup, each, until)
     }
 
     /// The same of drills.
-    pub fn latest_drills(&self, host: &HostName, each: u32) -> Result<Vec<RunRow>, CatalogError> {
-        self.latest_runs(host, Verb::Drill, each)
+    pub fn latest_drills(
+        &self,
+        host: &HostName,
+        each: u32,
+        until: Option<Timestamp>,
+    ) -> Result<Vec<RunRow>, CatalogError> {
+        self.latest_runs(host, Verb::Drill, each, until)
     }
 
-    fn latest_runs(&self, host: &HostName, verb: Verb, each: u32) -> Result<Vec<RunRow>, CatalogError> {
+    fn latest_runs(
+        &self,
+        host: &HostName,
+        verb: Verb,
+        each: u32,
+        until: Option<Timestamp>,
+    ) -> Result<Vec<RunRow>, CatalogError> {
         const NEWEST: &str = "WHERE rowid IN (SELECT id FROM (SELECT rowid AS id, row_number() OVER \
              (PARTITION BY source ORDER BY began_at DESC, rowid DESC) AS nth FROM runs \
-             WHERE host = ?1 AND verb = ?2 AND source IS NOT NULL) WHERE nth <= ?3) \
+             WHERE host = ?1 AND verb = ?2 AND source IS NOT NULL \
+             AND (?4 IS NULL OR began_at <= ?4 OR ended_at IS NULL)) WHERE nth <= ?3) \
              ORDER BY began_at DESC, rowid DESC";
-        self.read(|t| rows_of(t, NEWEST, rusqlite::params![host.as_str(), verb.word(), each]))
+        let until = until.map(nanos).transpose()?;
+        self.read(|t| rows_of(t, NEWEST, rusqlite::params![host.as_str(), verb.word(), each, until]))
     }
 
     /// By store, when the newest whole snapshot of each source of a host was taken; deleted ones do not count, and none

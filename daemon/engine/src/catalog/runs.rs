@@ -103,6 +103,29 @@ impl Catalog {
         })
     }
 
+    /// What it had unpacked waits for the next restore, or does so no longer. It may have ended before.
+    pub fn note_unfinished(&self, run: &RunId, waits: bool) -> Result<(), CatalogError> {
+        self.write(|t| {
+            let mut row = existing(t, run)?;
+            let Some(journal) = &mut row.journal else { return Ok(()) };
+            journal.unfinished = waits;
+            t.execute(
+                "UPDATE runs SET journal = ?2, digest = ?3 WHERE id = ?1",
+                params![run.as_str(), row.journal.as_ref().map(json).transpose()?, row_digest(&row)?],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Restores that were cut off, and left something that waits.
+    pub fn unfinished_restores(&self) -> Result<Vec<RunRow>, CatalogError> {
+        // The text only narrows it down; the row decides.
+        const WHICH: &str = "WHERE verb = 'restore' AND journal LIKE '%unfinished%' ORDER BY began_at";
+        let rows = self.read(|t| rows_of(t, WHICH, []))?;
+        let waits = |row: &RunRow| row.journal.as_ref().is_some_and(|journal| journal.unfinished);
+        Ok(rows.into_iter().filter(waits).collect())
+    }
+
     /// It is about to write content.
     pub fn note_unpack(&self, run: &RunId) -> Result<(), CatalogError> {
         self.advance(run, RunEvent::Unpack, |_row| {})
@@ -181,14 +204,14 @@ impl Catalog {
         self.read(|t| select(t, &format!("{SELECT} ORDER BY began_at DESC, id LIMIT ?1"), [limit]))
     }
 
-    /// When the last backup of a lineage began that failed. One that somebody stopped, that was cut off, or that found
-    /// another at work says nothing about its source.
-    pub fn failed_at(&self, lineage: &Lineage) -> Result<Option<Timestamp>, CatalogError> {
+    /// When the last backup of a lineage began, by `now`, that failed. One that somebody stopped, that was cut off, or that
+    /// found another at work says nothing about its source; one that says it began later, nothing about today.
+    pub fn failed_at(&self, lineage: &Lineage, now: Timestamp) -> Result<Option<Timestamp>, CatalogError> {
         let sql = format!(
             "{SELECT} WHERE verb = 'backup' AND host = ?1 AND source = ?2 \
-             AND outcome NOT IN ('done', 'interrupted', 'busy') ORDER BY began_at DESC LIMIT 1"
+             AND outcome NOT IN ('done', 'interrupted', 'busy') AND began_at <= ?3 ORDER BY began_at DESC LIMIT 1"
         );
-        let values = (lineage.host.as_str(), lineage.source.to_string());
+        let values = (lineage.host.as_str(), lineage.source.to_string(), nanos(now)?);
         Ok(self.read(|t| select(t, &sql, values))?.pop().map(|row| row.began_at))
     }
 

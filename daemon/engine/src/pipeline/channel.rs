@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use archive::channel::{
-    Failed, Hello, Job, PROTOCOL, RECORD_HEADER_BYTES, RecordKind, parse_header, parse_json,
+    Failed, FailedCause, Hello, Job, PROTOCOL, RECORD_HEADER_BYTES, RecordKind, parse_header, parse_json,
 };
 use bytes::{Bytes, BytesMut};
 use serde::de::DeserializeOwned;
@@ -31,6 +31,13 @@ pub enum ChannelError {
     /// A helper of another version.
     #[error("the helper speaks protocol {0}, and this program speaks {PROTOCOL}")]
     Version(u32),
+}
+
+impl ChannelError {
+    /// A file was to be read between two updates, and was in the middle of one.
+    pub fn is_amid_an_update(&self) -> bool {
+        matches!(self, Self::Failed(failed) if failed.cause == FailedCause::Updating)
+    }
 }
 
 /// One record.

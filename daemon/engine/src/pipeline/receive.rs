@@ -77,6 +77,9 @@ pub trait Listener: Send {
     /// How far the helper is.
     fn progress(&mut self, progress: Progress);
 
+    /// Whatever becomes of the source makes no difference any more.
+    fn pictured(&mut self);
+
     /// The store has a name for the upload now; whoever cleans up after a crash needs it.
     fn opened(&mut self, upload: OpenUpload);
 }
@@ -105,6 +108,7 @@ pub async fn receive(
                     listener.opened(open);
                 }
             }
+            RecordKind::Pictured => listener.pictured(),
             RecordKind::Progress => listener.progress(record.json().map_err(ReceiveError::Source)?),
             RecordKind::Done => {
                 let packed: Packed = record.json().map_err(ReceiveError::Source)?;

@@ -22,6 +22,9 @@ pub const RUN_LABEL: &str = "backupd.run";
 /// Beside it, which state folder the run belongs to: two installations on one host leave each other alone.
 pub const OWNER_LABEL: &str = "backupd.owner";
 
+/// A volume beside a helper's mount carries it too, with the run's id: it is the helper's own.
+pub const SCRATCH_LABEL: &str = "backupd.scratch";
+
 /// What went wrong, as far as it matters for what to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DockerErrorKind {
@@ -181,11 +184,13 @@ pub struct Container {
     pub mounts: Vec<Mount>,
     /// It removes itself when it ends, so stopping it would destroy it.
     pub auto_remove: bool,
+    /// This program runs in it.
+    pub has_us: bool,
     /// What its environment says under [`VERSION_VARIABLES`]; nothing else of it is ever kept.
     pub versions: BTreeMap<String, String>,
 }
 
-/// What a helper may do with its one mount.
+/// What a helper may do with its mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Read-only mount, `DAC_READ_SEARCH` alone.
@@ -220,6 +225,8 @@ pub struct HelperSpec {
     pub pids: u32,
     /// How far it stands back where others want processor and disk, as nice(1): 0 to 19.
     pub nice: u8,
+    /// It has an empty volume of its own beside the mount, which goes when it goes.
+    pub scratch: bool,
 }
 
 /// A running helper with its channel, before the first record.
@@ -276,6 +283,8 @@ pub struct Leftover {
 ///   folder is missing, and never lets the engine create it: a volume that vanishes after the question and
 ///   is made anew by the engine is removed again. Through the engine's own channel (remote engines) it returns
 ///   when the helper was started; whether it lives shows at the first record.
+/// * The scratch volume of a helper has no name and carries [`SCRATCH_LABEL`] and the labels of the run. The engine removes it
+///   with the container.
 /// * Whoever drops the future of `open_helper` before it is done leaves a container to the next sweep.
 /// * `exec` starts a program inside a container that runs; it fails with `Conflict` if that is down or paused. A program
 ///   that cannot be started is no error here: it ends with status 126 or 127, and says why in its output or last words.

@@ -29,6 +29,7 @@ pub fn spec(volume: &str, access: Access) -> HelperSpec {
         memory_bytes: 64 << 20,
         pids: 32,
         nice: 0,
+        scratch: false,
     }
 }
 

@@ -347,6 +347,8 @@ impl Deed<'_> {
             Ok(()) => failure,
             Err(held) => held.within(&failure.to_string()),
         };
+        // Whom it could not let go waits for the next start, not for this program.
+        self.watch.cancel().has_let_go(self.run.id());
         match self.take_back().await {
             Ok(None) => Settled::Over(Err(nothing_was_committed(failure))),
             // What failed came after the commit, so the snapshot is there.
@@ -364,8 +366,12 @@ impl Deed<'_> {
 
     /// Tells something that does not end the backup, now and in its report.
     pub(super) fn warn(&self, what: String) {
-        self.watch.tell(Told::Warning(what.clone()));
-        self.warned.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is tried again may tell it again.
+        if !warned.contains(&what) {
+            self.watch.tell(Told::Warning(what.clone()));
+            warned.push(what);
+        }
     }
 
     /// Takes back what this run put into the store before it failed, unless it had been committed.

@@ -104,6 +104,13 @@ pub(crate) fn channel(what: impl Into<String>, error: ChannelError) -> Failure {
                     "the snapshot holds what no backup of ours contains; choose another: `backupctl snapshots`",
                 ),
             ),
+            FailedCause::Updating => (
+                Class::Failed,
+                Some(
+                    "who updates it was held in the middle of that each time, or is paused by somebody else: `docker ps`; \
+                     `mode = \"stop\"` in its policy (`--consistency stop` by hand) waits for its end",
+                ),
+            ),
             FailedCause::Occupied => (Class::Unsafe, Some("restore into a new volume with `--into NEW`")),
             FailedCause::Tree => (Class::Failed, None),
             FailedCause::Channel => (Class::Failed, Some("trying again is safe")),

@@ -6,9 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use archive::channel::{End, Job, RecordKind};
+use archive::channel::{CompareJob, End, Job, RecordKind};
 use archive::compare::Compared;
+use archive::entry::Kind;
 use archive::path::TreePath;
+use archive::row::put_row;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use crate::failure::Failure;
@@ -31,26 +33,40 @@ enum Broken {
     Channel(ChannelError),
 }
 
-/// Compares; `None` if it takes too long, or the snapshot's tables cannot be read.
+/// What the snapshot has at the places that were compared.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Counted {
+    pub(super) files: u64,
+    pub(super) entries: u64,
+    /// Apparent bytes of the files.
+    pub(super) bytes: u64,
+    /// The first place that it has nothing at.
+    pub(super) nothing_at: Option<TreePath>,
+}
+
+/// Compares, all or what lies at or beneath places, which are in path order and none within another; `None` if it takes
+/// too long, or the snapshot's tables cannot be read.
 pub(super) async fn compare(
     host: &Host,
     docker: &dyn Docker,
     place: &Place,
     opened: &Opened,
-) -> Result<Option<Compared>, Failure> {
+    places: &[TreePath],
+) -> Result<Option<(Compared, Counted)>, Failure> {
     let what = format!("compare `{}` with the snapshot", place.name());
     let glance = Glance::begin(host)?;
     let spec = spec(host, glance.id(), &place.mount, Access::Read);
-    let mut session = Session::open(docker, &spec, &Job::Compare, what.clone()).await?;
+    let job = Job::Compare(CompareJob { places: places.to_vec() });
+    let mut session = Session::open(docker, &spec, &job, what.clone()).await?;
     let (from, to) = (&mut *session.helper.from, &mut *session.helper.to);
     let joined = tokio::select! {
-        joined = join(Arc::clone(&opened.reading), from, to) => Some(joined),
+        joined = join(Arc::clone(&opened.reading), places, from, to) => Some(joined),
         () = host.clock().sleep(PATIENCE) => None,
     };
     match joined {
-        Some(Ok(compared)) => {
+        Some(Ok(found)) => {
             session.close().await?;
-            Ok(Some(compared))
+            Ok(Some(found))
         }
         Some(Err(Broken::Channel(e))) => Err(session.broke(e).await),
         Some(Err(Broken::Read(e))) => {
@@ -69,20 +85,23 @@ pub(super) async fn compare(
 /// Sends all rows, while the helper walks, and gives what it found.
 async fn join(
     reading: Arc<Reading>,
+    places: &[TreePath],
     from: &mut (dyn AsyncRead + Send + Unpin),
     to: &mut (dyn AsyncWrite + Send + Unpin),
-) -> Result<Compared, Broken> {
+) -> Result<(Compared, Counted), Broken> {
     let send = async {
-        let mut entries = Entries::new(reading, TreePath::root());
-        let mut count = 0;
-        while let Some(batch) = entries.next().await.map_err(Broken::Read)? {
-            count += batch.entries.len() as u64;
-            write_record(to, RecordKind::Rows, &batch.raw, &[]).await.map_err(Broken::Channel)?;
+        let mut counted = Counted::default();
+        if places.is_empty() {
+            send_all(Arc::clone(&reading), to, &mut counted).await?;
         }
-        let end = serde_json::to_vec(&End { entries: count, data_bytes: 0 })
+        for place in places {
+            send_place(Arc::clone(&reading), place, to, &mut counted).await?;
+        }
+        let end = serde_json::to_vec(&End { entries: counted.entries, data_bytes: 0 })
             .map_err(|e| Broken::Channel(ChannelError::Protocol(e.to_string())))?;
         write_record(to, RecordKind::End, &end, &[]).await.map_err(Broken::Channel)?;
-        to.flush().await.map_err(|_closed| Broken::Channel(ChannelError::Cut))
+        to.flush().await.map_err(|_closed| Broken::Channel(ChannelError::Cut))?;
+        Ok::<_, Broken>(counted)
     };
     let hear = async {
         loop {
@@ -99,13 +118,58 @@ async fn join(
                 | RecordKind::End
                 | RecordKind::Ask
                 | RecordKind::Answer
-                | RecordKind::Differing) => {
+                | RecordKind::Differing
+                | RecordKind::Pictured) => {
                     return Err(ChannelError::Protocol(format!("{other:?} during a comparison")));
                 }
             }
         }
     };
     // Of a channel that the helper closed, its last words tell the cause.
-    let ((), compared) = tokio::try_join!(send, async { hear.await.map_err(Broken::Channel) })?;
-    Ok(compared)
+    let (counted, compared) = tokio::try_join!(send, async { hear.await.map_err(Broken::Channel) })?;
+    Ok((compared, counted))
+}
+
+/// The rows as they lie.
+async fn send_all(
+    reading: Arc<Reading>,
+    to: &mut (dyn AsyncWrite + Send + Unpin),
+    counted: &mut Counted,
+) -> Result<(), Broken> {
+    let mut entries = Entries::new(reading, TreePath::root());
+    while let Some(batch) = entries.next().await.map_err(Broken::Read)? {
+        counted.entries += batch.entries.len() as u64;
+        write_record(to, RecordKind::Rows, &batch.raw, &[]).await.map_err(Broken::Channel)?;
+    }
+    Ok(())
+}
+
+/// The rows of what lies at or beneath one place, and of nothing above it.
+async fn send_place(
+    reading: Arc<Reading>,
+    place: &TreePath,
+    to: &mut (dyn AsyncWrite + Send + Unpin),
+    counted: &mut Counted,
+) -> Result<(), Broken> {
+    let before = counted.entries;
+    let mut entries = Entries::new(reading, place.clone());
+    while let Some(batch) = entries.next().await.map_err(Broken::Read)? {
+        let (mut rows, mut last) = (Vec::new(), Vec::new());
+        for entry in batch.entries.iter().filter(|entry| entry.path.is_within(place)) {
+            put_row(&mut rows, &last, entry);
+            last = entry.path.as_bytes().to_vec();
+            counted.entries += 1;
+            if let Kind::File { size, .. } = &entry.kind {
+                counted.files += 1;
+                counted.bytes = counted.bytes.saturating_add(*size);
+            }
+        }
+        if !rows.is_empty() {
+            write_record(to, RecordKind::Rows, &rows, &[]).await.map_err(Broken::Channel)?;
+        }
+    }
+    if counted.entries == before && counted.nothing_at.is_none() {
+        counted.nothing_at = Some(place.clone());
+    }
+    Ok(())
 }

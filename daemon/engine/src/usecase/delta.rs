@@ -21,7 +21,6 @@ use crate::port::docker::{Access, ContainerState};
 use crate::usecase::blame;
 use crate::usecase::job::{Session, spec};
 use crate::usecase::restore::{Deed, Filled};
-use crate::usecase::restore_place::look;
 use crate::usecase::restore_plan::RestoreRequest;
 use crate::usecase::restore_room::check_room;
 use crate::usecase::watch::{Progress, Told};
@@ -52,7 +51,13 @@ pub(super) fn check(request: &RestoreRequest) -> Result<(), Failure> {
             "leave one of `--delta` and `--keep-previous` out",
         );
     }
-    if request.into.is_some() || request.to.is_some() || !request.paths.is_empty() {
+    if !request.paths.is_empty() {
+        return refused(
+            "`--delta` compares and changes all of a source, and `--path` is a part of it",
+            "leave `--delta` out: only what lies at the paths is fetched, and who uses it is down for a moment",
+        );
+    }
+    if request.into.is_some() || request.to.is_some() {
         return refused("`--delta` is for all of a source, in place", "leave it out");
     }
     Ok(())
@@ -71,7 +76,7 @@ impl Deed<'_> {
             return Err(failure);
         }
         self.watch.tell(Told::Step(format!("comparing {} with {}", self.plan.target, self.plan.snapshot)));
-        let (fed, Logged { compared, notes }) = self.compare(session).await?;
+        let (fed, Logged { compared, notes }) = self.compare(session, None).await?;
         let Differing { totals, differing, wanted_bytes, too_much } = compared;
         let report = DeltaReport { differing, written_bytes: wanted_bytes, too_much };
         if too_much {
@@ -79,7 +84,7 @@ impl Deed<'_> {
             self.watch
                 .tell(Told::Step(format!("{so_much}: all is restored beside what is there, and swapped in")));
             // The plan could not know that all of it would need room. Who is down is not to wait for a disk to fill.
-            check_room(self.plan, &look(self.host, self.docker, &self.found.place).await?)?;
+            check_room(self.plan, &self.look().await?)?;
             let (fed, unpacked) = self.fill().await?;
             return Ok(Filled { fed, unpacked, delta: Some(report) });
         }
@@ -95,14 +100,20 @@ impl Deed<'_> {
         self.nobody_is_up().await
     }
 
-    async fn compare(&self, mut session: Session) -> Result<(Fed, Logged), Failure> {
+    /// Compares the target, or what waits in it, and fetches what is wanted; of what waits, so many bytes at most.
+    pub(super) async fn compare(
+        &self,
+        mut session: Session,
+        unfinished: Option<u64>,
+    ) -> Result<(Fed, Logged), Failure> {
         let manifest = &self.found.opened.signed.manifest;
         let (entries, pages) = (manifest.entries.clone(), manifest.pages.clone());
         let job = Job::Delta(DeltaJob {
             run: self.run.id().to_string(),
             workers: self.host.settings().effort.workers(),
             snapshot: Base { entries, pages, ..Base::default() },
-            most_bytes: (manifest.totals.data_bytes / 2).max(LITTLE_BYTES),
+            most_bytes: unfinished.unwrap_or((manifest.totals.data_bytes / 2).max(LITTLE_BYTES)),
+            unfinished: unfinished.is_some(),
         });
         if let Err(e) = session.give(&job).await {
             return Err(session.broke(e).await);
@@ -117,7 +128,8 @@ impl Deed<'_> {
             Heard::Differing(compared) => {
                 of_bytes = compared.wanted_bytes;
                 if !compared.too_much {
-                    let what = format!("fetching what differs of {}", self.plan.target);
+                    let differs = if unfinished.is_some() { "is missing" } else { "differs" };
+                    let what = format!("fetching what {differs} of {}", self.plan.target);
                     self.watch.tell(Told::Step(what));
                 }
             }

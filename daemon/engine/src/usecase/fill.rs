@@ -35,7 +35,12 @@ impl Fill<'_> {
     /// Fills it; `what` is the deed in words.
     pub(crate) async fn fill(self, what: String) -> Result<(Fed, Unpacked), Failure> {
         let workers = self.host.settings().effort.workers();
-        let job = Job::Unpack(UnpackJob { run: self.run.id().to_string(), workers, into: self.into });
+        let places = match self.into {
+            Target::Staging => self.paths.clone(),
+            Target::Empty => Vec::new(),
+        };
+        let run = self.run.id().to_string();
+        let job = Job::Unpack(UnpackJob { run, workers, into: self.into, places });
         let spec = spec(self.host, self.run.id(), self.mount, Access::Write);
         let mut session = Session::open(self.docker, &spec, &job, what.clone()).await?;
         let bytes = self.opened.signed.manifest.totals.bytes;

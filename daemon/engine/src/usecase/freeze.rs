@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! tables of the first pass fetched → helper waits for its job → containers claimed → the recipe's part → each noted,
-//!   then held → second pass → all still held? → let go → the recipe's part undone → nobody else wrote? → upload
+//!   then held → second pass, or its picture → all still held? → let go → the recipe's part undone → nobody else wrote? → upload
 //! ```
 //!
 //! Always true: a container is noted before it is touched, and let go whatever happens, here or by the next start of
 //! any program; nobody is held longer than `max_freeze`, but for the time that letting go takes; and a snapshot is
-//! called paused or stopped only if that was so from the first byte of the second pass to its last.
+//! called paused or stopped only if that was so from the first byte of the second pass to its last, or until a picture of
+//! what it had yet to read was taken.
 
 use std::time::Duration;
 
@@ -81,6 +82,9 @@ pub(super) fn refusal(container: &Container, how: &How) -> Option<String> {
         return Some(format!("container `{name}` is being restarted"));
     }
     match how {
+        How::Pause | How::Stop if container.has_us => Some(format!(
+            "this program runs in container `{name}`, which may write there; run it on the host, or mount that for reading only"
+        )),
         How::Pause | How::Hooks { .. } | How::Redis { .. } => None,
         How::Stop if container.auto_remove => {
             Some(format!("container `{name}` would be gone after a stop: it was started with `--rm`"))
@@ -142,6 +146,7 @@ impl Deed<'_> {
         if !names.is_empty() {
             self.watch.tell(Told::Step(format!("holding {}", names.join(", "))));
         }
+        self.watch.cancel().holds(self.run.id());
         let hold = async {
             if !freeze.held.is_empty() {
                 recipe.quiesce(self, &freeze.held).await?;
@@ -199,6 +204,7 @@ impl Deed<'_> {
     /// Lets go of all that the run holds; `late`, if orders to hold may still be on their way.
     pub(super) async fn let_go(&self, late: bool) -> Result<(), Failure> {
         let said = let_go(self.host, self.docker, self.run.id(), late).await?;
+        self.watch.cancel().has_let_go(self.run.id());
         said.into_iter().for_each(|said| self.warn(said));
         Ok(())
     }

@@ -131,14 +131,15 @@ pub fn health(host: &Host, cover: &Cover, ledger: &Ledger) -> Result<Vec<Health>
     // What says that it was taken later was taken by a clock that went ahead, and nobody knows when.
     let until = host.clock().now().checked_add(PATIENCE).ok();
     let latest = host.catalog().latest_snapshots(own, until).map_err(|e| catalog_failure(what, e))?;
-    let rows = host.catalog().latest_backups(own, RUNS_LOOKED_AT).map_err(|e| catalog_failure(what, e))?;
+    let rows = host.catalog().latest_backups(own, RUNS_LOOKED_AT, until);
+    let rows = rows.map_err(|e| catalog_failure(what, e))?;
     let mut runs: BTreeMap<SourceName, Vec<RunRow>> = BTreeMap::new();
     for row in rows {
         if let Some(source) = row.source.clone() {
             runs.entry(source).or_default().push(row);
         }
     }
-    let drills = Drills::of(host, own).map_err(|e| catalog_failure(what, e))?;
+    let drills = Drills::of(host, own, until).map_err(|e| catalog_failure(what, e))?;
     let mut all = Vec::new();
     for (source, policy, terms) in backed_up(cover) {
         let store = host_for(host, Some(terms)).indexed_name()?;
@@ -169,9 +170,9 @@ pub fn health(host: &Host, cover: &Cover, ledger: &Ledger) -> Result<Vec<Health>
 struct Drills(BTreeMap<SourceName, Vec<RunRow>>);
 
 impl Drills {
-    fn of(host: &Host, own: &HostName) -> Result<Self, CatalogError> {
+    fn of(host: &Host, own: &HostName, until: Option<Timestamp>) -> Result<Self, CatalogError> {
         let mut runs: BTreeMap<SourceName, Vec<RunRow>> = BTreeMap::new();
-        for row in host.catalog().latest_drills(own, RUNS_LOOKED_AT)? {
+        for row in host.catalog().latest_drills(own, RUNS_LOOKED_AT, until)? {
             if let Some(source) = row.source.clone() {
                 runs.entry(source).or_default().push(row);
             }

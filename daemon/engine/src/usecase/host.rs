@@ -11,6 +11,7 @@ use archive::levels::Levels;
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
+use crate::absent::is_absent;
 use crate::adapter;
 use crate::adapter::store::url::{StoreUrl, StoreUrlError};
 use crate::catalog::{self, Catalog, CatalogError, Filter};
@@ -51,11 +52,19 @@ pub struct Effort {
     pub helper_memory_bytes: u64,
     /// What a second pass may keep in the state folder until it is uploaded.
     pub spool_bytes: u64,
+    /// What a restore that is cut off must have unpacked for the next one to go on with it.
+    pub unfinished_bytes: u64,
 }
 
 impl Default for Effort {
     fn default() -> Self {
-        Self { levels: Levels::Adaptive, workers: 0, helper_memory_bytes: 192 << 20, spool_bytes: 1 << 30 }
+        Self {
+            levels: Levels::Adaptive,
+            workers: 0,
+            helper_memory_bytes: 192 << 20,
+            spool_bytes: 1 << 30,
+            unfinished_bytes: 64 << 20,
+        }
     }
 }
 
@@ -137,6 +146,15 @@ impl Host {
     pub fn at(&self, store: &str) -> Self {
         let settings = Settings { store: store.to_owned(), ..self.settings.clone() };
         Self { settings, store: self.shared.store(&name_of(store)), ..self.clone() }
+    }
+
+    /// The same host for one deed. A folder that is its store is opened anew, as what is mounted there now, and held no
+    /// longer: a disk may be taken away between two deeds, and come back. A server stays the same one.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        let store =
+            if self.store_folder().is_some() { StoreCell::default() } else { Arc::clone(&self.store) };
+        Self { store, ..self.clone() }
     }
 
     /// With ports of the caller's choice, for tests and for programs that have opened them already.
@@ -245,7 +263,7 @@ impl Host {
         let Some(folder) = self.store_folder() else { return false };
         let vacant = match std::fs::read_dir(&folder) {
             Ok(mut inside) => inside.next().is_none(),
-            Err(e) => e.kind() == std::io::ErrorKind::NotFound,
+            Err(_) => is_absent(&folder),
         };
         vacant && self.store_url().is_ok_and(|url| matches!(self.has_snapshots_in(&url), Ok(false)))
     }

@@ -30,7 +30,6 @@ use crate::usecase::backup::{BackupReport, BackupRequest, Deed, Settled, cancell
 use crate::usecase::blame;
 use crate::usecase::host::Host;
 use crate::usecase::job::{Session, spec};
-use crate::usecase::pass::Ended;
 use crate::usecase::run::Run;
 use crate::usecase::scratch;
 use crate::usecase::snapshots::refresh;
@@ -182,8 +181,7 @@ impl Work<'_> {
         deed.watch.tell(Told::Step(format!("reading what was in {}", request.archive)));
         let passed = match deed.pass(begun.number, taken_at, None, None).await {
             Ok(passed) => passed,
-            Err(Ended::Failed(failure)) => return Err(failure),
-            Err(Ended::BaseLost(e)) => return Err(blame::read("read what was unpacked".to_owned(), e)),
+            Err(ended) => return Err(ended.failure(|| "read what was unpacked".to_owned()).await),
         };
         let draft = deed.draft(begun.number, taken_at, passed, begun.parent.as_ref());
         let manifest = Manifest {
@@ -281,6 +279,7 @@ fn hint(error: &ChannelError) -> Option<&'static str> {
         FailedCause::Tree
         | FailedCause::Full
         | FailedCause::ReadOnly
+        | FailedCause::Updating
         | FailedCause::Occupied
         | FailedCause::Channel => None,
     }

@@ -29,6 +29,7 @@ pub(crate) fn spec(host: &Host, run: &RunId, mount: &HelperMount, access: Access
         memory_bytes: host.settings().effort.helper_memory_bytes,
         pids: 64,
         nice: 0,
+        scratch: false,
     }
 }
 

@@ -36,6 +36,8 @@ pub struct KeptLine {
     pub bytes: u64,
     /// All of it is there; without that it cannot come back.
     pub whole: bool,
+    /// The paths that it is of; none if it is of all of the source.
+    pub paths: Vec<String>,
 }
 
 /// Where a source's content is, as it is now.
@@ -68,6 +70,7 @@ pub(super) async fn look(host: &Host, docker: &dyn Docker, place: &Place) -> Res
             entries: kept.entries,
             bytes: kept.bytes,
             whole: kept.whole,
+            paths: kept.places,
         }
     };
     Ok(found.into_iter().map(line).collect())

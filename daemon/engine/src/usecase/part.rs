@@ -11,10 +11,9 @@ use crate::failure::Failure;
 use crate::format::manifest::Consistency;
 use crate::usecase::backup::Deed;
 use crate::usecase::base::WhyFull;
-use crate::usecase::blame;
 use crate::usecase::freeze::Held;
 use crate::usecase::index::Signed;
-use crate::usecase::pass::{Ended, Passed};
+use crate::usecase::pass::Passed;
 use crate::usecase::recipe::Recipe;
 use crate::usecase::watch::Told;
 use crate::words::Number;
@@ -53,11 +52,11 @@ impl Deed<'_> {
         let streams = recipe.streams(self);
         self.watch.tell(Told::Step(format!("reading what is left of {}", self.request.source)));
         let read = async {
-            let pass = self.prepare_second(number, taken_at, first, parent, Some(scope)).await?;
-            self.make(pass, streams).await.map_err(|ended| match ended {
-                Ended::Failed(failure) => failure,
-                Ended::BaseLost(e) => blame::read(self.comparing(), e),
-            })
+            let ground = self.ground(number, taken_at, first, parent).await?;
+            match self.make(self.prepare_second(&ground, Some(scope))?, streams).await {
+                Ok(passed) => Ok(passed),
+                Err(ended) => Err(ended.failure(|| self.comparing()).await),
+            }
         };
         let Passed { packs, packed, .. } = recipe.beside(self, Box::pin(read)).await?;
         recipe.end(self).await?;

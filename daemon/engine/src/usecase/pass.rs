@@ -4,6 +4,7 @@
 //! one that failed has given its upload up. A snapshot before that turns out to be damaged costs the pass, not
 //! the backup: the next one leans on nothing.
 
+mod ended;
 mod lost;
 
 use std::sync::Arc;
@@ -12,14 +13,16 @@ use archive::base::Base;
 use archive::channel::{Job, PackJob, Packed};
 use archive::scope::Scope;
 use jiff::Timestamp;
-use policies::policy::Reread;
+use policies::policy::{Mode, Reread};
+use tokio::sync::oneshot;
 
+pub(super) use self::ended::{Amid, Ended};
 use crate::failure::{Class, Failure};
 use crate::format::manifest::PackRef;
 use crate::format::names::Lineage;
 use crate::pipeline::answers::Answers;
 use crate::pipeline::pace::Pace;
-use crate::pipeline::reading::{ReadError, Reading};
+use crate::pipeline::reading::Reading;
 use crate::pipeline::receive::{Answering, Ends, Listener, ReceiveError, receive};
 use crate::pipeline::streams::Streams;
 use crate::port::docker::{Access, HelperSpec};
@@ -31,6 +34,7 @@ use crate::usecase::freeze::Held;
 use crate::usecase::index::Signed;
 use crate::usecase::job::{Session, spec};
 use crate::usecase::run::Run;
+use crate::usecase::scratch::clear_strays;
 use crate::usecase::watch::{Progress, Told, Watch};
 use crate::words::Number;
 
@@ -58,12 +62,19 @@ pub(super) struct Pass {
     earlier: Option<Vec<PackRef>>,
     /// It may send no faster than its policy says. Nobody is held longer than need be for that.
     paced: bool,
+    /// Who waits for a picture of the source, after which nobody need be held.
+    pictured: Option<oneshot::Sender<()>>,
 }
 
 impl Pass {
     /// As fast as can be.
     pub(super) fn at_once(self) -> Self {
         Self { paced: false, ..self }
+    }
+
+    /// Tells when a picture of the source was taken.
+    pub(super) fn telling(self, pictured: oneshot::Sender<()>) -> Self {
+        Self { pictured: Some(pictured), ..self }
     }
 
     fn what(&self) -> String {
@@ -77,19 +88,6 @@ pub(super) struct Received {
     session: Session,
     upload: Box<dyn Upload>,
     packed: Packed,
-}
-
-/// Why a pass came to nothing.
-pub(super) enum Ended {
-    Failed(Failure),
-    /// What it leans on cannot be read.
-    BaseLost(ReadError),
-}
-
-impl From<Failure> for Ended {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
 }
 
 impl Deed<'_> {
@@ -112,13 +110,11 @@ impl Deed<'_> {
                 match self.pass(number, taken_at, base, scope).await {
                     Ok(passed) => return Ok((passed, None)),
                     Err(Ended::BaseLost(e)) if e.is_damage() => WhyFull::Lost(e.to_string()),
-                    Err(Ended::BaseLost(e)) => {
-                        return Err(blame::read(
-                            format!("compare with `{}@{}`", self.lineage.source, manifest.number),
-                            e,
-                        ));
+                    Err(ended) => {
+                        let leaning =
+                            || format!("compare with `{}@{}`", self.lineage.source, manifest.number);
+                        return Err(ended.failure(leaning).await);
                     }
-                    Err(Ended::Failed(failure)) => return Err(failure),
                 }
             }
             (Ok(_), None) => WhyFull::First,
@@ -128,8 +124,7 @@ impl Deed<'_> {
         let lost = matches!(why, WhyFull::Lost(_)).then_some(why);
         match self.pass(number, taken_at, None, scope).await {
             Ok(passed) => Ok((passed, lost)),
-            Err(Ended::Failed(failure)) => Err(failure),
-            Err(Ended::BaseLost(e)) => Err(blame::read("read the source".to_owned(), e)),
+            Err(ended) => Err(ended.failure(|| "read the source".to_owned()).await),
         }
     }
 
@@ -184,15 +179,32 @@ impl Deed<'_> {
             workers: effort.workers(),
             base,
             scope: scope.map(Box::new),
+            between_updates: pass > 0 && self.request.consistency.mode == Mode::Rrd,
         });
         self.run.uploading(&key, None)?;
-        Ok(Pass { id, name, key, job, answers, earlier, paced: true })
+        Ok(Pass { id, name, key, job, answers, earlier, paced: true, pictured: None })
     }
 
     /// A helper that waits for its job.
     pub(super) async fn helper(&self, nice: u8) -> Result<Session, Failure> {
         let spec = spec(self.host, self.run.id(), &self.source.mount, Access::Read);
-        let spec = HelperSpec { nice, ..spec };
+        self.helper_like(HelperSpec { nice, ..spec }).await
+    }
+
+    /// A helper that can take a picture of the source; one that cannot, where the engine refuses such a one.
+    pub(super) async fn photographer(&self) -> Result<Session, Failure> {
+        clear_strays(self.host, self.docker).await;
+        let spec = spec(self.host, self.run.id(), &self.source.mount, Access::Read);
+        match self.helper_like(HelperSpec { scratch: true, ..spec }).await {
+            Ok(session) => Ok(session),
+            Err(failure) => {
+                tracing::debug!("{failure}");
+                self.helper(0).await
+            }
+        }
+    }
+
+    async fn helper_like(&self, spec: HelperSpec) -> Result<Session, Failure> {
         Session::ready(self.docker, &spec, format!("read source `{}`", self.request.source)).await
     }
 
@@ -209,13 +221,17 @@ impl Deed<'_> {
             abort(upload).await;
             return Err(session.broke(e).await.into());
         }
-        let mut listener = Teller { run: self.run, watch: self.watch };
+        let pictured = pass.pictured.take();
+        let mut listener = Teller { run: self.run, watch: self.watch, pictured };
         let ends = Ends { from: &mut *session.helper.from, to: &mut *session.helper.to };
         let bytes_per_second = self.request.terms.bytes_per_second.filter(|_| pass.paced);
         let pace = Pace::new(self.host.clock(), bytes_per_second);
         let answering = Answering { base: pass.answers.take(), streams };
         let packed = match receive(ends, answering, &mut *upload, pace, &mut listener).await {
             Ok(packed) => packed,
+            Err(ReceiveError::Source(why)) if why.is_amid_an_update() => {
+                return Err(Ended::Amid(Amid { why, session, upload }));
+            }
             Err(ReceiveError::Source(e)) => {
                 abort(upload).await;
                 return Err(session.broke(e).await.into());
@@ -304,6 +320,7 @@ impl Deed<'_> {
 struct Teller<'a> {
     run: &'a Run<'a>,
     watch: &'a dyn Watch,
+    pictured: Option<oneshot::Sender<()>>,
 }
 
 impl Listener for Teller<'_> {
@@ -311,6 +328,11 @@ impl Listener for Teller<'_> {
         self.run.progress(progress.entries, progress.bytes, &progress.path);
         let archive::channel::Progress { entries, bytes, path } = progress;
         self.watch.tell(Told::Progress(Progress { entries, bytes, of_bytes: None, path }));
+    }
+
+    fn pictured(&mut self) {
+        // Whoever waited may have given up.
+        let _told = self.pictured.take().map(|waiting| waiting.send(()));
     }
 
     fn opened(&mut self, upload: OpenUpload) {

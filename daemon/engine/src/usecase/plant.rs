@@ -50,7 +50,12 @@ pub async fn plant(host: &Host, volume: &str, tree: &[Planted]) -> Result<u64, F
     let what = format!("make volume `{volume}`");
     docker.create_volume(&new).await.map_err(|e| blame::docker(what.clone(), e))?;
     let glance = Glance::begin(host)?;
-    let job = Job::Unpack(UnpackJob { run: glance.id().to_string(), workers: 1, into: Target::Empty });
+    let job = Job::Unpack(UnpackJob {
+        run: glance.id().to_string(),
+        workers: 1,
+        into: Target::Empty,
+        places: Vec::new(),
+    });
     let spec = spec(host, glance.id(), &HelperMount::Volume(volume.to_owned()), Access::Write);
     let mut session = Session::open(&*docker, &spec, &job, what).await?;
     match send(&mut session, tree, host.clock().now().as_second()).await {

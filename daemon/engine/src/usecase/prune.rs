@@ -81,7 +81,7 @@ impl Deed<'_> {
             host.allowed_by(&owner)?;
         }
         let Retention { keep, zone, source, plan, .. } = self.planned;
-        let (_, warnings) = look(host, lineage, keep, zone).await?;
+        let warnings = look(host, lineage, keep, zone).await?.warnings;
         let mut pruned = Pruned {
             source: source.clone(),
             deleted: Vec::new(),

@@ -20,6 +20,7 @@ use crate::usecase::resume;
 use crate::usecase::runs::lock_of;
 use crate::usecase::scratch;
 use crate::usecase::thaw::thaw;
+use crate::usecase::unfinished;
 use crate::usecase::watch::{Told, Watch};
 use crate::words::RunId;
 
@@ -58,6 +59,7 @@ pub async fn recover(host: &Host, watch: &dyn Watch) -> Result<Recovered, Failur
         drop(held);
     }
     sweep_strays(host, &mut recovered).await;
+    unfinished::tidy(host, &mut recovered).await?;
     Ok(recovered)
 }
 
@@ -98,16 +100,17 @@ pub(super) fn has_successor(host: &Host, row: &RunRow) -> Result<bool, Failure> 
     Ok(holder.is_some_and(|holder| holder.run != row.id))
 }
 
+/// Who holds a lock to put right what a run left.
+pub(super) fn holder(host: &Host, row: &RunRow) -> Holder {
+    let since = host.clock().now();
+    Holder { run: row.id.clone(), pid: std::process::id(), verb: Verb::Recover, since }
+}
+
 /// The lock of a dead run; `None` while the run lives.
 pub(super) fn hold(host: &Host, row: &RunRow) -> Result<Option<Held>, Failure> {
     let Some(on) = lock_of(row) else { return Ok(None) };
-    let holder = Holder {
-        run: row.id.clone(),
-        pid: std::process::id(),
-        verb: Verb::Recover,
-        since: host.clock().now(),
-    };
-    match host.locks().try_lock(&on, &holder) {
+    let holder = holder(host, row);
+    match host.locks().try_lock_to_recover(&on, &holder) {
         Ok(held) => Ok(Some(held)),
         Err(crate::lock::LockError::Busy { .. }) => Ok(None),
         Err(e) => Err(crate::usecase::host::lock_failure("look for dead runs", e)),
@@ -116,7 +119,7 @@ pub(super) fn hold(host: &Host, row: &RunRow) -> Result<Option<Held>, Failure> {
 
 /// This host at the store that a run worked on, whatever settings and policies say now.
 fn where_it_worked(host: &Host, row: &RunRow) -> Host {
-    row.store.as_deref().map_or_else(|| host.clone(), |store| host.at(store))
+    row.store.as_deref().map_or_else(|| host.clone(), |store| host.at(store)).anew()
 }
 
 async fn one(host: &Host, row: &RunRow, watch: &dyn Watch) -> Result<String, Failure> {

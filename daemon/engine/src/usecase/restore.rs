@@ -2,65 +2,34 @@
 //!
 //! In place, the new content is staged beside the old, inside the target; only when all of it is written,
 //! checked and synced are the containers stopped, the two swapped by renames, and the containers started
-//! again. So a download that fails at 99 % has touched neither content nor service. A missing volume is made
-//! again as it was recorded and filled directly; it becomes somebody's only when it is whole.
+//! again. So a download that fails at 99 % has touched neither content nor service, and the next restore goes on with what
+//! it had. A missing volume is made again as it was recorded, and filled in the same way.
 //!
 //! The journal is written before anything of the host is touched, and says how to finish or undo it.
 
 use archive::channel::{Swapped, Target, Unpacked};
-use serde::Serialize;
 
 use crate::catalog::Verb;
 use crate::catalog::journal::{RestoreJournal, StoppedContainer};
 use crate::failure::{Class, Failure};
 use crate::lock::LockOn;
 use crate::pipeline::feed::Fed;
-use crate::port::docker::{Docker, NewVolume};
-use crate::usecase::blame;
+use crate::port::docker::Docker;
 pub use crate::usecase::delta::DeltaReport;
 use crate::usecase::fill::Fill;
-use crate::usecase::host::Host;
+use crate::usecase::host::{Host, with_hint};
 use crate::usecase::notes::warnings;
 use crate::usecase::opened::{Opened, open};
-use crate::usecase::restore_place::{Place, look, place};
+use crate::usecase::restore_place::{Place, place};
 use crate::usecase::restore_plan::stops;
 pub use crate::usecase::restore_plan::{PlannedStop, RestorePlan, RestoreRequest, plan_restore};
+pub use crate::usecase::restore_report::RestoreReport;
 use crate::usecase::resume::{self, Settled};
 use crate::usecase::run::Run;
+use crate::usecase::runs_again::Again;
 use crate::usecase::service;
+use crate::usecase::unfinished;
 use crate::usecase::watch::{Told, Watch};
-
-/// What was restored.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct RestoreReport {
-    /// Which snapshot.
-    pub snapshot: String,
-    /// Where it went.
-    pub target: String,
-    /// Regular files.
-    pub files: u64,
-    /// Apparent bytes.
-    pub bytes: u64,
-    /// Bytes that came from the store.
-    pub fetched_bytes: u64,
-    /// Every byte was checked against its hash.
-    pub verified: bool,
-    /// How long it took.
-    pub seconds: f64,
-    /// All entries.
-    pub entries: u64,
-    /// The run.
-    pub run: String,
-    /// What a person should know, a line each.
-    pub warnings: Vec<String>,
-    /// Where the previous content is, if it was kept.
-    pub previous: Option<String>,
-    /// Containers that run again.
-    pub started: Vec<String>,
-    /// What a delta restore found to differ.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub delta: Option<DeltaReport>,
-}
 
 /// Carries a plan out.
 pub async fn restore(host: &Host, plan: RestorePlan, watch: &dyn Watch) -> Result<RestoreReport, Failure> {
@@ -68,6 +37,7 @@ pub async fn restore(host: &Host, plan: RestorePlan, watch: &dyn Watch) -> Resul
     let docker = host.docker().await?;
     let found = find(host, &*docker, &plan).await?;
     let run = begin(host, &found)?;
+    let _held = watch.cancel().until_over(run.id());
     let deed = Deed { host, docker: &*docker, found: &found, plan: &plan, run: &run, watch };
     let done = deed.run().await;
     let mut report = end(run, done)?;
@@ -125,8 +95,10 @@ pub(super) struct Deed<'a> {
 
 /// Restored content that waits beside what is there.
 pub(super) struct Staged {
-    journal: RestoreJournal,
+    pub(super) journal: RestoreJournal,
     filled: Filled,
+    /// Who uses the target was stopped.
+    pub(super) stopped: bool,
     /// Where the previous content is kept, once the two are swapped.
     previous: Option<String>,
 }
@@ -154,7 +126,7 @@ impl Deed<'_> {
             () = self.run.cancel_requested() => Err(self.interrupted()),
         };
         match unpacked {
-            Ok(filled) => Ok(Staged { journal, filled, previous: None }),
+            Ok(filled) => Ok(Staged { journal, filled, stopped: self.plan.delta, previous: None }),
             Err(failure) => Err(self.undo(&journal, failure).await),
         }
     }
@@ -162,7 +134,7 @@ impl Deed<'_> {
     /// Puts it in the place of what is there. From here on nobody interrupts: it is a moment, and half of it is worse than
     /// all.
     pub(super) async fn put_in_place(&self, staged: &mut Staged) -> Result<(), Broken> {
-        match self.swap(&staged.journal).await {
+        match self.swap(staged).await {
             Ok(previous) => {
                 staged.previous = previous;
                 Ok(())
@@ -177,17 +149,22 @@ impl Deed<'_> {
     }
 
     /// Starts again who was stopped, and tells what was done.
-    pub(super) async fn bring_back(&self, staged: Staged) -> Result<RestoreReport, Broken> {
-        let Staged { journal, filled: Filled { fed, unpacked, delta }, previous } = staged;
-        let resumed = self.resume(&journal.containers).await;
-        let (started, unhealthy) = resumed.map_err(|failure| (failure, false))?;
+    async fn bring_back(&self, staged: Staged) -> Result<RestoreReport, Broken> {
+        let again = self.resume(&staged.journal.containers).await.map_err(|failure| (failure, false))?;
+        Ok(self.report(staged, again))
+    }
+
+    /// What was done, when who was stopped runs again.
+    pub(super) fn report(&self, staged: Staged, again: Again) -> RestoreReport {
+        let Staged { filled: Filled { fed, unpacked, delta }, previous, .. } = staged;
         self.run.done(unpacked.totals.entries, unpacked.totals.bytes);
         let mut said = warnings(&unpacked.notes);
-        said.extend(unhealthy);
+        let started = again.names();
+        said.extend(again.warnings);
         if let Some(rest) = previous.as_ref().filter(|_rest| !self.plan.request.keep_previous) {
             said.push(format!("what was there before could not be removed; the rest is in `{rest}`"));
         }
-        Ok(RestoreReport {
+        RestoreReport {
             snapshot: self.plan.snapshot.clone(),
             target: self.plan.target.clone(),
             files: unpacked.totals.files,
@@ -196,12 +173,14 @@ impl Deed<'_> {
             verified: true,
             seconds: 0.0,
             entries: unpacked.totals.entries,
+            paths: self.plan.paths.clone(),
             run: self.run.id().to_string(),
             warnings: said,
             previous,
             started,
+            health: again.started,
             delta,
-        })
+        }
     }
 
     fn interrupted(&self) -> Failure {
@@ -214,25 +193,27 @@ impl Deed<'_> {
         let journal = RestoreJournal {
             target: self.found.place.journal_target(),
             created_volume: !self.found.place.exists,
+            volume_made_at: None,
             keep_previous: self.plan.request.keep_previous,
             containers: service::journal(&self.found.place.users)?,
             stopping: false,
+            unfinished: false,
         };
         self.run.preparing(self.found.opened.signed.manifest.number, &journal)?;
         Ok(journal)
     }
 
     async fn unpack(&self, journal: &RestoreJournal) -> Result<Filled, Failure> {
-        if self.found.place.exists {
-            self.clear_old_staging().await?;
-        }
+        let waits = self.found.place.exists && self.clear_old_staging().await?;
         self.run.unpacking()?;
         if !self.found.place.exists {
-            let new = self.new_volume();
-            self.docker
-                .create_volume(&new)
-                .await
-                .map_err(|e| blame::docker(format!("make volume `{}`", new.name), e))?;
+            self.make_volume(journal).await?;
+        }
+        if waits && self.plan.request.paths.is_empty() {
+            if self.plan.unfinished_at.is_some() {
+                return self.go_on().await;
+            }
+            self.begin_anew().await?;
         }
         if self.plan.delta {
             return self.log_what_differs(journal).await;
@@ -250,7 +231,7 @@ impl Deed<'_> {
             run: self.run,
             opened: &self.found.opened,
             mount: &self.found.place.mount,
-            into: if self.found.place.exists { Target::Staging } else { Target::Empty },
+            into: Target::Staging,
             paths: self.plan.request.paths.clone(),
             watch: self.watch,
         };
@@ -262,9 +243,10 @@ impl Deed<'_> {
     }
 
     /// What an earlier restore of another installation left in the target: finished if its swap began, else
-    /// removed. Our own dead runs were recovered before.
-    async fn clear_old_staging(&self) -> Result<(), Failure> {
-        for staged in look(self.host, self.docker, &self.found.place).await?.staged {
+    /// removed. Our own dead runs were recovered before. Tells whether something waits to be gone on with.
+    async fn clear_old_staging(&self) -> Result<bool, Failure> {
+        let looked = self.look().await?;
+        for staged in looked.staged {
             if staged.swapping {
                 return Err(Failure::new(Class::Unsafe, format!("a restore by run `{}` was cut off while it swapped `{}`", staged.run, self.plan.target))
                     .hint("`backupd --once` on the installation that began it finishes it; or restore into a new volume with `--into NEW`"));
@@ -272,31 +254,21 @@ impl Deed<'_> {
             resume::discard(self.host, self.docker, self.run.id(), &self.found.place.mount, &staged.run)
                 .await?;
         }
-        Ok(())
+        Ok(looked.unfinished_at.is_some())
     }
 
-    /// A volume that is gone is made again as it was. One beside it is a plain one: its own options may name the
-    /// very place where the first one's files are, and its labels make it part of a project.
-    fn new_volume(&self) -> NewVolume {
-        let name = self.plan.target.clone();
-        if self.plan.request.into.is_some() {
-            return NewVolume { name, ..NewVolume::default() };
-        }
-        let shape = self.found.opened.signed.manifest.volume.clone();
-        NewVolume { name, driver: shape.driver, options: shape.options, labels: shape.labels }
-    }
-
-    /// Stops who uses the target, and swaps. A volume that was made for it is in place already.
-    async fn swap(&self, journal: &RestoreJournal) -> Result<Option<String>, Failure> {
-        if !self.found.place.exists {
-            return Ok(None);
-        }
+    /// Stops who uses the target, and swaps.
+    async fn swap(&self, staged: &Staged) -> Result<Option<String>, Failure> {
         self.watch.tell(Told::Step(format!("putting the restored content of {} in place", self.plan.target)));
-        if !self.plan.delta {
-            self.stop(journal).await?;
+        if !staged.stopped {
+            self.stop(&staged.journal).await?;
         }
         // Someone may have started a container since the plan; with a writer inside, a swap would mix.
-        self.nobody_is_up().await?;
+        if self.found.place.exists {
+            self.nobody_is_up().await?;
+        } else {
+            self.nobody_began().await?;
+        }
         self.run.swapping()?;
         let keep_previous = self.plan.request.keep_previous;
         let swapped: Swapped =
@@ -307,6 +279,9 @@ impl Deed<'_> {
                 .because("what was staged is not there any more")
                 .hint("the target is as it was before; repeat the command to restore"));
         }
+        if self.plan.request.paths.is_empty() {
+            unfinished::nothing_waits(self.host, &staged.journal.target)?;
+        }
         Ok(swapped.previous)
     }
 
@@ -315,27 +290,18 @@ impl Deed<'_> {
         if journal.containers.is_empty() {
             return Ok(());
         }
-        let stopping = RestoreJournal { stopping: true, ..journal.clone() };
-        self.run.preparing(self.found.opened.signed.manifest.number, &stopping)?;
+        self.note_stop(journal)?;
         service::stop(self.docker, &journal.containers).await
     }
 
-    pub(super) async fn nobody_is_up(&self) -> Result<(), Failure> {
-        let now = place(self.host, self.docker, &self.plan.request).await?;
-        if let Some(user) = now.users.iter().find(|user| user.is_up()) {
-            return Err(Failure::new(
-                Class::Busy,
-                format!(
-                    "container `{}` was started while `{}` was being restored",
-                    user.container.name, self.plan.target
-                ),
-            )
-            .hint("the target is as it was before; repeat the command to restore"));
-        }
-        Ok(())
+    /// Writes down that they are about to be stopped. Until they run again, nobody ends this program by asking twice.
+    pub(super) fn note_stop(&self, journal: &RestoreJournal) -> Result<(), Failure> {
+        self.watch.cancel().holds(self.run.id());
+        let stopping = RestoreJournal { stopping: true, ..journal.clone() };
+        self.run.preparing(self.found.opened.signed.manifest.number, &stopping)
     }
 
-    async fn resume(&self, containers: &[StoppedContainer]) -> Result<(Vec<String>, Vec<String>), Failure> {
+    async fn resume(&self, containers: &[StoppedContainer]) -> Result<Again, Failure> {
         self.run.resuming()?;
         if !containers.is_empty() {
             self.watch.tell(Told::Step("starting containers again".to_owned()));
@@ -347,6 +313,19 @@ impl Deed<'_> {
     async fn undo(&self, journal: &RestoreJournal, failure: Failure) -> (Failure, bool) {
         match resume::settle(self.host, self.docker, self.run.id(), journal).await {
             Ok(Settled::Back) => (failure, true),
+            Ok(Settled::Left) => {
+                let what =
+                    format!("{failure}; `{}` is left as it is, for a container has it", self.plan.target);
+                (with_hint(Failure::new(failure.class, what), failure.hint), true)
+            }
+            Ok(Settled::Unfinished(bytes)) => {
+                let waits = format!("{} MiB of it wait in `{}` for a day", bytes >> 20, self.plan.target);
+                let what = format!("{failure}; {waits}");
+                let again =
+                    "repeat the command, which goes on with what waits; `--fresh` begins anew".to_owned();
+                let hint = failure.hint.filter(|_| failure.class != Class::Interrupted).unwrap_or(again);
+                (Failure::new(failure.class, what).hint(hint), true)
+            }
             Ok(Settled::Forwards) => {
                 let what = format!("{failure}; the swap was finished, and the restored content is in place");
                 (Failure::new(failure.class, what), true)

@@ -1,6 +1,7 @@
 //! What a restore would do, before anything is touched: which snapshot, where to, what it replaces, who is
 //! stopped meanwhile, and whether there is room. Looking is all that happens here.
 
+use archive::channel::{Looked, printable_path};
 use archive::path::TreePath;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -42,6 +43,8 @@ pub struct RestoreRequest {
     pub keep_previous: bool,
     /// Change only what differs, in place.
     pub delta: bool,
+    /// What waits of a restore that was cut off is not wanted.
+    pub fresh: bool,
     /// A partial snapshot will do.
     pub accept_partial: bool,
     /// Another major version of the server will do.
@@ -84,8 +87,14 @@ pub struct RestorePlan {
     pub in_place: bool,
     /// Only what differs of it, and containers are down while all of it is compared.
     pub delta: bool,
+    /// A restore that was cut off left at that time what this one goes on with.
+    pub unfinished_at: Option<Timestamp>,
     /// So many entries at the top of the target.
     pub replaces_entries: u64,
+    /// Only what lies at these is restored; all if empty.
+    pub paths: Vec<String>,
+    /// Those of them that are not there now; `None` where nothing is replaced, or looking took too long.
+    pub absent_paths: Option<Vec<String>>,
     /// So many entries exist only now and go; `None` where nothing is replaced, or counting took too long.
     pub only_now: Option<u64>,
     /// The first of them.
@@ -131,14 +140,10 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
         .hint("choose another (`backupctl snapshots`), or accept it with `--accept-partial`"));
     }
     delta::check(request)?;
-    let in_place = place.exists && request.to.is_none();
-    if in_place && !request.paths.is_empty() {
-        return Err(Failure::new(
-            Class::Usage,
-            "`--path` restores into a new volume or an empty folder, so that nothing beside it is replaced",
-        )
-        .hint("add `--into NEW` or `--to DIR`, then copy what you need"));
-    }
+    let in_place = place.exists && request.to.is_none() && request.into.is_none();
+    // Of what is not there, nothing can be kept.
+    let keep_previous = request.keep_previous && place.exists;
+    let request = &RestoreRequest { paths: apart(&request.paths), keep_previous, ..request.clone() };
     let key = host.snapshot_key(&opened.lineage, manifest.number).await?;
     let verified = host.catalog().snapshot(&key).ok().flatten().and_then(|row| row.verified);
     let proven_at = verified.filter(|found| found.result == VerifiedResult::Good).map(|found| found.at);
@@ -154,7 +159,10 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
         creates_volume: !place.exists,
         in_place,
         delta: false,
+        unfinished_at: None,
         replaces_entries: 0,
+        paths: request.paths.iter().map(printable_path).collect(),
+        absent_paths: None,
         only_now: None,
         only_now_named: Vec::new(),
         differing: None,
@@ -197,8 +205,12 @@ async fn weigh(
             .hint("name another one, or a new one below it: `mkdir DIR` first"));
     }
     plan.delta = plan.request.delta && looked.top_entries > 0;
-    // How much room a delta needs shows when it has compared.
-    if !plan.delta {
+    let waits = looked.unfinished_at.and_then(|at| Timestamp::from_second(at).ok());
+    plan.unfinished_at =
+        waits.filter(|_| plan.request.paths.is_empty() && !plan.request.fresh && !plan.delta);
+    // How much room a delta needs, or what goes on with another, shows when it has compared; of paths, when they are
+    // counted; and beside what waits and is not wanted, when that is removed.
+    if !plan.delta && waits.is_none() && plan.request.paths.is_empty() {
         check_room(plan, &looked)?;
     }
     if plan.in_place && plan.request.keep_previous {
@@ -217,15 +229,64 @@ async fn weigh(
     };
     let said = fitting.check().await?;
     plan.warnings.extend(said);
-    if plan.in_place
-        && looked.top_entries > 0
-        && let Some(compared) = compare(host, docker, place, opened).await?
-    {
-        plan.only_now = Some(compared.only_now);
-        plan.only_now_named = compared.named;
-        plan.differing = Some(compared.differing);
+    if plan.in_place && (looked.top_entries > 0 || !plan.request.paths.is_empty()) {
+        weigh_content(host, docker, place, opened, &looked, plan).await?;
     }
     Ok(())
+}
+
+/// Looks at what is there, where it is to be replaced.
+async fn weigh_content(
+    host: &Host,
+    docker: &dyn Docker,
+    place: &Place,
+    opened: &Opened,
+    looked: &Looked,
+    plan: &mut RestorePlan,
+) -> Result<(), Failure> {
+    let paths = &plan.request.paths;
+    let Some((compared, counted)) = compare(host, docker, place, opened, paths).await? else {
+        return Ok(());
+    };
+    plan.only_now = Some(compared.only_now);
+    plan.only_now_named = compared.named;
+    plan.differing = Some(compared.differing);
+    if paths.is_empty() {
+        return Ok(());
+    }
+    if let Some(path) = counted.nothing_at {
+        return Err(no_such_path(&plan.snapshot, &path));
+    }
+    if let Some(blocked) = compared.blocked {
+        return Err(Failure::new(
+            Class::Unsafe,
+            format!(
+                "`{blocked}` in `{}` is no folder of it, and what is to be restored lies beneath it",
+                plan.target
+            ),
+        )
+        .hint("restore that instead, or beside it with `--into NEW` or `--to DIR`"));
+    }
+    let absent = |path: &&String| !compared.there.contains(path);
+    plan.absent_paths = Some(plan.paths.iter().filter(absent).cloned().collect());
+    (plan.files, plan.entries, plan.bytes) = (counted.files, counted.entries, counted.bytes);
+    check_room(plan, looked)
+}
+
+fn no_such_path(snapshot: &str, path: &TreePath) -> Failure {
+    Failure::not_found(format!("`{path}` is not in snapshot `{snapshot}`"))
+        .hint(format!("`backupctl ls {snapshot}` lists what is"))
+}
+
+/// Paths in order, none within another; none at all if one of them is the root, for then it is all.
+fn apart(paths: &[TreePath]) -> Vec<TreePath> {
+    if paths.iter().any(TreePath::is_root) {
+        return Vec::new();
+    }
+    let mut paths = paths.to_vec();
+    paths.sort();
+    paths.dedup_by(|later, earlier| later.is_within(earlier));
+    paths
 }
 
 /// In the order in which they are stopped, each once.
@@ -263,6 +324,16 @@ fn plan_warnings(plan: &RestorePlan, opened: &Opened, verified: Option<Verified>
              `--into NEW` puts them into another volume"
                 .to_owned(),
         );
+    }
+    if plan.in_place
+        && !plan.request.paths.is_empty()
+        && let Some(identity) = &manifest.identity
+    {
+        said.push(format!(
+            "the snapshot is of a database ({}), and a server does not take single files of its data back: restore all of \
+             it, or beside it with `--into NEW`",
+            identity.split(':').next().unwrap_or_default()
+        ));
     }
     for user in &manifest.users {
         for now in plan.stops.iter().filter(|now| now.container == user.container && now.image != user.image)

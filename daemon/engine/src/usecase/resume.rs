@@ -9,18 +9,17 @@ use crate::catalog::journal::{RestoreJournal, RestoreTarget};
 use crate::catalog::run_state::RunState;
 use crate::catalog::{Outcome, RunRow, Verb};
 use crate::failure::{Class, Failure};
-use crate::lock::{Holder, LockOn};
-use crate::port::docker::{Access, Docker, HelperMount};
+use crate::lock::LockOn;
+use crate::port::docker::{Access, Docker, HelperMount, Volume};
 use crate::usecase::blame;
 use crate::usecase::host::{Host, catalog_failure, lock_failure};
 use crate::usecase::job::{ask, spec};
-use crate::usecase::recover::sweep;
+use crate::usecase::recover::{holder, sweep};
+use crate::usecase::restore_new;
 use crate::usecase::service;
+use crate::usecase::unfinished;
 use crate::usecase::watch::{Told, Watch};
 use crate::words::RunId;
-
-/// The engine tells creation times in whole seconds.
-const CREATED_SLACK_SECONDS: i64 = 2;
 
 /// What became of the content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +28,10 @@ pub(crate) enum Settled {
     Forwards,
     /// The target is as it was before.
     Back,
+    /// A volume that was made for it is somebody's who has begun to use it.
+    Left,
+    /// The target is as it was before, or was made for it, and so many bytes wait for whoever goes on.
+    Unfinished(u64),
 }
 
 /// Swaps in what a run staged, or finishes its swap.
@@ -55,6 +58,18 @@ pub(crate) async fn discard(
     let job = Job::Discard { run: staged_by.to_owned() };
     let spec = spec(host, run, mount, Access::Write);
     ask(docker, &spec, &job, "remove staged content").await
+}
+
+/// A target's name, the lock that is on it, and how a helper sees it.
+pub(super) fn place_of(target: &RestoreTarget) -> (&str, LockOn, HelperMount) {
+    match target {
+        RestoreTarget::Volume(name) => {
+            (name, LockOn::Volume(name.clone()), HelperMount::Volume(name.clone()))
+        }
+        RestoreTarget::Folder(path) => {
+            (path, LockOn::Folder(path.clone()), HelperMount::Folder(path.clone()))
+        }
+    }
 }
 
 /// Settles the content, then brings the containers back. The run's row is in `resuming` afterwards.
@@ -91,23 +106,15 @@ async fn content(
     row: &RunRow,
     journal: &RestoreJournal,
 ) -> Result<Settled, Failure> {
-    let mount = match &journal.target {
-        RestoreTarget::Volume(name) => HelperMount::Volume(name.clone()),
-        RestoreTarget::Folder(path) => HelperMount::Folder(path.clone()),
-    };
+    let (_name, _on, mount) = place_of(&journal.target);
+    let mut made = None;
     if let HelperMount::Volume(name) = &mount {
         let found =
             docker.volume(name).await.map_err(|e| blame::docker(format!("look up volume `{name}`"), e))?;
         let Some(found) = found else { return Ok(Settled::Back) };
-        if journal.created_volume {
-            // Only what was made since this run began can be what this run made.
-            let since = row.began_at.as_second() - CREATED_SLACK_SECONDS;
-            if row.state == RunState::Unpacking && found.created_at.is_some_and(|at| at.as_second() >= since)
-            {
-                let removed = docker.remove_volume(name).await;
-                removed.map_err(|e| blame::docker(format!("remove the unfinished volume `{name}`"), e))?;
-            }
-            return Ok(Settled::Back);
+        // What the row says now: whether it could be made, and when it was.
+        if row.journal.as_ref().unwrap_or(journal).created_volume {
+            made = Some(found);
         }
     }
     let looking = spec(host, &row.id, &mount, Access::Read);
@@ -118,11 +125,53 @@ async fn content(
             Ok(Settled::Forwards)
         }
         Some(_) => {
+            let used = match &made {
+                Some(volume) => restore_new::is_used(docker, row, volume).await?,
+                None => false,
+            };
+            let bytes = if used {
+                0
+            } else {
+                // That it cannot be kept is no reason to keep anybody waiting.
+                unfinished::leave(host, docker, row, &mount, &looked).await.unwrap_or_else(|failure| {
+                    tracing::debug!("{failure}");
+                    0
+                })
+            };
+            if bytes > 0 {
+                return Ok(Settled::Unfinished(bytes));
+            }
             let gone = discard(host, docker, &row.id, &mount, row.id.as_str()).await?;
-            Ok(if gone.swapped { Settled::Forwards } else { Settled::Back })
+            if gone.swapped { Ok(Settled::Forwards) } else { back(host, docker, row, made).await }
         }
-        // Nothing staged: it was never begun, or the swap was done to its end.
-        None if row.state == RunState::Swapping => Ok(Settled::Forwards),
+        // Nothing staged: it was never begun, was put away before, or the swap was done to its end.
+        None if row.journal.as_ref().is_some_and(|journal| journal.unfinished)
+            && looked.unfinished_at.is_some() =>
+        {
+            Ok(Settled::Unfinished(0))
+        }
+        None if row.state == RunState::Swapping => match &made {
+            // Another one of its name, where the engine tells.
+            Some(volume)
+                if volume.created_at.is_some()
+                    && !restore_new::is_ours(host, docker, row, volume).await? =>
+            {
+                Ok(Settled::Back)
+            }
+            _ => Ok(Settled::Forwards),
+        },
+        None => back(host, docker, row, made).await,
+    }
+}
+
+async fn back(
+    host: &Host,
+    docker: &dyn Docker,
+    row: &RunRow,
+    made: Option<Volume>,
+) -> Result<Settled, Failure> {
+    match made {
+        Some(volume) => restore_new::take_back(host, docker, row, &volume).await,
         None => Ok(Settled::Back),
     }
 }
@@ -139,16 +188,8 @@ pub(crate) async fn recover(
             format!("{} run {} was cut off before it began", row.verb.word(), row.id),
         ));
     };
-    let (target, on) = match &journal.target {
-        RestoreTarget::Volume(name) => (name, LockOn::Volume(name.clone())),
-        RestoreTarget::Folder(path) => (path, LockOn::Folder(path.clone())),
-    };
-    let holder = Holder {
-        run: row.id.clone(),
-        pid: std::process::id(),
-        verb: Verb::Recover,
-        since: host.clock().now(),
-    };
+    let (target, on, _mount) = place_of(&journal.target);
+    let holder = holder(host, row);
     // Whoever has begun to read it, or to restore into it, is done first: containers are not started beneath a swap.
     let held = host.locks().try_lock(&on, &holder);
     let _held = held.map_err(|e| lock_failure(format!("settle the restore of {target}"), e))?;
@@ -159,6 +200,19 @@ pub(crate) async fn recover(
         Settled::Forwards => {
             (Outcome::Done, format!("{deed} of {target} was cut off while it swapped; it was finished"))
         }
+        Settled::Left => (
+            Outcome::Not(Class::Interrupted),
+            format!(
+                "{deed} of {target} was cut off, and containers have begun to use the volume: restore again, in the place of \
+                 what they wrote"
+            ),
+        ),
+        Settled::Unfinished(_) => (
+            Outcome::Not(Class::Interrupted),
+            format!(
+                "{deed} of {target} was cut off; what it had fetched waits: restore again, and that is gone on with"
+            ),
+        ),
         Settled::Back if row.state == RunState::Resuming => (
             Outcome::Not(Class::Interrupted),
             format!("{deed} of {target} was cut off while containers were started; they run again"),

@@ -117,14 +117,12 @@ pub async fn retention(
     zone: &TimeZone,
 ) -> Result<Retention, Failure> {
     let lineage = Lineage { host: host.settings().host.clone(), source: source.clone() };
-    let (plan, warnings) = look(host, &lineage, keep, zone).await?;
+    let Looked { plan, warnings, proven } = look(host, &lineage, keep, zone).await?;
     if plan.all.is_empty() && warnings.is_empty() {
         return Err(nothing_of(&lineage, host));
     }
     let store = host.reading().await?.name();
     let pruned_at = host.catalog().pruned_at(&store, &lineage);
-    let proven = proven(host, &store, &lineage);
-    let proven = proven.map_err(|e| catalog_failure(format!("look at `{source}`"), e))?;
     let fate = |decided: &Decided| fate(&lineage, decided, proven.get(&decided.number).copied());
     let snapshots = plan.all.iter().map(fate).collect();
     Ok(Retention {
@@ -138,15 +136,25 @@ pub async fn retention(
     })
 }
 
-/// The plan after a look at the store, and the manifests that cannot be read.
+/// A lineage after a look at its store.
+pub(crate) struct Looked {
+    pub(crate) plan: retention::Plan,
+    /// Of manifests that cannot be read.
+    pub(crate) warnings: Vec<String>,
+    /// When each was last found good.
+    pub(crate) proven: BTreeMap<u64, Timestamp>,
+}
+
+/// Plans after a look at the store.
 pub(crate) async fn look(
     host: &Host,
     lineage: &Lineage,
     keep: &Keep,
     zone: &TimeZone,
-) -> Result<(retention::Plan, Vec<String>), Failure> {
+) -> Result<Looked, Failure> {
     let store = host.reading().await?;
     let Refreshed { folder, rows } = refresh(host, &*store, lineage).await?;
+    let proven = rows.iter().filter_map(proven).collect();
     let plan = plan_of(host, &store.name(), lineage, rows, keep, zone)?;
     let planned: BTreeSet<u64> = plan.all.iter().map(|decided| decided.number).collect();
     let unread = folder.live.iter().chain(&folder.deleted).filter(|number| !planned.contains(&number.get()));
@@ -154,7 +162,8 @@ pub(crate) async fn look(
         let id = snapshot_id(host, lineage, number);
         format!("`{id}` is left alone: its manifest cannot be read; `backupctl show {id}` tells why")
     };
-    Ok((plan, unread.map(|number| told(*number)).collect()))
+    let warnings = unread.map(|number| told(*number)).collect();
+    Ok(Looked { plan, warnings, proven })
 }
 
 /// The plan by what the catalog knows now. Its rows are those of signed manifests, which never change; that all are
@@ -201,7 +210,11 @@ fn gather(
     let flags = flags.map(|flagged| (flagged.key.number.get(), flagged.flag));
     // What was flagged and then never committed holds nothing.
     let flags = flags.filter(|(number, _)| snapshots.iter().any(|snapshot| snapshot.number == *number));
-    Ok(Known { flags: flags.collect(), failed_at: catalog.failed_at(lineage)?, snapshots })
+    Ok(Known {
+        flags: flags.collect(),
+        failed_at: catalog.failed_at(lineage, host.clock().now())?,
+        snapshots,
+    })
 }
 
 fn snapshot(row: &SnapshotRow) -> Snapshot {
@@ -220,11 +233,10 @@ fn snapshot(row: &SnapshotRow) -> Snapshot {
     }
 }
 
-/// When each was last found good.
-fn proven(host: &Host, store: &str, lineage: &Lineage) -> Result<BTreeMap<u64, Timestamp>, CatalogError> {
-    let rows = host.catalog().snapshots(&Filter::of(store, lineage))?;
-    let good = |row: &SnapshotRow| row.verified.filter(|verified| verified.result == VerifiedResult::Good);
-    Ok(rows.iter().filter_map(|row| Some((row.key.number.get(), good(row)?.at))).collect())
+/// A snapshot's number and when it was found good, if that is the last that was found.
+fn proven(row: &SnapshotRow) -> Option<(u64, Timestamp)> {
+    let good = row.verified.filter(|verified| verified.result == VerifiedResult::Good)?;
+    Some((row.key.number.get(), good.at))
 }
 
 fn fate(lineage: &Lineage, decided: &Decided, proven_at: Option<Timestamp>) -> Fate {

@@ -1,11 +1,13 @@
-//! The scratch volume of a drill or an import, and the removal of all that they make.
+//! The scratch volume of a drill, an import or a helper, and the removal of all that they make.
 //!
-//! Always true: a volume is removed only if its name and both of its labels say that this installation made it for that
-//! run; and containers go before it, so nobody writes to it any more.
+//! Always true: a volume is removed only if its labels say that this installation made it for that run, and its name or a
+//! third label what for; and containers go before it, so nobody writes to it any more.
 
 use crate::catalog::CatalogError;
 use crate::failure::Failure;
-use crate::port::docker::{Docker, DockerErrorKind, NewVolume, OWNER_LABEL, RUN_LABEL, Volume};
+use crate::port::docker::{
+    Docker, DockerErrorKind, NewVolume, OWNER_LABEL, RUN_LABEL, SCRATCH_LABEL, Volume,
+};
 use crate::usecase::blame;
 use crate::usecase::host::Host;
 use crate::usecase::recover::sweep;
@@ -35,7 +37,8 @@ pub(crate) fn is_scratch(volume: &Volume) -> bool {
 /// The run that it was made for.
 fn run_of(volume: &Volume) -> Option<RunId> {
     let run: RunId = volume.labels.get(RUN_LABEL)?.parse().ok()?;
-    (volume.name == name(&run) && volume.labels.contains_key(OWNER_LABEL)).then_some(run)
+    let is_scratch = volume.name == name(&run) || volume.labels.contains_key(SCRATCH_LABEL);
+    (is_scratch && volume.labels.contains_key(OWNER_LABEL)).then_some(run)
 }
 
 fn is_of(volume: &Volume, owner: &str) -> bool {
@@ -74,6 +77,14 @@ pub(crate) async fn clear_strays(host: &Host, docker: &dyn Docker) {
         };
         if stray && let Err(failure) = clear(docker, &owner, &run).await {
             tracing::debug!("{failure}");
+        }
+        // A helper's own goes with its container, unless somebody removed that without it.
+        let is_helpers = volume.labels.contains_key(SCRATCH_LABEL);
+        if stray
+            && is_helpers
+            && let Err(e) = docker.remove_volume(&volume.name).await
+        {
+            tracing::debug!("remove scratch volume `{}`: {e}", volume.name);
         }
     }
 }

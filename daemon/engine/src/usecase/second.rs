@@ -2,18 +2,22 @@
 //!
 //! The first pass may take hours, and whoever writes goes on meanwhile; the second reads little, so writers can be held
 //! for it. Its base is the first pass as a snapshot that was never committed, whose tables are fetched beforehand. Its
-//! pack waits in a file: the source is free when its last byte was read, not when the store has it.
+//! pack waits in a file: the source is free when its last byte was read, not when the store has it. On file systems that
+//! clone files it is free as soon as a picture was taken (`archive` does that), and is read from that.
 //!
 //! Always true: what was written after the first pass had begun is read again, or the file's times would have shown it
 //! (`archive` marks what is too young to tell); and without something new there is no second pack.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use archive::base::Base;
 use archive::scope::Scope;
+use futures_util::future::{BoxFuture, Either, select};
 use jiff::Timestamp;
 use policies::policy::Reread;
+use tokio::sync::oneshot;
 
 use crate::failure::Failure;
 use crate::pipeline::reading::Reading;
@@ -23,9 +27,30 @@ use crate::usecase::blame;
 use crate::usecase::freeze::Held;
 use crate::usecase::index::Signed;
 use crate::usecase::job::Session;
-use crate::usecase::pass::{Ended, Pass, Passed, Received};
+use crate::usecase::moments::Moments;
+use crate::usecase::pass::{Amid, Ended, Pass, Passed, Received};
 use crate::usecase::recipe::{Recipe, Second};
+use crate::usecase::watch::Told;
 use crate::words::Number;
+
+/// How far a second pass is when those who are held for it may go on.
+pub(super) enum Sofar<'a> {
+    /// All was read.
+    Read(Box<Received>),
+    /// A picture was taken, which is being read.
+    Pictured(BoxFuture<'a, Result<Received, Ended>>),
+    /// Nothing of it is worth anything: somebody was held in the middle of an update. Another moment is another chance.
+    Amid(Amid),
+}
+
+/// What a second pass stands on: the first one, as a snapshot that was never committed.
+pub(super) struct Ground {
+    number: Number,
+    taken_at: Timestamp,
+    base: Base,
+    reading: Arc<Reading>,
+    clones: bool,
+}
 
 /// A second pass whose helper waits for its job.
 pub(super) struct Waiting {
@@ -67,52 +92,88 @@ impl Deed<'_> {
             return Ok(first);
         }
         let incremental = first.incremental;
-        let waiting = self.wait_to_read_again(number, taken_at, first.clone(), parent).await?;
-        let Some(freeze) = self.freeze(how, recipe).await? else {
-            // Nobody could be held, so a second look is worth no more than the first.
-            waiting.give_up().await;
-            return Ok(first);
+        let ground = self.ground(number, taken_at, first.clone(), parent).await?;
+        let mut moments = Moments::default();
+        let (sofar, held) = loop {
+            let waiting = self.wait_to_read_again(&ground).await?;
+            let Some(freeze) = self.freeze(how.clone(), recipe).await? else {
+                // Nobody could be held, so a second look is worth no more than the first.
+                waiting.give_up().await;
+                return Ok(first);
+            };
+            let read = self.read_waiting(waiting);
+            let (sofar, held) = self.frozen(freeze, recipe, Box::pin(read)).await?;
+            moments.count(Duration::from_millis(held.millis));
+            let Sofar::Amid(amid) = sofar else { break (sofar, held) };
+            let why = amid.clear().await;
+            let Some(alone) = moments.next(self.request.consistency.max_freeze) else {
+                return Err(why.within(&format!("hold writers between two updates, {} times", moments.tried)));
+            };
+            self.watch.tell(Told::Step(format!("trying another moment: {why}")));
+            self.host.clock().sleep(alone).await;
         };
-        let read = self.read_waiting(waiting);
-        let (received, held) = self.frozen(freeze, recipe, Box::pin(read)).await?;
+        let held = Held { millis: u64::try_from(moments.held.as_millis()).unwrap_or(u64::MAX), ..held };
+        let received = self.rest(sofar).await?;
         let passed = Passed { incremental, held: Some(held), ..self.complete(received).await? };
         recipe.end(self).await?;
         Ok(passed)
     }
 
     /// Makes everything ready for a second pass that reads while somebody is held.
-    pub(super) async fn wait_to_read_again(
-        &self,
-        number: Number,
-        taken_at: Timestamp,
-        first: Passed,
-        parent: Option<&Signed>,
-    ) -> Result<Waiting, Failure> {
-        let pass = self.prepare_second(number, taken_at, first, parent, None).await?.at_once();
+    pub(super) async fn wait_to_read_again(&self, ground: &Ground) -> Result<Waiting, Failure> {
+        let pass = self.prepare_second(ground, None)?.at_once();
         let place = self.host.spool(self.run.id());
         let spool_bytes = self.host.settings().effort.spool_bytes;
         let spool = Spool::begin(self.host.store().await?, &pass.key, &place, spool_bytes);
-        Ok(Waiting { pass, session: self.helper(0).await?, spool })
+        let session = if ground.clones { self.photographer().await? } else { self.helper(0).await? };
+        Ok(Waiting { pass, session, spool })
     }
 
-    /// Has it read. Its pack is not in the store yet.
-    pub(super) async fn read_waiting(&self, waiting: Waiting) -> Result<Received, Failure> {
+    /// Has it read, until those who are held may go on. Its pack is not in the store yet.
+    pub(super) async fn read_waiting(&self, waiting: Waiting) -> Result<Sofar<'_>, Failure> {
         let Waiting { pass, session, spool } = waiting;
-        self.receive(pass, session, Box::new(spool), None).await.map_err(|ended| match ended {
-            Ended::Failed(failure) => failure,
-            Ended::BaseLost(e) => blame::read(self.comparing(), e),
-        })
+        let (tell, pictured) = oneshot::channel();
+        let read: BoxFuture<'_, _> =
+            Box::pin(async move { self.receive(pass.telling(tell), session, Box::new(spool), None).await });
+        let read = match select(read, pictured).await {
+            Either::Left((read, _)) => read,
+            Either::Right((Ok(()), reading)) => return Ok(Sofar::Pictured(reading)),
+            // It ended without one.
+            Either::Right((Err(_gone), reading)) => reading.await,
+        };
+        match read {
+            Ok(received) => Ok(Sofar::Read(Box::new(received))),
+            Err(Ended::Amid(amid)) => Ok(Sofar::Amid(amid)),
+            Err(ended) => Err(ended.failure(|| self.comparing()).await),
+        }
+    }
+
+    /// Reads what is left to be read when nobody is held any more.
+    pub(super) async fn rest(&self, sofar: Sofar<'_>) -> Result<Received, Failure> {
+        match sofar {
+            Sofar::Read(received) => Ok(*received),
+            Sofar::Pictured(reading) => {
+                let source = &self.request.source;
+                self.watch
+                    .tell(Told::Step(format!("nobody is held any more; reading a picture of {source}")));
+                match reading.await {
+                    Ok(received) => Ok(received),
+                    Err(ended) => Err(ended.failure(|| self.comparing()).await),
+                }
+            }
+            Sofar::Amid(amid) => Err(amid.clear().await),
+        }
     }
 
     /// All that can be had before anybody is held for it.
-    pub(super) async fn prepare_second(
+    pub(super) async fn ground(
         &self,
         number: Number,
         taken_at: Timestamp,
         first: Passed,
         parent: Option<&Signed>,
-        scope: Option<Scope>,
-    ) -> Result<Pass, Failure> {
+    ) -> Result<Ground, Failure> {
+        let clones = first.packed.clones;
         let base = Base {
             entries: first.packed.entries.clone(),
             pages: first.packed.pages.clone(),
@@ -122,7 +183,13 @@ impl Deed<'_> {
         let draft = self.draft(number, taken_at, first, parent);
         let reading = Reading::new(self.host.reading().await?, self.lineage.clone(), draft);
         reading.keep_tables().await.map_err(|e| blame::read(self.comparing(), e))?;
-        self.prepare(number, taken_at, 1, Some((base, Arc::new(reading))), scope)
+        Ok(Ground { number, taken_at, base, reading: Arc::new(reading), clones })
+    }
+
+    /// A second pass over all of the source, or over a part of it.
+    pub(super) fn prepare_second(&self, ground: &Ground, scope: Option<Scope>) -> Result<Pass, Failure> {
+        let leaning = (ground.base.clone(), Arc::clone(&ground.reading));
+        self.prepare(ground.number, ground.taken_at, 1, Some(leaning), scope)
     }
 
     pub(super) fn comparing(&self) -> String {

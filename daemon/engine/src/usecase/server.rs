@@ -224,6 +224,7 @@ mod tests {
             labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             mounts: Vec::new(),
             auto_remove: false,
+            has_us: false,
             versions,
         }
     }

@@ -12,6 +12,7 @@ use crate::failure::{Class, Failure};
 use crate::port::clock::Clock;
 use crate::port::docker::{Container, ContainerState, Docker, DockerErrorKind, Health};
 use crate::usecase::blame;
+use crate::usecase::runs_again::{Again, Condition, RunsAgain};
 use crate::usecase::source::User;
 
 /// A database may need this long to write out what it holds.
@@ -44,6 +45,13 @@ pub(crate) fn journal(users: &[User]) -> Result<Vec<StoppedContainer>, Failure> 
 
 fn refuse_unstoppable(container: &Container) -> Result<(), Failure> {
     let name = &container.name;
+    if container.has_us {
+        return Err(Failure::new(
+            Class::Unsafe,
+            format!("this program runs in container `{name}`, which would be stopped"),
+        )
+        .hint("run it on the host, or restore beside it with `--into NEW`"));
+    }
     if container.auto_remove {
         return Err(Failure::new(
             Class::Unsafe,
@@ -136,43 +144,46 @@ pub(crate) async fn stop(docker: &dyn Docker, journal: &[StoppedContainer]) -> R
     Ok(())
 }
 
-/// Brings back what the journal lists, in reverse, and waits for health. Gives the names of what was started
-/// and warnings; fails only if something that ran before does not run now. If the engine may still be
+/// Brings back what the journal lists, in reverse, and waits for health. Gives what was started
+/// and how it is; fails only if something that ran before does not run now. If the engine may still be
 /// `stopping` them for someone who died, what runs is stopped to the end first: else it would go down later.
 pub(crate) async fn start_again(
     docker: &dyn Docker,
     clock: &dyn Clock,
     journal: &[StoppedContainer],
     stopping: bool,
-) -> Result<(Vec<String>, Vec<String>), Failure> {
-    let (mut started, mut warnings, mut failed) = (Vec::new(), Vec::new(), None);
+) -> Result<Again, Failure> {
+    let (mut again, mut failed) = (Again::default(), None);
     for stopped in journal.iter().rev() {
         match one(docker, clock, stopped, stopping).await {
-            Ok(Back::Started) => started.push(stopped.name.clone()),
             Ok(Back::LeftAlone) => {}
-            Ok(Back::Gone) => warnings.push(format!("container `{}` was removed meanwhile", stopped.name)),
-            Ok(Back::Unhealthy) => {
-                started.push(stopped.name.clone());
-                warnings.push(format!(
-                    "container `{0}` was started and is not healthy yet; see `docker logs {0}`",
-                    stopped.name
-                ));
+            Ok(Back::Gone) => {
+                again.warnings.push(format!("container `{}` was removed meanwhile", stopped.name));
+            }
+            Ok(Back::Started(health, after)) => {
+                let (container, seconds) = (stopped.name.clone(), after.as_secs_f64());
+                if health == Condition::NotHealthy {
+                    again.warnings.push(format!(
+                        "container `{container}` was started and is not healthy yet; see `docker logs {container}`"
+                    ));
+                }
+                again.started.push(RunsAgain { container, health, seconds });
             }
             // The others must come back all the same.
             Err(failure) => failed = failed.or(Some(failure)),
         }
     }
     match failed {
-        None => Ok((started, warnings)),
+        None => Ok(again),
         Some(failure) => Err(failure),
     }
 }
 
 enum Back {
-    Started,
+    /// It is like that, so long after its start.
+    Started(Condition, Duration),
     LeftAlone,
     Gone,
-    Unhealthy,
 }
 
 async fn one(
@@ -203,13 +214,19 @@ async fn one(
     loop {
         let now = docker.container(&stopped.id).await.map_err(|e| blame::docker(what(), e))?;
         let Some(now) = now else { return Ok(Back::Gone) };
+        let after = clock.elapsed().saturating_sub(began);
         match (now.state, now.health) {
-            (ContainerState::Running, Health::None | Health::Healthy) => return Ok(Back::Started),
-            (ContainerState::Down, _) | (_, Health::Unhealthy) => return Ok(Back::Unhealthy),
+            (ContainerState::Running, Health::None) => return Ok(Back::Started(Condition::Unchecked, after)),
+            (ContainerState::Running, Health::Healthy) => {
+                return Ok(Back::Started(Condition::Healthy, after));
+            }
+            (ContainerState::Down, _) | (_, Health::Unhealthy) => {
+                return Ok(Back::Started(Condition::NotHealthy, after));
+            }
             (ContainerState::Running | ContainerState::Restarting | ContainerState::Paused, _) => {}
         }
-        if clock.elapsed().saturating_sub(began) > HEALTH_PATIENCE {
-            return Ok(Back::Unhealthy);
+        if after > HEALTH_PATIENCE {
+            return Ok(Back::Started(Condition::NotHealthy, after));
         }
         clock.sleep(HEALTH_POLL).await;
     }
@@ -239,6 +256,7 @@ mod tests {
             ]),
             mounts: Vec::new(),
             auto_remove: false,
+            has_us: false,
             versions: BTreeMap::new(),
         }
     }
@@ -251,6 +269,7 @@ mod tests {
                 container: container(service, needs),
                 at: String::new(),
                 writable: true,
+                whole: true,
             })
             .collect();
         let names: Vec<_> = journal(&users).unwrap().into_iter().map(|stopped| stopped.name).collect();
@@ -269,7 +288,7 @@ mod tests {
     fn what_a_stop_would_destroy_is_refused() {
         let mut once = container("job", "");
         once.auto_remove = true;
-        let user = User { container: once, at: String::new(), writable: true };
+        let user = User { container: once, at: String::new(), writable: true, whole: true };
         assert_eq!(journal(&[user]).unwrap_err().class, Class::Unsafe);
     }
 }

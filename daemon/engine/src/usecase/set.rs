@@ -221,8 +221,8 @@ async fn at_one_moment(
     let mut waiting = Vec::with_capacity(deeds.len());
     for ((deed, member), _) in deeds.iter().zip(members).zip(&written).filter(|(_, written)| **written) {
         let Begun { number, taken_at, parent, .. } = &member.begun;
-        waiting
-            .push(deed.wait_to_read_again(*number, *taken_at, member.first.clone(), parent.as_ref()).await?);
+        let ground = deed.ground(*number, *taken_at, member.first.clone(), parent.as_ref()).await?;
+        waiting.push(deed.wait_to_read_again(&ground).await?);
     }
     if waiting.is_empty() {
         return Ok(members.iter().map(|member| member.first.clone()).collect());
@@ -233,8 +233,11 @@ async fn at_one_moment(
     };
     let readers = deeds.iter().zip(&written).filter(|(_, written)| **written).map(|(deed, _)| deed);
     let reads = readers.zip(waiting).map(|(deed, waiting)| deed.read_waiting(waiting));
-    let (received, held) = leader.frozen(freeze, recipe, Box::pin(try_join_all(reads))).await?;
-    let mut received = received.into_iter();
+    let (sofar, held) = leader.frozen(freeze, recipe, Box::pin(try_join_all(reads))).await?;
+    // At once, as they were pictured: until it is read a picture takes room of those who write.
+    let readers = deeds.iter().zip(&written).filter(|(_, written)| **written).map(|(deed, _)| deed);
+    let rests = readers.zip(sofar).map(|(deed, sofar)| deed.rest(sofar));
+    let mut received = try_join_all(rests).await?.into_iter();
     let mut passed = Vec::with_capacity(deeds.len());
     for ((deed, member), written) in deeds.iter().zip(members).zip(written) {
         let of_this = if written { received.next() } else { None };

@@ -8,6 +8,7 @@ use std::path::Path;
 use policies::complaint::Complaints;
 use policies::settings::{DEFAULT_FILE, DEFAULT_POLICIES, DEFAULT_STATE, DEFAULT_STORE, SettingsFile, parse};
 
+use crate::absent::is_absent;
 use crate::failure::{Class, Failure};
 use crate::usecase::cover::Places;
 use crate::usecase::host::{Effort, Settings};
@@ -20,9 +21,20 @@ pub fn said(flags: SettingsFile, named: Option<&Path>) -> Result<SettingsFile, F
         Some(path) => read(path)?.ok_or_else(|| {
             Failure::not_found(format!("settings file `{}` does not exist", path.display()))
         })?,
-        None => read(Path::new(DEFAULT_FILE))?.unwrap_or_default(),
+        None => usual(Path::new(DEFAULT_FILE))?,
     };
     Ok(flags.or(file))
+}
+
+/// The file that nobody had to name. Empty is what a power cut leaves of one that was just written, and all defaults would
+/// be another store and another name of this host.
+fn usual(path: &Path) -> Result<SettingsFile, Failure> {
+    if std::fs::metadata(path).is_ok_and(|about| about.is_file() && about.len() == 0) {
+        let what = format!("settings file `{}` is empty: was it written to its end?", path.display());
+        return Err(Failure::new(Class::Usage, what)
+            .hint("write it again; where all defaults are meant, remove it, or write `# defaults` into it"));
+    }
+    Ok(read(path)?.unwrap_or_default())
 }
 
 /// `None` where there is no such file.
@@ -30,7 +42,12 @@ fn read(path: &Path) -> Result<Option<SettingsFile>, Failure> {
     let name = path.display().to_string();
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::NotFound && is_absent(path) => return Ok(None),
+        // Without it everything would be somewhere else: another store, another name.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Err(Failure::not_found(format!("settings file `{name}` is behind a link to nothing"))
+                .hint("put back what the link names, or name another file with `--config`"));
+        }
         Err(e) => return Err(Failure::failed(format!("read settings file `{name}`")).because(e)),
     };
     let bad = |complaints: Complaints| {
@@ -73,6 +90,7 @@ fn settings_on(said: SettingsFile, system: &str) -> Result<Settings, Failure> {
             workers: said.workers.unwrap_or(usual.workers),
             helper_memory_bytes: said.helper_memory_bytes.unwrap_or(usual.helper_memory_bytes),
             spool_bytes: said.spool_bytes.unwrap_or(usual.spool_bytes),
+            unfinished_bytes: usual.unfinished_bytes,
         },
     })
 }
@@ -114,6 +132,29 @@ mod tests {
         let failure = failure(&file);
         assert_eq!(failure.class, Class::Usage);
         assert!(failure.to_string().contains("; ") && failure.hint.is_some(), "{failure}");
+    }
+
+    #[test]
+    fn a_link_to_nothing_is_no_host_without_settings() {
+        let dir = tempfile::tempdir().unwrap();
+        let (link, none) = (dir.path().join("b.toml"), dir.path().join("none.toml"));
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        assert_eq!(usual(&none).unwrap(), SettingsFile::default());
+        for failure in [usual(&link).unwrap_err(), said(SettingsFile::default(), Some(&link)).unwrap_err()] {
+            assert!(failure.to_string().contains("a link to nothing") && failure.hint.is_some(), "{failure}");
+        }
+    }
+
+    #[test]
+    fn an_empty_file_that_nobody_named_is_one_that_was_cut_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("b.toml");
+        crate::durable::replace(&file, b"", 0o600).unwrap();
+        let failure = usual(&file).unwrap_err();
+        assert!(failure.to_string().contains("is empty") && failure.hint.is_some(), "{failure}");
+        assert_eq!(said(SettingsFile::default(), Some(&file)).unwrap(), SettingsFile::default());
+        crate::durable::replace(&file, b"# defaults\n", 0o600).unwrap();
+        assert_eq!(usual(&file).unwrap(), SettingsFile::default());
     }
 
     #[test]

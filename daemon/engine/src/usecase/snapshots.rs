@@ -1,6 +1,7 @@
 //! Which snapshots there are. The store is the truth; the catalog spares us from reading it whole each time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
@@ -133,35 +134,37 @@ pub async fn snapshots(host: &Host, wanted: &Wanted) -> Result<Vec<SnapshotLine>
     let is_wanted = |lineage: &Lineage| wanted.source.as_ref().is_none_or(|source| *source == lineage.source);
     let mut lineages = index::lineages(&*store, whose.as_ref()).await?;
     lineages.retain(is_wanted);
-    let mut rows = unlisted(host, &store.name(), whose.as_ref(), &lineages)?;
-    rows.retain(|row| is_wanted(&row.key.lineage()));
-    let reading = &*store;
+    let mut rows = unlisted(host, &store.name(), whose.as_ref(), &lineages, is_wanted)?;
+    // Each is a task of its own: reading long listings is work, which one thread would do alone.
     let mut refreshed = stream::iter(lineages)
-        .map(|lineage| async move { refresh(host, reading, &lineage).await })
+        .map(|lineage| {
+            let (host, store) = (host.clone(), Arc::clone(&store));
+            tokio::spawn(async move { refresh(&host, &*store, &lineage).await })
+        })
         .buffer_unordered(FETCHES);
     while let Some(of_one) = refreshed.next().await {
-        rows.extend(of_one?.rows);
+        rows.extend(of_one.map_err(|e| Failure::failed("list snapshots").because(e))??.rows);
     }
-    drop(refreshed);
     rows.retain(|row| wanted.deleted || row.deleted_at.is_none());
     rows.sort_by(|a, b| (a.taken_at, a.key.number, &a.key).cmp(&(b.taken_at, b.key.number, &b.key)));
     let said = Said::of(host, &store.name(), whose.as_ref(), wanted.source.as_ref())?;
     Ok(rows.into_iter().map(|row| SnapshotLine::new(host, row, &said)).collect())
 }
 
-/// What the catalog knows of lineages that the store does not list: nobody looked each of them up, so nobody knows
-/// that they are gone.
+/// What the catalog knows of wanted lineages that the store does not list: nobody looked each of them up, so nobody
+/// knows that they are gone.
 fn unlisted(
     host: &Host,
     store: &str,
     whose: Option<&HostName>,
     listed: &[Lineage],
+    is_wanted: impl Fn(&Lineage) -> bool,
 ) -> Result<Vec<SnapshotRow>, Failure> {
     let listed: BTreeSet<&Lineage> = listed.iter().collect();
     let what = |e| catalog_failure("list snapshots", e);
     let mut rows = Vec::new();
     for lineage in host.catalog().lineages(store, whose).map_err(what)? {
-        if !listed.contains(&lineage) {
+        if is_wanted(&lineage) && !listed.contains(&lineage) {
             rows.extend(host.catalog().snapshots(&Filter::of(store, &lineage)).map_err(what)?);
         }
     }

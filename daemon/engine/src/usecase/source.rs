@@ -8,10 +8,11 @@ use crate::format::manifest::{Consistency, UserOfSource, VolumeShape};
 use crate::port::docker::{Container, ContainerState, Docker, HelperMount, MountOf, Volume};
 use crate::usecase::blame;
 use crate::usecase::host::Host;
+use crate::usecase::overlap::{self, Leads, Places};
 use crate::usecase::server::Server;
 use crate::words::SourceName;
 
-/// A container that has the source mounted.
+/// A container that has the source mounted, or can write to files of it through a mount of something else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct User {
     /// The container.
@@ -20,6 +21,8 @@ pub(crate) struct User {
     pub(crate) at: String,
     /// May it write.
     pub(crate) writable: bool,
+    /// It sees all of the source, and not a part.
+    pub(crate) whole: bool,
 }
 
 impl Borrow<Container> for User {
@@ -62,6 +65,7 @@ impl Source {
     pub(crate) fn users_of_source(&self) -> Vec<UserOfSource> {
         self.users
             .iter()
+            .filter(|user| user.whole)
             .map(|user| UserOfSource {
                 container: user.container.name.clone(),
                 image: user.container.image.clone(),
@@ -101,15 +105,39 @@ fn real(path: &Path) -> PathBuf {
 pub(crate) async fn resolve(docker: &dyn Docker, name: &SourceName) -> Result<Source, Failure> {
     let what = || format!("look up source `{name}`");
     let containers = docker.containers().await.map_err(|e| blame::docker(what(), e))?;
-    match name {
+    let mut source = match name {
         SourceName::Volume(volume) => {
             match docker.volume(volume).await.map_err(|e| blame::docker(what(), e))? {
-                Some(volume) => Ok(of_volume(volume, &containers)),
-                None => Err(no_volume(docker, volume, &containers).await),
+                Some(volume) => of_volume(volume, &containers),
+                None => return Err(no_volume(docker, volume, &containers).await),
             }
         }
-        SourceName::Mount { container, at } => of_mount(docker, name, &containers, container, at).await,
+        SourceName::Mount { container, at } => of_mount(docker, name, &containers, container, at).await?,
+    };
+    let volumes = docker.volumes().await.map_err(|e| blame::docker(what(), e))?;
+    source.users.extend(others(&source, &containers, &Places::of(&volumes)));
+    Ok(source)
+}
+
+/// Who can write to files of the source through a mount of something else.
+fn others(source: &Source, containers: &[Container], places: &Places) -> Vec<User> {
+    let Some(place) = source.place.as_deref().map(Path::new) else { return Vec::new() };
+    let itself = match &source.mount {
+        HelperMount::Volume(name) => MountOf::Volume { name: name.clone() },
+        HelperMount::Folder(path) => MountOf::Bind { path: path.clone() },
+    };
+    let mut found = Vec::new();
+    for container in containers {
+        for mount in container.mounts.iter().filter(|mount| mount.writable && mount.of != itself) {
+            let (at, whole) = match places.leads(mount, place) {
+                Some(Leads::ToAll(at)) => (at, true),
+                Some(Leads::ToPart) => (mount.at.clone(), false),
+                None => continue,
+            };
+            found.push(User { container: container.clone(), at, writable: true, whole });
+        }
     }
+    found
 }
 
 async fn of_mount(
@@ -170,11 +198,8 @@ fn of_folder(path: &str, containers: &[Container]) -> Source {
 
 fn of_volume(volume: Volume, containers: &[Container]) -> Source {
     let users = users(containers, &MountOf::Volume { name: volume.name.clone() });
-    // The files of a volume that is bound to a folder are in that folder, and nowhere else while nobody uses it.
-    let bound = volume.options.get("o").is_some_and(|o| o.split(',').any(|o| matches!(o, "bind" | "rbind")));
-    let place = volume.options.get("device").filter(|_| bound).cloned().or(volume.mountpoint);
     Source {
-        place,
+        place: overlap::place(&volume).map(str::to_owned),
         mount: HelperMount::Volume(volume.name.clone()),
         shape: VolumeShape {
             name: volume.name,
@@ -186,12 +211,13 @@ fn of_volume(volume: Volume, containers: &[Container]) -> Source {
     }
 }
 
-/// Everybody who has it mounted.
-fn users(containers: &[Container], of: &MountOf) -> Vec<User> {
+/// Everybody who has it mounted by its name.
+pub(crate) fn users(containers: &[Container], of: &MountOf) -> Vec<User> {
     let mut users = Vec::new();
     for container in containers {
         for mount in container.mounts.iter().filter(|mount| mount.of == *of) {
-            users.push(User { container: container.clone(), at: mount.at.clone(), writable: mount.writable });
+            let (container, at) = (container.clone(), mount.at.clone());
+            users.push(User { container, at, writable: mount.writable, whole: true });
         }
     }
     users

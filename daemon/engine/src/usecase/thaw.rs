@@ -132,9 +132,10 @@ async fn one(docker: &dyn Docker, clock: &dyn Clock, freeze: &Freeze, late: bool
         // Whatever the engine was told is done to its end before it is undone.
         How::Stop => {
             let stopped = std::slice::from_ref(&freeze.was);
-            let (started, mut warnings) = service::start_again(docker, clock, stopped, late).await?;
-            let again = started.first().filter(|_| late).map(|name| format!("started container `{name}`"));
-            Ok(warnings.pop().or(again).into())
+            let mut again = service::start_again(docker, clock, stopped, late).await?;
+            let said =
+                again.names().first().filter(|_| late).map(|name| format!("started container `{name}`"));
+            Ok(again.warnings.pop().or(said).into())
         }
         How::Hooks { after, patience_seconds } => {
             if late {

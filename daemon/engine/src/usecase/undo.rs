@@ -27,6 +27,7 @@ use crate::usecase::restore_place::Place;
 use crate::usecase::restore_plan::{PlannedStop, stops};
 use crate::usecase::resume::{self, Settled};
 use crate::usecase::run::Run;
+use crate::usecase::runs_again::RunsAgain;
 use crate::usecase::service;
 use crate::usecase::watch::{Told, Watch};
 use crate::words::{RunId, SourceName};
@@ -59,6 +60,8 @@ pub struct UndoPlan {
     pub entries: u64,
     /// Bytes on the disk that come back.
     pub bytes: u64,
+    /// The paths that change places; none if all of it does.
+    pub paths: Vec<String>,
     /// What is there now is kept.
     pub keeps_current: bool,
     /// Containers that use it, in the order in which they stop; they start in reverse.
@@ -79,10 +82,14 @@ pub struct UndoReport {
     pub undone: String,
     /// Entries that came back.
     pub entries: u64,
+    /// The paths that changed places; none if all of it did.
+    pub paths: Vec<String>,
     /// Where what was there until now is kept, if it is.
     pub previous: Option<String>,
     /// Containers that run again.
     pub started: Vec<String>,
+    /// How these are.
+    pub health: Vec<RunsAgain>,
     /// What a person should know, a line each.
     pub warnings: Vec<String>,
     /// The run.
@@ -105,6 +112,7 @@ pub async fn plan_undo(host: &Host, request: &UndoRequest) -> Result<UndoPlan, F
         age_seconds: kept.age_seconds,
         entries: kept.entries,
         bytes: kept.bytes,
+        paths: kept.paths,
         keeps_current: !request.discard,
         stops: stops(&place.users),
         request: request.clone(),
@@ -143,6 +151,7 @@ pub async fn undo(host: &Host, plan: UndoPlan, watch: &dyn Watch) -> Result<Undo
     let lineage = Lineage { host: host.settings().host.clone(), source: source.clone() };
     let own = LockOn::Lineage(lineage.clone());
     let run = Run::begin_on(host, Verb::Undo, &lineage, Some(own), Some(place.lock()))?;
+    let _held = watch.cancel().until_over(run.id());
     let done = Deed { host, docker: &*docker, place: &place, plan: &plan, run: &run, watch }.run().await;
     let mut report = end(run, done)?;
     report.seconds = host.clock().elapsed().saturating_sub(began).as_secs_f64();
@@ -167,10 +176,10 @@ impl Deed<'_> {
         };
         let unsettled = |failure| (failure, false);
         self.run.resuming().map_err(unsettled)?;
-        let (started, mut warnings) =
-            service::start_again(self.docker, self.host.clock(), &journal.containers, false)
-                .await
-                .map_err(unsettled)?;
+        let again = service::start_again(self.docker, self.host.clock(), &journal.containers, false)
+            .await
+            .map_err(unsettled)?;
+        let (started, mut warnings) = (again.names(), again.warnings);
         if let Some(rest) = previous.as_ref().filter(|_rest| self.plan.request.discard) {
             warnings.push(format!("what was there until now could not be removed; the rest is in `{rest}`"));
         }
@@ -179,8 +188,10 @@ impl Deed<'_> {
             target: self.plan.target.clone(),
             undone: self.plan.run.clone(),
             entries: self.plan.entries,
+            paths: self.plan.paths.clone(),
             previous,
             started,
+            health: again.started,
             warnings,
             run: self.run.id().to_string(),
             seconds: 0.0,
@@ -192,6 +203,8 @@ impl Deed<'_> {
         let journal = RestoreJournal {
             target: self.place.journal_target(),
             created_volume: false,
+            unfinished: false,
+            volume_made_at: None,
             keep_previous: !self.plan.request.discard,
             containers: service::journal(&self.place.users)?,
             stopping: false,
@@ -208,7 +221,15 @@ impl Deed<'_> {
         let what = format!("stage what run `{}` kept of `{}`", plan.run, plan.target);
         let _staged: bool = ask(*docker, &spec, &job, what).await?;
         watch.tell(Told::Step(format!("putting back what {} held before run {}", plan.target, plan.run)));
+        if watch.cancel().is_asked() {
+            return Err(Failure::new(
+                Class::Interrupted,
+                format!("undoing run `{}` was interrupted", plan.run),
+            )
+            .hint(format!("`{}` is as it was before; repeat the command", plan.target)));
+        }
         if !journal.containers.is_empty() {
+            watch.cancel().holds(run.id());
             run.preparing(None, &RestoreJournal { stopping: true, ..journal.clone() })?;
             service::stop(*docker, &journal.containers).await?;
         }
@@ -232,7 +253,7 @@ impl Deed<'_> {
     /// Takes back what was begun, or finishes it. Says whether all is as it was before, or as it should be.
     async fn settle(&self, journal: &RestoreJournal, failure: Failure) -> Broken {
         match resume::settle(self.host, self.docker, self.run.id(), journal).await {
-            Ok(Settled::Back) => (failure, true),
+            Ok(Settled::Back | Settled::Left | Settled::Unfinished(_)) => (failure, true),
             Ok(Settled::Forwards) => {
                 let what = format!("{failure}; the swap was finished, and what was there before is in place");
                 (Failure::new(failure.class, what), true)

@@ -65,8 +65,11 @@ impl Meant {
         read(host, FILE, "what vanished is an alarm again until it is acknowledged")
     }
 
-    fn covers(&self, source: &SourceName, entry: &Entry) -> bool {
-        entry.gone.is_some_and(|gone| self.sources.get(source).is_some_and(|at| *at >= gone))
+    /// What was acknowledged at a time that has not come, by a clock that was ahead, would let go of all that vanishes
+    /// until then.
+    fn covers(&self, source: &SourceName, entry: &Entry, now: Timestamp) -> bool {
+        let heard = self.sources.get(source).filter(|at| at.duration_since(now) <= PATIENCE);
+        entry.gone.is_some_and(|gone| heard.is_some_and(|at| *at >= gone))
     }
 }
 
@@ -111,7 +114,8 @@ fn bring_up(ledger: &mut Ledger, cover: &Cover, facts: &Facts) {
             entry.labelled = outcome.is_some_and(|outcome| outcome.source.is_labelled());
             entry.gone = None;
         } else if is_gone(entry, outcome, cover) {
-            entry.gone.get_or_insert(now);
+            // By a clock that was ahead, it goes in ten years.
+            entry.gone = Some(entry.gone.map_or(now, |gone| gone.min(now)));
         } else {
             entry.gone = None;
         }
@@ -119,7 +123,7 @@ fn bring_up(ledger: &mut Ledger, cover: &Cover, facts: &Facts) {
     ledger.sources.retain(|source, entry| {
         let fresh = now.duration_since(entry.dealt_with) < REMEMBERED;
         let wanted = covered.contains_key(source) || facts.is_missed(source, entry);
-        !facts.meant.covers(source, entry) && (wanted || fresh)
+        !facts.meant.covers(source, entry, now) && (wanted || fresh)
     });
 }
 

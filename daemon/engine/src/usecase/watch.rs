@@ -1,8 +1,12 @@
 //! How a use case tells what it is doing, and hears that it should stop.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+
+use crate::words::RunId;
 
 /// How far a deed is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,11 +44,14 @@ pub trait Watch: Send + Sync {
     fn cancel(&self) -> &Cancel;
 }
 
-/// A request to stop, that can be made once, from anywhere, also from a signal's task.
+/// A request to stop, that can be made once, from anywhere, also from a signal's task. It knows which runs hold somebody:
+/// until these have let go, a program does not end by itself, however often it is asked to.
 #[derive(Debug, Default)]
 pub struct Cancel {
     asked: AtomicBool,
     wake: Notify,
+    holding: Mutex<BTreeSet<RunId>>,
+    freed: Notify,
 }
 
 impl Cancel {
@@ -68,6 +75,57 @@ impl Cancel {
             }
             woken.await;
         }
+    }
+
+    /// This run is about to hold somebody.
+    pub(crate) fn holds(&self, run: &RunId) {
+        self.holding().insert(run.clone());
+    }
+
+    /// It holds nobody any more, or has tried in vain to let go.
+    pub(crate) fn has_let_go(&self, run: &RunId) {
+        self.holding().remove(run);
+        self.freed.notify_waiters();
+    }
+
+    /// What this run holds from now on it has let go of when this is dropped, however it ended.
+    pub(crate) fn until_over(&self, run: &RunId) -> UntilOver<'_> {
+        UntilOver { cancel: self, run: run.clone() }
+    }
+
+    /// Whether some run holds somebody.
+    pub fn is_holding(&self) -> bool {
+        !self.holding().is_empty()
+    }
+
+    /// Returns when no run holds anybody.
+    pub async fn all_let_go(&self) {
+        loop {
+            let mut freed = std::pin::pin!(self.freed.notified());
+            freed.as_mut().enable();
+            if !self.is_holding() {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    fn holding(&self) -> MutexGuard<'_, BTreeSet<RunId>> {
+        self.holding.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The end of a run that may hold somebody.
+#[derive(Debug)]
+#[must_use = "it lets go when it is dropped"]
+pub(crate) struct UntilOver<'a> {
+    cancel: &'a Cancel,
+    run: RunId,
+}
+
+impl Drop for UntilOver<'_> {
+    fn drop(&mut self) {
+        self.cancel.has_let_go(&self.run);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use archive::path::TreePath;
 use engine::catalog::DrillResult;
 use engine::failure::Failure;
 use engine::usecase::backup::{BackupRequest, backup};
@@ -16,7 +17,7 @@ use engine::usecase::undo::{UndoRequest, plan_undo, undo};
 use engine::usecase::watch::Silent;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
-use policies::policy::{Consistency, Dump, Mode};
+use policies::policy::{Consistency, Dump, Mode, OnUnfreezable};
 use policies::retention::{Keep, Terms};
 
 use crate::support::tree::tarball;
@@ -46,8 +47,16 @@ pub(crate) enum Deed {
     RestoreNew,
     /// The older snapshot, over a volume that containers use.
     RestoreInPlace,
+    /// The same where an earlier one was cut off, and left of the newer snapshot what it had.
+    RestoreGoesOn,
+    /// Into a volume that does not exist, and what it has when it is cut off is left to the next.
+    RestoreNewLeft,
     /// The same, by changing what differs.
     RestoreDelta,
+    /// A file, a folder and what lies in one that is missing, over such a volume; what was there is kept.
+    RestorePaths,
+    /// That is undone.
+    UndoPaths,
     /// A restore of that is undone.
     Undo,
     /// The older snapshot goes for good.
@@ -71,7 +80,21 @@ fn dump() -> Dump {
     Dump { file, run, ..Dump::default() }
 }
 
+/// What is restored where only some paths are.
+pub(crate) const PATHS: [&str; 4] = ["base/1", "conf/app.conf", "gone/deep", "only-1"];
+
+/// Two that are there, one whose folder is not, and one that is not.
+pub(crate) fn paths_request() -> RestoreRequest {
+    let paths = PATHS.map(|path| TreePath::parse(path.as_bytes().to_vec()).unwrap()).to_vec();
+    RestoreRequest { paths, keep_previous: true, ..restore_request("db", 1, None) }
+}
+
 impl Deed {
+    /// Whatever it has when it is cut off is left to the next.
+    pub(crate) fn leaves(self) -> bool {
+        matches!(self, Self::RestoreGoesOn | Self::RestoreNewLeft)
+    }
+
     pub(crate) fn backs_up(self) -> bool {
         matches!(self, Self::FirstBackup | Self::Backup | Self::Import) || self.mode().is_some()
     }
@@ -88,8 +111,12 @@ impl Deed {
             | Self::Backup
             | Self::RestoreNew
             | Self::RestoreInPlace
+            | Self::RestoreGoesOn
+            | Self::RestoreNewLeft
             | Self::RestoreDelta
+            | Self::RestorePaths
             | Self::Undo
+            | Self::UndoPaths
             | Self::Purge
             | Self::Delete
             | Self::Prune
@@ -110,6 +137,10 @@ impl Deed {
             | Self::BackupRedis
             | Self::BackupDump => {
                 let mut consistency = Consistency { mode: self.mode().unwrap(), ..Consistency::default() };
+                if self == Self::BackupRedis {
+                    // There is another writer, for whom no server answers.
+                    consistency.on_unfreezable = OnUnfreezable::Live;
+                }
                 if self == Self::BackupHooked {
                     consistency.before = ["hook", "before"].map(str::to_owned).into();
                     consistency.after = ["hook", "after"].map(str::to_owned).into();
@@ -122,8 +153,12 @@ impl Deed {
                 let request = BackupRequest { consistency, ..backup_request("db") };
                 drop(backup(host, &request, &Silent::default()).await?);
             }
-            Self::RestoreNew => drop(restore_as(host, &restore_request("db", 1, Some("copy"))).await?),
-            Self::RestoreInPlace => drop(restore_as(host, &restore_request("db", 1, None)).await?),
+            Self::RestoreNew | Self::RestoreNewLeft => {
+                drop(restore_as(host, &restore_request("db", 1, Some("copy"))).await?);
+            }
+            Self::RestoreInPlace | Self::RestoreGoesOn => {
+                drop(restore_as(host, &restore_request("db", 1, None)).await?);
+            }
             Self::RestoreDelta => {
                 let request = RestoreRequest { delta: true, ..restore_request("db", 1, None) };
                 let report = restore_as(host, &request).await?;
@@ -132,7 +167,8 @@ impl Deed {
                     "{report:?}"
                 );
             }
-            Self::Undo => {
+            Self::RestorePaths => drop(restore_as(host, &paths_request()).await?),
+            Self::Undo | Self::UndoPaths => {
                 let request = UndoRequest { source: old.source, run: None, discard: false };
                 let plan = plan_undo(host, &request).await?;
                 drop(undo(host, plan, &Silent::default()).await?);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use archive::ours::UNFINISHED;
 use engine::format::manifest::Manifest;
 use engine::port::docker::{ContainerState, Docker as _};
 use engine::port::store::Store as _;
@@ -10,7 +11,7 @@ use engine::usecase::host::Host;
 use engine::usecase::snapshots::{Wanted, WantedHost, snapshots};
 use engine::usecase::watch::Silent;
 
-use crate::deeds::Deed;
+use crate::deeds::{Deed, PATHS};
 use crate::support::tree::{Tree, but_root_time, differences};
 use crate::support::world::{back_up, restore_as, restore_request, snapshot};
 use crate::template::{Case, SOMEBODY, Template};
@@ -87,7 +88,7 @@ async fn service(case: &Case, wrong: &mut Wrong) {
 /// What is in the volume, and what restores have kept beside it.
 fn in_place(case: &Case) -> (Tree, Tree) {
     let (mut volume, mut kept) = (Tree::new(), Tree::new());
-    for (path, line) in case.world.tree("db") {
+    for (path, line) in finished(case.world.tree("db")) {
         match path.strip_prefix(b".backupd-previous-") {
             None => drop(volume.insert(path, line)),
             // The run, the folder of the content, and then the path in it.
@@ -102,6 +103,12 @@ fn in_place(case: &Case) -> (Tree, Tree) {
     (volume, kept)
 }
 
+/// What waits for the next restore is nobody's content.
+fn finished(mut tree: Tree) -> Tree {
+    tree.retain(|path, _| !path.starts_with(UNFINISHED));
+    tree
+}
+
 /// How a file that is kept is called by its first name, up to where that begins.
 fn beside(of_run: &[u8]) -> String {
     let run = String::from_utf8_lossy(of_run.split(|byte| *byte == b'/').next().unwrap());
@@ -112,7 +119,9 @@ fn beside(of_run: &[u8]) -> String {
 async fn targets(template: &Template, case: &Case, said_ok: bool, wrong: &mut Wrong) {
     let (old, now) = (&template.trees[0], template.trees.last().unwrap());
     let (volume, kept) = in_place(case);
-    if template.deed == Deed::Undo {
+    if matches!(template.deed, Deed::RestorePaths | Deed::UndoPaths) {
+        places(template, &volume, &kept, said_ok, wrong);
+    } else if template.deed == Deed::Undo {
         let [old, now] = [old, now].map(|tree| but_root_time(tree.clone()));
         let volume = but_root_time(volume);
         let is_undone = differences(&volume, &now).is_empty();
@@ -126,7 +135,7 @@ async fn targets(template: &Template, case: &Case, said_ok: bool, wrong: &mut Wr
             &kept,
             &inside.map(|(k, v)| (k.clone(), v.clone())).collect(),
         );
-    } else if matches!(template.deed, Deed::RestoreInPlace | Deed::RestoreDelta) {
+    } else if matches!(template.deed, Deed::RestoreInPlace | Deed::RestoreGoesOn | Deed::RestoreDelta) {
         let (volume, new) = (but_root_time(volume), but_root_time(old.clone()));
         if said_ok || !differences(&volume, &but_root_time(now.clone())).is_empty() {
             wrong.same("the volume holds neither old nor new content", &volume, &new);
@@ -135,11 +144,70 @@ async fn targets(template: &Template, case: &Case, said_ok: bool, wrong: &mut Wr
         wrong.same("the volume was touched", &volume, now);
     }
     let copy = case.world.docker.volume("copy").await.unwrap();
+    let waits = |tree: &Tree| tree.keys().any(|path| path.starts_with(UNFINISHED));
     if copy.is_some() {
-        wrong.same("the new volume is not whole", &case.world.tree("copy"), old);
+        let tree = case.world.tree("copy");
+        if template.deed.leaves() && waits(&tree) {
+            let only = finished(tree).into_keys().collect::<Vec<_>>();
+            wrong.unless(only == [b""], || format!("beside what waits there is {only:?}"));
+            wrong.unless(!said_ok, || "it is said to be done, and waits".to_owned());
+        } else {
+            wrong.same("the new volume is not whole", &tree, old);
+        }
     } else {
-        wrong.unless(!said_ok || template.deed != Deed::RestoreNew, || "the new volume is gone".to_owned());
+        let makes = matches!(template.deed, Deed::RestoreNew | Deed::RestoreNewLeft);
+        wrong.unless(!said_ok || !makes, || "the new volume is gone".to_owned());
     }
+}
+
+/// What of a tree a restore of paths brings, and the folders above that were missing.
+fn is_at_a_path(path: &[u8]) -> bool {
+    PATHS.iter().any(|place| {
+        path == place.as_bytes()
+            || path.strip_prefix(place.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"))
+            || (path == b"gone")
+    })
+}
+
+/// Folders that are there are never replaced, but for their time.
+fn but_times_above(mut tree: Tree) -> Tree {
+    for above in [&b""[..], b"base", b"conf"] {
+        if let Some(line) = tree.get_mut(above) {
+            let words: Vec<_> =
+                line.split(' ').enumerate().filter(|(i, _)| *i != 2).map(|(_, w)| w).collect();
+            *line = words.join(" ");
+        }
+    }
+    tree
+}
+
+/// The paths hold all that they held, or all of what was wanted, and everything else what it held.
+fn places(template: &Template, volume: &Tree, kept: &Tree, said_ok: bool, wrong: &mut Wrong) {
+    let (old, now) = (&template.trees[0], template.trees.last().unwrap());
+    let mut new: Tree = now.iter().filter(|(path, _)| !is_at_a_path(path)).map(own).collect();
+    new.extend(old.iter().filter(|(path, _)| is_at_a_path(path) && *path != b"gone/not wanted").map(own));
+    let [now, new, volume] = [now.clone(), new, volume.clone()].map(but_times_above);
+    let is_new = differences(&volume, &new).is_empty();
+    if !is_new {
+        wrong.same("the volume holds neither of the two", &volume, &now);
+    }
+    let (done, undone) =
+        (said_ok && template.deed == Deed::RestorePaths, said_ok && template.deed == Deed::UndoPaths);
+    wrong.unless(!done || is_new, || "the paths were not restored".to_owned());
+    wrong.unless(!undone || !is_new, || "it was not undone".to_owned());
+    // Each by its number: the second of them is a file, of which there is one in either tree.
+    let file = kept.get(&b"1"[..]).map(|line| line.rsplit(' ').next().unwrap().to_owned());
+    let of = |tree: &Tree| tree[&b"conf/app.conf"[..]].rsplit(' ').next().unwrap().to_owned();
+    let want = match (is_new, template.deed) {
+        (true, _) => Some(of(&now)),
+        (false, Deed::UndoPaths) => Some(of(&new)),
+        (false, _) => None,
+    };
+    wrong.unless(file == want, || format!("kept is {file:?}, not {want:?}"));
+}
+
+fn own((path, line): (&Vec<u8>, &String)) -> (Vec<u8>, String) {
+    (path.clone(), line.clone())
 }
 
 /// A purge that was cut off left its tombstone, if anything: bringing that back is refused, or gives it whole.
@@ -166,7 +234,15 @@ async fn history(template: &Template, case: &Case, host: &Host, said_ok: bool, w
         | Deed::BackupDump
         | Deed::Import => Some(3),
         Deed::Purge | Deed::Delete | Deed::Prune | Deed::PruneDeleted | Deed::Undelete => Some(1),
-        Deed::RestoreNew | Deed::RestoreInPlace | Deed::RestoreDelta | Deed::Undo | Deed::Drill => None,
+        Deed::RestoreNew
+        | Deed::RestoreNewLeft
+        | Deed::RestoreInPlace
+        | Deed::RestoreGoesOn
+        | Deed::RestoreDelta
+        | Deed::RestorePaths
+        | Deed::Undo
+        | Deed::UndoPaths
+        | Deed::Drill => None,
     };
     // The content of now belongs to a snapshot only where one was being made.
     if !template.deed.backs_up() {
@@ -226,6 +302,9 @@ async fn life_goes_on(template: &Template, case: &Case, host: &Host, wrong: &mut
         let fine = |key: &String| key.starts_with("other/") || needed.contains(key);
         wrong.unless(left.iter().all(fine), || format!("purged twice, and still there: {left:?}"));
     }
+    if template.deed.leaves() {
+        goes_on(template, case, host, wrong).await;
+    }
     let (now, _) = in_place(case);
     match back_up(host, "db").await {
         Ok(report) => {
@@ -236,4 +315,17 @@ async fn life_goes_on(template: &Template, case: &Case, host: &Host, wrong: &mut
         }
         Err(failure) => wrong.0.push(format!("the next backup failed: {failure}")),
     }
+}
+
+/// Whatever waits, the next restore ends in what it is of, and nothing waits any more.
+async fn goes_on(template: &Template, case: &Case, host: &Host, wrong: &mut Wrong) {
+    let copy = case.world.docker.volume("copy").await.unwrap();
+    let is_whole = copy.is_some_and(|_| case.world.tree("copy") == template.trees[0]);
+    let into = (template.deed == Deed::RestoreNewLeft && !is_whole).then_some("copy");
+    let restored = restore_as(host, &restore_request("db", 1, into)).await;
+    wrong.unless(restored.is_ok(), || format!("restore again: {restored:?}"));
+    let tree = case.world.tree(into.unwrap_or("db"));
+    wrong.same("restored again", &but_root_time(tree), &but_root_time(template.trees[0].clone()));
+    let left = host.catalog().unfinished_restores().unwrap();
+    wrong.unless(left.is_empty(), || format!("said to wait: {left:?}"));
 }

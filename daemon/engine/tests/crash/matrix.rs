@@ -204,6 +204,22 @@ async fn restore_in_place() {
     every_call(Deed::RestoreInPlace, 120).await;
 }
 
+#[tokio::test]
+async fn restore_that_goes_on_with_what_was_left() {
+    every_call(Deed::RestoreGoesOn, 120).await;
+}
+
+#[tokio::test]
+async fn restore_into_a_new_volume_that_leaves_what_it_had() {
+    every_call(Deed::RestoreNewLeft, 60).await;
+}
+
+#[tokio::test]
+async fn recovery_of_a_restore_that_leaves_what_it_had() {
+    every_call_of_recovery(Deed::RestoreGoesOn, 11, 40).await;
+    every_call_of_recovery(Deed::RestoreNewLeft, 7, 20).await;
+}
+
 /// Whoever uses the target is down before it is compared, and nothing is swapped before.
 #[tokio::test]
 async fn restore_of_what_differs() {
@@ -213,6 +229,26 @@ async fn restore_of_what_differs() {
     let fetched = names.iter().rposition(|name| name.starts_with("store.get_range")).unwrap();
     assert!(last_stop < fetched, "{names:?}");
     every_call(Deed::RestoreDelta, 200).await;
+}
+
+#[tokio::test]
+async fn restore_of_paths() {
+    every_call(Deed::RestorePaths, 120).await;
+}
+
+#[tokio::test]
+async fn undo_of_paths() {
+    every_call(Deed::UndoPaths, 80).await;
+}
+
+#[tokio::test]
+async fn recovery_of_a_restore_of_paths() {
+    every_call_of_recovery(Deed::RestorePaths, 11, 40).await;
+}
+
+#[tokio::test]
+async fn recovery_of_an_undo_of_paths() {
+    every_call_of_recovery(Deed::UndoPaths, 11, 40).await;
 }
 
 #[tokio::test]

@@ -2,20 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::port::docker::{Access, Container, ContainerState, Docker as _, Helper, HelperMount, HelperSpec};
+use engine::port::docker::{
+    Access, Container, ContainerState, Docker as _, DockerErrorKind, Helper, HelperMount, HelperSpec,
+};
 use engine::port::exec::ExecEnd;
 use engine::port::store::{OpenUpload, Store as _};
-use engine::testing::fake_docker::Act;
+use engine::testing::fake_docker::{Act, Moment, Verdict};
 use engine::usecase::delete::{delete, plan_delete};
 use engine::usecase::restore::RestoreRequest;
 use engine::usecase::watch::Silent;
 use engine::words::RunId;
 
-use crate::deeds::{Deed, IMAGE};
+use crate::deeds::{Deed, IMAGE, paths_request};
 use crate::support::inside::{Inside, Shared};
 use crate::support::tree::Tree;
 use crate::support::world::{World, back_up, container, restore_as, restore_request, snapshot};
@@ -49,6 +52,7 @@ impl Template {
         let world = World::new();
         world.volume("db", 1).await;
         furnish(deed, &world);
+        add_folder(deed, &world);
         let mut trees = vec![world.tree("db")];
         if deed != Deed::FirstBackup {
             let host = world.host().await;
@@ -70,7 +74,10 @@ impl Template {
     }
 
     pub(crate) async fn case(&self) -> Case {
-        let world = World::new();
+        let mut world = World::new();
+        if self.deed.leaves() {
+            world.unfinished_bytes = 1;
+        }
         if self.world.state().exists() {
             copy(&self.world.state(), &world.state());
         }
@@ -86,6 +93,12 @@ impl Template {
         }
         world.volume("db", u8::try_from(self.trees.len()).unwrap()).await;
         furnish(self.deed, &world);
+        if self.deed == Deed::RestoreGoesOn {
+            leave(&world).await;
+        }
+        if self.deed == Deed::UndoPaths {
+            restore_as(&world.host().await, &paths_request()).await.unwrap();
+        }
         if self.deed == Deed::Undo {
             let request = RestoreRequest { keep_previous: true, ..restore_request("db", 1, None) };
             restore_as(&world.host().await, &request).await.unwrap();
@@ -116,6 +129,7 @@ impl Template {
             memory_bytes: 1 << 20,
             pids: 4,
             nice: 0,
+            scratch: false,
         };
         Case {
             their_objects: theirs.map(|(k, v)| (k.to_owned(), Bytes::from_static(v.as_bytes()))).into(),
@@ -126,6 +140,36 @@ impl Template {
             world,
         }
     }
+}
+
+/// A restore of the newer snapshot is cut off when all of it has come.
+async fn leave(world: &World) {
+    let folder = world.docker.volume_folder("db");
+    let before = fs::metadata(&folder).unwrap().modified().unwrap();
+    let docker = world.docker.reopened(Arc::new(|moment, deed: &str| {
+        match moment == Moment::Before && deed.starts_with("stop") {
+            true => Verdict::Fail(DockerErrorKind::Unreachable),
+            false => Verdict::Pass,
+        }
+    }));
+    world.docker.put_container(container("web", "db", ContainerState::Running, "always"));
+    let host = world.host_with(Arc::new(world.store.clone()), Arc::new(docker)).await;
+    restore_as(&host, &restore_request("db", 2, None)).await.unwrap_err();
+    assert!(folder.join(".backupd-restore-unfinished/new").exists());
+    world.docker.drop_container("id-of-web");
+    fs::File::open(&folder).unwrap().set_modified(before).unwrap();
+}
+
+/// Where paths are restored, the first snapshot has a folder that there is not any more.
+fn add_folder(deed: Deed, world: &World) {
+    if !matches!(deed, Deed::RestorePaths | Deed::UndoPaths) {
+        return;
+    }
+    let folder = world.docker.volume_folder("db").join("gone");
+    fs::create_dir(&folder).unwrap();
+    fs::File::create(folder.join("deep")).unwrap();
+    fs::File::create(folder.join("not wanted")).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o1731)).unwrap();
 }
 
 /// For a drill, the volume holds a cluster.

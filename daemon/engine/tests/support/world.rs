@@ -60,6 +60,8 @@ pub(crate) struct World {
     pub(crate) store: MemoryStore,
     pub(crate) docker: Arc<FakeDocker>,
     pub(crate) clock: Arc<StoodClock>,
+    /// What a restore that is cut off must have had for the next to go on with it.
+    pub(crate) unfinished_bytes: u64,
 }
 
 /// A folder in memory, where there is one: what survives a power cut is not what these tests ask.
@@ -77,7 +79,13 @@ impl World {
         let docker = FakeDocker::new(folder.path().join("volumes"), real_jobs(), Calls::new().script());
         // The twin's engine counts its times from here.
         let clock = StoodClock(Mutex::new(Timestamp::from_second(1_767_225_600).unwrap()));
-        Self { folder, store: MemoryStore::new(), docker: Arc::new(docker), clock: Arc::new(clock) }
+        Self {
+            folder,
+            store: MemoryStore::new(),
+            docker: Arc::new(docker),
+            clock: Arc::new(clock),
+            unfinished_bytes: Effort::default().unfinished_bytes,
+        }
     }
 
     pub(crate) fn state(&self) -> PathBuf {
@@ -90,7 +98,12 @@ impl World {
             host: "h1".parse().unwrap(),
             state: self.state(),
             docker: None,
-            effort: Effort { levels: Levels::Fixed(1), workers: 1, ..Effort::default() },
+            effort: Effort {
+                levels: Levels::Fixed(1),
+                workers: 1,
+                unfinished_bytes: self.unfinished_bytes,
+                ..Effort::default()
+            },
         }
     }
 
@@ -143,6 +156,7 @@ pub(crate) fn container(name: &str, volume: &str, state: ContainerState, policy:
         labels: BTreeMap::new(),
         mounts: vec![mount],
         auto_remove: false,
+        has_us: false,
         versions: BTreeMap::new(),
     }
 }
@@ -192,6 +206,7 @@ pub(crate) fn restore_request(name: &str, number: u64, into: Option<&str>) -> Re
         paths: Vec::new(),
         keep_previous: false,
         delta: false,
+        fresh: false,
         accept_partial: false,
         accept_version: false,
     }

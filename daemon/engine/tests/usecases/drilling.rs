@@ -183,6 +183,22 @@ async fn a_cluster_is_proven_by_its_own_checker() {
 }
 
 #[tokio::test]
+async fn a_server_hears_the_arguments_that_are_its_own_and_nobody_else_does() {
+    let (world, host) = cluster(GOOD).await;
+    let own = ["-c".to_owned(), "a='b c'".to_owned()];
+    let asked = DrillRequest { arguments: own.to_vec(), ..request("db") };
+    let plan = plan_drill(&host, &asked).await.unwrap();
+    assert_eq!((&plan.arguments[..], &plan.warnings[..]), (&own[..], &[][..]));
+    assert_eq!(drill(&host, plan, &Silent::default()).await.unwrap().result, DrillResult::Proven);
+    let hears: Vec<bool> = world.docker.trials().iter().map(|trial| trial.argv.ends_with(&own)).collect();
+    assert_eq!(hears, [false, true, false]);
+    let by_files = DrillRequest { checker: Some(Checker::Files), ..asked };
+    let plan = plan_drill(&host, &by_files).await.unwrap();
+    assert!(plan.arguments.is_empty());
+    assert_eq!(plan.warnings, ["its arguments are for a server, and `files` starts none"]);
+}
+
+#[tokio::test]
 async fn what_the_checker_refuses_is_not_proven_by_reading_its_bytes() {
     let amcheck = (2, "heap table \"postgres.public.t\", block 0, offset 3:\n    xmin 4 is in the future\n");
     let (world, host) = cluster(Play { amcheck, ..GOOD }).await;
@@ -218,7 +234,12 @@ async fn a_server_that_does_not_come_up_is_a_verdict_with_its_last_words() {
     let (world, host) = cluster(Play { starts: false, ..GOOD }).await;
     let report = drilled(&host, &request("db")).await.unwrap();
     assert_eq!(report.result, DrillResult::Unproven);
-    assert!(report.what.ends_with("PANIC:  could not locate a valid checkpoint record"), "{}", report.what);
+    assert!(
+        report.what.contains("PANIC:  could not locate a valid checkpoint record; if it always"),
+        "{}",
+        report.what
+    );
+    assert!(report.what.contains("`--argument`"), "whose data may be whole: {}", report.what);
     assert!(report.output.contains("PANIC"), "{}", report.output);
     assert_nothing_is_left(&world).await;
     let (world, host) = cluster(Play { checksums: (137, ""), ..GOOD }).await;

@@ -1,6 +1,7 @@
 //! Backups that hold those who write: in which order, what voids it, what is refused, and that all run again.
 
 use std::io::Read;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,16 +11,19 @@ use engine::failure::{Class, Failure};
 use engine::format::manifest::Consistency as Kind;
 use engine::format::names::Lineage;
 use engine::lock::{Holder, LockOn, Locks};
-use engine::port::docker::{Container, ContainerState as State, Docker as _, DockerErrorKind};
+use engine::port::docker::{
+    Container, ContainerState as State, Docker as _, DockerErrorKind, Mount, MountOf,
+};
 use engine::testing::fake_docker::{Calls, FakeDocker, JobRunner, Moment, Script, Verdict, real_jobs};
 use engine::usecase::backup::{BackupReport, BackupRequest, backup};
 use engine::usecase::host::Host;
 use engine::usecase::thaw::thaw;
-use engine::usecase::watch::Silent;
+use engine::usecase::watch::{Silent, Watch as _};
 use engine::words::RunId;
 use jiff::Timestamp;
 use policies::policy::{Consistency, Mode, OnUnfreezable};
 
+use crate::incremental::manifest;
 use crate::support::tree::differences;
 use crate::support::world::{World, backup_request, container, restore_as, restore_request, source};
 
@@ -122,6 +126,63 @@ async fn writers_are_paused_after_all_that_takes_time_and_go_on_before_the_uploa
     assert_eq!(differences(&world.tree("copy"), &world.tree("db")), "");
 }
 
+/// A container that has a folder mounted, and no volume.
+pub(crate) fn with_folder(name: &str, path: &Path, writable: bool) -> Container {
+    let mut container = container(name, "db", State::Running, "no");
+    let of = MountOf::Bind { path: path.to_str().unwrap().to_owned() };
+    container.mounts = vec![Mount { of, at: "/srv".to_owned(), writable }];
+    container
+}
+
+#[tokio::test]
+async fn who_writes_through_folders_above_and_within_is_held_too() {
+    let (world, calls) = (World::new(), Calls::new());
+    for name in ["db", "other"] {
+        world.volume(name, 1).await;
+    }
+    let folder = world.docker.volume_folder("db");
+    let above = folder.parent().unwrap();
+    for (name, path, writable) in [
+        ("above", above, true),
+        ("itself", &folder, true),
+        ("within", &folder.join("a"), true),
+        ("looker", above, false),
+        ("monitor", Path::new("/"), true),
+        ("beside", &above.join("other"), true),
+    ] {
+        world.docker.put_container(with_folder(name, path, writable));
+    }
+    let report = run(&world, calls.script(), by(Mode::Pause)).await.unwrap();
+    assert_eq!(report.consistency, Kind::Paused);
+    let mut held: Vec<String> = deeds(&calls).into_iter().filter(|deed| deed.starts_with("pause ")).collect();
+    held.sort();
+    assert_eq!(held, ["pause above", "pause itself", "pause within"]);
+    holds_nothing(&world).await;
+    // Of whom it is told what they saw: all of it, in its place in what they have mounted.
+    let manifest = manifest(&world, 1);
+    let users: Vec<_> = manifest.users.iter().map(|user| (&*user.container, &*user.at)).collect();
+    assert_eq!(users, [("above", "/srv/db"), ("itself", "/srv")]);
+}
+
+/// Who could not let go has tried: a second signal does not wait for what this program will do no more.
+#[tokio::test]
+async fn who_cannot_let_go_keeps_no_signal_waiting() {
+    let world = world().await;
+    let dead = AtomicBool::new(false);
+    let script: Script = Arc::new(move |_moment, deed| {
+        let is_dead = dead.load(Ordering::SeqCst);
+        dead.fetch_or(deed.starts_with("pause "), Ordering::SeqCst);
+        if is_dead { Verdict::Fail(DockerErrorKind::Unreachable) } else { Verdict::Pass }
+    });
+    let docker = Arc::new(world.docker.reopened(script));
+    let host = world.host_with(Arc::new(world.store.clone()), docker).await;
+    let request = BackupRequest { consistency: by(Mode::Pause), ..backup_request("db") };
+    let watch = Silent::default();
+    backup(&host, &request, &watch).await.unwrap_err();
+    assert_ne!(host.catalog().freezes().unwrap(), [], "it did let go");
+    assert!(!watch.cancel().is_holding());
+}
+
 #[tokio::test]
 async fn writers_are_stopped_without_their_restart_policy_and_started_with_it() {
     let (world, calls) = (world().await, Calls::new());
@@ -173,6 +234,24 @@ async fn a_mode_that_cannot_be_had_is_refused_before_anything_is_done() {
         assert_eq!(refused.class, Class::Unsafe, "{refused}");
         run(&world, Calls::new().script(), by(Mode::Pause)).await.unwrap();
     }
+}
+
+/// Whoever holds the container that this program runs in is held with it.
+#[tokio::test]
+async fn nobody_holds_the_container_that_they_run_in() {
+    let world = world().await;
+    let mut web = container("web", "db", State::Running, "no");
+    web.has_us = true;
+    world.docker.put_container(web);
+    let before = all(&world).await;
+    for mode in [Mode::Pause, Mode::Stop] {
+        let refused = run(&world, Calls::new().script(), by(mode)).await.unwrap_err();
+        assert_eq!(refused.class, Class::Unsafe, "{refused}");
+        assert!(refused.to_string().contains("this program runs in container `web`"), "{refused}");
+    }
+    let allowed = Consistency { on_unfreezable: OnUnfreezable::Live, ..by(Mode::Pause) };
+    assert_eq!(run(&world, Calls::new().script(), allowed).await.unwrap().consistency, Kind::Live);
+    assert_eq!(all(&world).await, before);
 }
 
 /// B15: never a silent fall to live.

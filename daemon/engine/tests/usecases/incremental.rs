@@ -62,7 +62,8 @@ fn packs(world: &World) -> BTreeSet<String> {
     keys.filter(|key| key.ends_with(".tar.zst")).collect()
 }
 
-fn manifest(world: &World, number: u64) -> Manifest {
+/// Of a snapshot in the store.
+pub(crate) fn manifest(world: &World, number: u64) -> Manifest {
     let object = &world.store.snapshot()[&format!("h1/db/{number:08}.manifest")];
     let line = object.split(|byte| *byte == b'\n').next().unwrap();
     Manifest::parse(line).unwrap()

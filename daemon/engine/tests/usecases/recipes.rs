@@ -1,11 +1,14 @@
 //! Backups that speak to a database: in which order, what is refused, what voids a copy, and that all is as it was.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use engine::failure::{Class, Failure};
 use engine::format::manifest::Consistency as Kind;
-use engine::port::docker::{ContainerState as State, Docker as _, DockerErrorKind};
+use engine::port::docker::{ContainerState as State, Docker as _, DockerErrorKind, Mount, MountOf};
 use engine::testing::fake_docker::{Moment, Script, Verdict};
 use engine::usecase::backup::{BackupReport, BackupRequest, backup};
 use engine::usecase::thaw::thaw;
@@ -13,6 +16,7 @@ use engine::usecase::watch::Silent;
 use jiff::Timestamp;
 use policies::policy::{Consistency, Mode, OnUnfreezable};
 
+use crate::freezing::with_folder;
 use crate::support::inside::{Inside, Shared};
 use crate::support::world::{World, backup_request, container};
 
@@ -149,6 +153,27 @@ async fn a_server_that_cannot_be_asked_is_refused_before_anything_is_read() {
     }
 }
 
+/// What lies outside, or in another volume that is mounted in between, is not in the copy.
+#[tokio::test]
+async fn a_server_with_files_outside_the_source_is_refused() {
+    let inside = Inside { outside: "/data/shop/items.ibd\n/ssd/shop/orders.ibd\n", ..Inside::default() };
+    let scene = Scene::new(inside).await;
+    let refused = scene.back_up(by(Mode::Mysql)).await.unwrap_err();
+    assert!(refused.to_string().contains("keeps its files in `/ssd/shop/orders.ibd`"), "{refused}");
+    assert_eq!((refused.class, scene.log()), (Class::Unsafe, Vec::new()));
+
+    for mode in [Mode::Mysql, Mode::Redis] {
+        let scene = Scene::new(Inside::default()).await;
+        let mut db = container("db", "db", State::Running, "always");
+        let of = MountOf::Volume { name: "redo".to_owned() };
+        db.mounts.push(Mount { of, at: "/data/redo".to_owned(), writable: true });
+        scene.world.docker.put_container(db);
+        let refused = scene.back_up(by(mode)).await.unwrap_err();
+        assert!(refused.to_string().contains("with another mount at `/data/redo`"), "{refused}");
+        assert_eq!((refused.class, scene.log()), (Class::Unsafe, Vec::new()));
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_several_could_be_is_named_by_a_label() {
     for mode in [Mode::Hooks, Mode::Mysql, Mode::Redis] {
@@ -162,8 +187,19 @@ async fn a_server_that_several_could_be_is_named_by_a_label() {
         let mut db = container("db", "db", State::Running, "always");
         db.labels.insert("backupd.commands".to_owned(), "true".to_owned());
         scene.world.docker.put_container(db);
-        let report = scene.back_up(Consistency { before, ..by(mode) }).await.unwrap();
-        assert_ne!(report.consistency, Kind::Live);
+        let labelled = Consistency { before, ..by(mode) };
+        // The server does not answer for others; programs of a policy may.
+        let on_unfreezable = if mode == Mode::Redis {
+            let refused = scene.back_up(labelled.clone()).await.unwrap_err();
+            assert_eq!(refused.class, Class::Unsafe);
+            assert!(refused.to_string().contains("`side` writes to it, too"), "{refused}");
+            OnUnfreezable::Live
+        } else {
+            OnUnfreezable::Refuse
+        };
+        let report = scene.back_up(Consistency { on_unfreezable, ..labelled }).await.unwrap();
+        assert_eq!(report.consistency == Kind::Live, mode == Mode::Redis, "{mode:?}");
+        assert_eq!(report.warnings.len(), usize::from(mode != Mode::Mysql), "{:?}", report.warnings);
     }
 }
 
@@ -267,6 +303,68 @@ async fn a_setting_that_a_dead_run_changed_is_given_back() {
     }
 }
 
+/// A process that updates an RRD file, and never ends to.
+struct Updater(Child);
+
+impl Updater {
+    fn begin(path: &Path) -> Self {
+        let program = "import fcntl, sys\nwith open(sys.argv[1], 'r+b') as f:\n fcntl.lockf(f, fcntl.LOCK_EX)\n \
+                       f.write(b'RRD')\n f.flush()\n print(flush=True)\n sys.stdin.read()";
+        let mut python = Command::new("python3");
+        python.args(["-c", program]).arg(path).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut updater = Self(python.spawn().unwrap());
+        updater.0.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        updater
+    }
+}
+
+impl Drop for Updater {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap();
+    }
+}
+
+/// Whoever is held there has written half of it: let go, and held at another moment, for as often as is sensible.
+#[tokio::test]
+async fn who_is_held_in_the_middle_of_an_update_is_let_go_and_held_again() {
+    for ends_after in [3, usize::MAX] {
+        let scene = Scene::new(Inside::default()).await;
+        let file = scene.world.docker.volume_folder("db").join("metric.rrd");
+        std::fs::write(&file, b"RRD\x000003").unwrap();
+        let updater = Mutex::new(Some(Updater::begin(&file)));
+        let (script, let_go) = (scene.script(), AtomicUsize::new(0));
+        let script: Script = Arc::new(move |moment, deed| {
+            if moment == Moment::Before
+                && deed.starts_with("unpause")
+                && let_go.fetch_add(1, Ordering::SeqCst) + 1 == ends_after
+            {
+                updater.lock().unwrap().take();
+            }
+            script(moment, deed)
+        });
+        let done = scene.back_up_by(script, by(Mode::Rrd)).await;
+        let held = scene.log().iter().filter(|did| *did == "pause").count();
+        match done {
+            Ok(report) => {
+                assert_eq!((report.consistency, report.warnings.len()), (Kind::Rrd, 0));
+                assert_eq!(held, 4);
+            }
+            Err(failed) => {
+                assert_eq!((failed.class, ends_after, held), (Class::Failed, usize::MAX, 20));
+                let said = failed.to_string();
+                assert!(said.contains("`metric.rrd` is in the middle of an update"), "{said}");
+                assert!(
+                    said.contains("20 times") && failed.hint.unwrap().contains("`mode = \"stop\"`"),
+                    "{said}"
+                );
+                scene.assert_nothing_committed();
+            }
+        }
+        scene.assert_as_before("after all").await;
+    }
+}
+
 #[tokio::test]
 async fn what_rrdcached_holds_back_is_written_before_the_pause() {
     let scene =
@@ -277,6 +375,17 @@ async fn what_rrdcached_holds_back_is_written_before_the_pause() {
         ["open_helper", "finish_helper", "open_helper", "flush /data", "pause", "unpause", "finish_helper"];
     assert_eq!(scene.log(), want);
     scene.assert_as_before("flushed").await;
+
+    // One that knows the files by their place in a folder above.
+    let scene = Scene::new(Inside { rrdcached: "flushed", ..Inside::default() }).await;
+    let folder = scene.world.docker.volume_folder("db");
+    let cache = with_folder("cache", folder.parent().unwrap(), true);
+    scene.world.docker.put_container(cache);
+    scene.back_up(by(Mode::Rrd)).await.unwrap();
+    let mut flushed = scene.log();
+    flushed.retain(|did| did.starts_with("flush"));
+    flushed.sort();
+    assert_eq!(flushed, ["flush /data", "flush /srv/db"]);
 
     // Nobody holds anything back.
     let scene = Scene::new(Inside::default()).await;

@@ -3,18 +3,20 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
+use archive::channel::{Hello, PROTOCOL, RecordKind, write_json};
 use engine::failure::Class;
 use engine::lock::{Holder, LockOn, Locks};
 use engine::port::docker::{ContainerState, Docker as _};
 use engine::port::store::Store as _;
 use engine::testing::calls::CallLog;
-use engine::testing::fake_docker::FakeDocker;
+use engine::testing::fake_docker::{Calls, FakeDocker, JobRunner};
 use engine::testing::faulty_store::{Effect, Fault, FaultyStore, Verb};
 use engine::usecase::backup::{BackupRequest, backup};
 use engine::usecase::recover::recover;
 use engine::usecase::restore::{plan_restore, restore};
 use engine::usecase::runs::{run_of, runs};
 use engine::usecase::watch::{Cancel, Silent, Told, Watch};
+use policies::policy::{Consistency, Mode};
 
 use crate::support::tree::{but_root_time, clear, differences};
 use crate::support::world::{World, back_up, backup_request, container, restore_as, restore_request};
@@ -186,4 +188,24 @@ async fn a_restore_that_is_called_off_leaves_the_old_content_and_service() {
         let web = world.docker.container("web").await.unwrap().unwrap();
         assert_eq!((web.state, web.restart_policy.as_str()), (ContainerState::Running, "always"));
     }
+}
+
+/// A15: what speaks another version is found out before anybody is held for it.
+#[tokio::test]
+async fn a_helper_of_another_version_is_refused_before_anybody_is_held() {
+    let (mut world, calls) = (World::new(), Calls::new());
+    let runner: JobRunner = Arc::new(|_input, mut output, _root| {
+        let hello = Hello { protocol: PROTOCOL + 1, version: "next".to_owned() };
+        write_json(&mut output, RecordKind::Hello, &hello).unwrap();
+    });
+    world.docker = Arc::new(FakeDocker::new(world.folder.path().join("volumes"), runner, calls.script()));
+    world.volume("db", 1).await;
+    world.docker.put_container(container("web", "db", ContainerState::Running, "always"));
+    let host = world.host().await;
+    let consistency = Consistency { mode: Mode::Pause, ..Consistency::default() };
+    let request = BackupRequest { consistency, ..backup_request("db") };
+    let refused = backup(&host, &request, &Silent::default()).await.unwrap_err();
+    assert!(refused.to_string().contains(&(PROTOCOL + 1).to_string()) && refused.hint.is_some(), "{refused}");
+    assert!(!calls.log().iter().any(|call| call.starts_with("pause")), "{:?}", calls.log());
+    assert_eq!(world.docker.leftovers().await.unwrap(), []);
 }

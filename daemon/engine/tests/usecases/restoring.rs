@@ -6,10 +6,13 @@ use std::sync::Arc;
 use archive::channel::{
     Failed, FailedCause, Hello, Job, PROTOCOL, RecordKind, parse_json, read_record, write_json, write_record,
 };
+use archive::clones::Scratch;
 use archive::path::TreePath;
 use engine::failure::Class;
 use engine::port::docker::{ContainerState, Docker as _};
+use engine::testing::calls::CallLog;
 use engine::testing::fake_docker::{Calls, FakeDocker, JobRunner};
+use engine::testing::faulty_store::FaultyStore;
 use engine::usecase::restore::{RestoreRequest, plan_restore};
 use engine::usecase::runs::runs;
 
@@ -39,14 +42,16 @@ async fn a_link_whose_first_name_is_left_out_is_that_file() {
 }
 
 #[tokio::test]
-async fn paths_are_for_new_volumes_and_must_exist() {
+async fn paths_must_exist() {
     let world = World::new();
     world.volume("db", 1).await;
     let host = world.host().await;
     back_up(&host, "db").await.unwrap();
     let mut request = restore_request("db", 1, None);
-    request.paths = paths(&["PG_VERSION"]);
-    assert_eq!(restore_as(&host, &request).await.unwrap_err().class, Class::Usage);
+    request.paths = paths(&["PG_VERSION", "nothing/here"]);
+    let before = world.tree("db");
+    assert_eq!(plan_restore(&host, &request).await.unwrap_err().class, Class::NotFound);
+    assert_eq!(differences(&world.tree("db"), &before), "");
     let mut request = restore_request("db", 1, Some("part"));
     request.paths = paths(&["nothing/here"]);
     assert_eq!(restore_as(&host, &request).await.unwrap_err().class, Class::NotFound);
@@ -158,8 +163,13 @@ fn failing_to_unpack(cause: FailedCause) -> JobRunner {
             write_record(&mut job, RecordKind::Job, &payload)?;
             let out = AfterHello { out: Box::new(io::sink()), writes: 0 };
             let out = AfterHello { out: std::mem::replace(&mut output, out.out), ..out };
-            archive::serve::serve(io::Cursor::new(job).chain(&mut input), out, Ok(root.try_clone()?))
-                .map(drop)
+            archive::serve::serve(
+                io::Cursor::new(job).chain(&mut input),
+                out,
+                Ok(root.try_clone()?),
+                &Scratch::NONE,
+            )
+            .map(drop)
         };
         // As in a helper: whoever closed the channel knows why.
         serve().ok();
@@ -206,4 +216,26 @@ async fn a_plan_says_what_is_lost_by_it() {
     // Beside it nothing is lost.
     let beside = plan_restore(&host, &restore_request("db", 1, Some("new"))).await.unwrap();
     assert_eq!((beside.only_now, beside.differing), (None, None));
+}
+
+/// G9: whatever is restored, the store is asked for nothing but to read.
+#[tokio::test]
+async fn a_restore_only_reads_from_the_store() {
+    let world = World::new();
+    world.volume("db", 1).await;
+    back_up(&world.host().await, "db").await.unwrap();
+    world.replant("db", 2);
+    let log = CallLog::recording();
+    let store = FaultyStore::new(Arc::new(world.store.clone()), Arc::clone(&log), Vec::new());
+    let host = world.host_with(Arc::new(store), Arc::<FakeDocker>::clone(&world.docker)).await;
+    let in_place = restore_request("db", 1, None);
+    let delta = RestoreRequest { delta: true, ..in_place.clone() };
+    for request in [restore_request("db", 1, Some("new")), in_place, delta] {
+        restore_as(&host, &request).await.unwrap();
+    }
+    let reads = ["store.get ", "store.get_range ", "store.head ", "store.list ", "store.folders "];
+    let others: Vec<_> =
+        log.names().into_iter().filter(|call| !reads.iter().any(|read| call.starts_with(read))).collect();
+    assert_eq!(others, [""; 0]);
+    assert!(log.count() > 5);
 }

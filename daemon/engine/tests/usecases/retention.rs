@@ -1,5 +1,7 @@
 //! Retention carried out: what was printed is done, and nothing that is kept loses anything.
 
+mod older_catalog;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! Sets: held at one moment, committed together or not at all, restored together or not at all.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use engine::failure::{Class, Failure};
 use engine::format::manifest::Consistency as Kind;
@@ -11,7 +12,7 @@ use engine::usecase::host::Host;
 use engine::usecase::restore_set::{SetTerms, plan_restore_set, restore_set};
 use engine::usecase::set::backup_set;
 use engine::usecase::snapshots::{SnapshotLine, Wanted, WantedHost, snapshots};
-use engine::usecase::watch::Silent;
+use engine::usecase::watch::{Cancel, Silent, Told, Watch};
 use engine::words::RunId;
 use policies::policy::{Consistency, Mode};
 
@@ -117,10 +118,34 @@ async fn a_mode_that_does_not_hold_all_at_one_moment_makes_no_set() {
     assert!(backup_set(&host, &[], &Silent::default()).await.is_err());
 }
 
+/// Whether somebody was held when it came to letting go.
+#[derive(Default)]
+struct Held {
+    cancel: Cancel,
+    seen: AtomicBool,
+}
+
+impl Watch for Held {
+    fn tell(&self, told: Told) {
+        if told == Told::Step("starting containers again".to_owned()) {
+            self.seen.store(self.cancel.is_holding(), Ordering::SeqCst);
+        }
+    }
+
+    fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+}
+
 async fn plan_and_restore(host: &Host, set: &str) -> Result<Vec<String>, Failure> {
     let set: RunId = set.parse().unwrap();
     let plan = plan_restore_set(host, &set, SetTerms::default()).await?;
-    let report = restore_set(host, &plan, &Silent::default()).await?;
+    let watch = Held::default();
+    let restored = restore_set(host, &plan, &watch).await;
+    // Nobody waits for a run that is over, however it ended.
+    assert!(!watch.cancel.is_holding());
+    let report = restored?;
+    assert!(watch.seen.load(Ordering::SeqCst), "somebody is down when they are started again");
     assert!(report.failed.is_empty());
     Ok(report.restored.into_iter().map(|one| one.snapshot).collect())
 }

@@ -7,7 +7,7 @@ use engine::usecase::kept::{KEPT_MAX, forget, kept};
 use engine::usecase::restore::{RestoreRequest, plan_restore};
 use engine::usecase::runs::runs;
 use engine::usecase::undo::{UndoReport, UndoRequest, plan_undo, undo};
-use engine::usecase::watch::Silent;
+use engine::usecase::watch::{Silent, Watch as _};
 use engine::words::RunId;
 
 use crate::support::tree::{Tree, but_root_time, differences};
@@ -40,6 +40,32 @@ fn place(world: &World) -> Tree {
 #[track_caller]
 fn same(world: &World, want: &Tree) {
     assert_eq!(differences(&place(world), want), "");
+}
+
+/// Somebody who asks in time finds all as it was, and nobody was stopped for it.
+#[tokio::test]
+async fn an_undo_that_is_asked_to_stop_touches_nothing() {
+    let world = World::new();
+    world.volume("db", 1).await;
+    let host = world.host().await;
+    back_up(&host, "db").await.unwrap();
+    world.replant("db", 2);
+    restore_as(&host, &keeping()).await.unwrap();
+    let old = place(&world);
+    world.docker.put_container(container("web", "db", ContainerState::Running, "always"));
+    let before = world.docker.container("web").await.unwrap();
+    let plan = plan_undo(&host, &request(None, false)).await.unwrap();
+    let watch = Silent::default();
+    watch.cancel().ask();
+    assert_eq!(undo(&host, plan, &watch).await.unwrap_err().class, Class::Interrupted);
+    same(&world, &old);
+    assert_eq!(world.docker.container("web").await.unwrap(), before);
+    assert_eq!(
+        (runs(&host, 1).unwrap()[0].state.as_str(), watch.cancel().is_holding()),
+        ("interrupted", false)
+    );
+    assert_eq!(kept(&host, &source("db")).await.unwrap().len(), 1);
+    go_back(&host, true).await;
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use bollard::errors::Error;
 use tokio::sync::OnceCell;
 
 use super::address::Address;
+use super::ourselves;
 use crate::port::docker::{DockerError, DockerErrorKind as Kind};
 
 /// Questions that the engine answers from memory.
@@ -35,12 +36,14 @@ const API_FLOOR: (u32, u32) = (1, 41);
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) address: Address,
+    /// The container that we run in, if we do.
+    pub(super) ourselves: Option<String>,
     checked: OnceCell<()>,
 }
 
 impl Engine {
     pub(super) fn at(address: Address) -> Self {
-        Self { address, checked: OnceCell::new() }
+        Self { address, ourselves: ourselves::container(), checked: OnceCell::new() }
     }
 
     /// A client of an engine that is known to be new enough; asks it once.

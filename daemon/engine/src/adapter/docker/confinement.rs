@@ -1,4 +1,5 @@
-//! What a helper may do: read or write one mount, and speak through one socket. Nothing else.
+//! What a helper may do: read or write one mount, and speak through one socket. Nothing else. One that takes a picture of
+//! what it reads has an empty volume beside it for as long as it lives.
 //!
 //! It handles the bytes of strangers as root, so each door is shut on its own: no network, a read-only root,
 //! no capability that its one job does not need, no gain of any through an exec, a list of the system calls
@@ -13,7 +14,7 @@ use bollard::models::{
     MountVolumeOptions, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
 
-use crate::port::docker::{Access, HelperMount, HelperSpec, OWNER_LABEL, RUN_LABEL};
+use crate::port::docker::{Access, HelperMount, HelperSpec, OWNER_LABEL, RUN_LABEL, SCRATCH_LABEL};
 use crate::words::RunId;
 
 /// The system calls of a static Linux program that handles files and threads.
@@ -22,8 +23,11 @@ use crate::words::RunId;
 /// the C library falls back to `clone`; engines before 20.10.10 cannot say that, and the helper fails there.
 const SECCOMP: &str = include_str!("seccomp.json");
 
-/// Where the helper finds its one mount.
+/// Where the helper finds what it is about.
 pub(super) const SOURCE: &str = "/source";
+
+/// Where the helper finds its scratch volume, if it has one.
+pub(super) const SCRATCH: &str = "/scratch";
 
 /// Where the helper finds the folder of its socket.
 pub(super) const SOCKET_FOLDER: &str = "/run/backupd";
@@ -73,6 +77,9 @@ pub(super) fn host_config(spec: &HelperSpec, socket: &SocketMount<'_>) -> HostCo
         SocketMount::Folder(path) => mounts.push(bind(path, SOCKET_FOLDER, true)),
         SocketMount::Volume(name) => mounts.push(volume(name, SOCKET_FOLDER, true, labels(spec))),
         SocketMount::None => {}
+    }
+    if spec.scratch {
+        mounts.push(scratch(spec));
     }
     HostConfig {
         auto_remove: Some(false),
@@ -127,6 +134,13 @@ fn capabilities(access: Access) -> &'static [&'static str] {
         Access::Read => &["DAC_READ_SEARCH"],
         Access::Write => &["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"],
     }
+}
+
+/// Without a name the engine makes it and removes it with the container.
+fn scratch(spec: &HelperSpec) -> Mount {
+    let of_run = (SCRATCH_LABEL.to_owned(), spec.run.to_string());
+    let labels = labels(spec).into_iter().chain([of_run]).collect();
+    Mount { source: None, ..volume("", SCRATCH, false, labels) }
 }
 
 /// The labels are for a volume that the engine makes because it is missing: that is how we know it again.

@@ -42,7 +42,7 @@ pub(super) async fn all(engine: &Arc<Engine>) -> Result<Vec<Container>, DockerEr
 }
 
 pub(super) async fn one(engine: &Engine, id: &str) -> Result<Option<Container>, DockerError> {
-    Ok(inspect(engine, id).await?.map(container))
+    Ok(inspect(engine, id).await?.map(|found| container(found, engine.ourselves.as_deref())))
 }
 
 pub(super) async fn inspect(
@@ -161,12 +161,14 @@ async fn list(
     engine.within("list containers", LIST, client.list_containers(Some(options))).await
 }
 
-fn container(c: ContainerInspectResponse) -> Container {
+fn container(c: ContainerInspectResponse, ourselves: Option<&str>) -> Container {
+    let id = c.id.unwrap_or_default();
     let config = c.config.unwrap_or_default();
     let host = c.host_config.unwrap_or_default();
     let state = c.state.unwrap_or_default();
     Container {
-        id: c.id.unwrap_or_default(),
+        has_us: ourselves == Some(id.as_str()),
+        id,
         name: c.name.unwrap_or_default().trim_start_matches('/').to_owned(),
         image: config.image.unwrap_or_default(),
         image_id: c.image.unwrap_or_default(),

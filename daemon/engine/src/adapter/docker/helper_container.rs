@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::attached::Output;
 use super::call::{CHANGE, Engine, START};
-use super::confinement::{NEW_LABEL, SOCKET_FOLDER, SOURCE, SocketMount, host_config, labels};
+use super::confinement::{NEW_LABEL, SCRATCH, SOCKET_FOLDER, SOURCE, SocketMount, host_config, labels};
 use super::doorway::{Doorway, SOCKET};
 use super::image::HelperImage;
 use super::life::Life;
@@ -138,6 +138,9 @@ impl Starter {
         cmd.extend(["--root".to_owned(), SOURCE.to_owned()]);
         if spec.nice > 0 {
             cmd.extend(["--nice".to_owned(), spec.nice.to_string()]);
+        }
+        if spec.scratch {
+            cmd.extend(["--scratch".to_owned(), SCRATCH.to_owned()]);
         }
         let mut last = None;
         for _ in 0..TRIES {

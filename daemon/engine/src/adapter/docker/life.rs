@@ -36,7 +36,7 @@ impl Life {
         Ok(ended(&seen.state.unwrap_or_default()))
     }
 
-    /// Ends it if need be, and leaves nothing of it. Volumes are never touched.
+    /// Ends it if need be, and leaves nothing of it. Volumes that have a name are never touched.
     pub(super) async fn remove(&self) -> Result<(), DockerError> {
         remove(&self.engine, &self.id).await
     }
@@ -131,10 +131,10 @@ pub(super) fn ended_of(state: &ContainerState, who: &str) -> Option<Ended> {
     Some(Ended { status: Some(status), why })
 }
 
-/// Removes a container by force; one that is gone, or going, is fine.
+/// Removes a container by force, with volumes that have no name; one that is gone, or going, is fine.
 pub(super) async fn remove(engine: &Engine, id: &str) -> Result<(), DockerError> {
     let client = engine.client().await?;
-    let options = RemoveContainerOptions { v: false, force: true, link: false };
+    let options = RemoveContainerOptions { v: true, force: true, link: false };
     let call = client.remove_container(id, Some(options));
     let removed = engine.within(&format!("remove container `{id}`"), CHANGE, call).await;
     match found(removed) {

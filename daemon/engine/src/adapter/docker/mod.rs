@@ -15,6 +15,7 @@ mod helper_binary;
 mod helper_container;
 mod image;
 mod life;
+mod ourselves;
 mod starts;
 mod trial;
 mod volumes;

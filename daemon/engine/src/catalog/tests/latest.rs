@@ -18,10 +18,24 @@ fn the_newest_of_each_source_is_found_and_no_other_hosts() {
     }
     begin(5, "web", Verb::Verify, 50);
     let host = "vm-1".parse().unwrap();
-    let ids =
-        |each| catalog.latest_backups(&host, each).unwrap().into_iter().map(|row| row.id).collect::<Vec<_>>();
-    assert_eq!(ids(1), [run_id(2), run_id(4)]);
-    assert_eq!(ids(2), [run_id(2), run_id(3), run_id(4)]);
+    let ids = |each, until| {
+        let rows = catalog.latest_backups(&host, each, until).unwrap();
+        rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(1, None), [run_id(2), run_id(4)]);
+    assert_eq!(ids(2, None), [run_id(2), run_id(3), run_id(4)]);
+    // H2: what began by a clock that was ahead hides nothing, unless it is still on.
+    assert_eq!(ids(1, Some(at(29))), [run_id(3), run_id(4)]);
+    let new = NewRun {
+        id: run_id(6),
+        verb: Verb::Backup,
+        host: "vm-1".parse().unwrap(),
+        source: Some("db".parse().unwrap()),
+        store: None,
+        pid: 1,
+    };
+    catalog.begin_run(&new, at(900)).unwrap();
+    assert_eq!(ids(1, Some(at(29))), [run_id(6), run_id(4)]);
 
     let (db, far) = (lineage("vm-1", "db"), lineage("far", "db"));
     for row in [row(&db, 1, 100, &[1]), row(&db, 2, 200, &[2]), row(&far, 1, 900, &[1])] {

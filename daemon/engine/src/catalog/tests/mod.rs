@@ -176,9 +176,11 @@ fn fill(catalog: &Catalog) {
     let journal = RestoreJournal {
         target,
         created_volume: true,
+        volume_made_at: None,
         keep_previous: true,
         containers: Vec::new(),
         stopping: false,
+        unfinished: false,
     };
     for n in 1..=6 {
         catalog.begin_run(&new_restore(n), at(0)).unwrap();

@@ -22,6 +22,7 @@ fn journal() -> RestoreJournal {
     RestoreJournal {
         target: RestoreTarget::Volume("db-data".to_owned()),
         created_volume: true,
+        volume_made_at: None,
         keep_previous: false,
         containers: vec![StoppedContainer {
             id: "9f".repeat(32),
@@ -32,6 +33,7 @@ fn journal() -> RestoreJournal {
             compose: Some(ComposeService { project: "app".to_owned(), service: "db".to_owned() }),
         }],
         stopping: false,
+        unfinished: false,
     }
 }
 

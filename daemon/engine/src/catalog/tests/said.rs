@@ -105,8 +105,11 @@ fn only_a_backup_that_failed_by_itself_is_a_failed_one() {
         catalog.begin_run(&new, began).unwrap();
         catalog.finish_run(&new.id, outcome, None, began).unwrap();
     }
-    assert_eq!(catalog.failed_at(&db).unwrap(), Some(at(2)));
-    assert_eq!(catalog.failed_at(&lineage("vm-1", "web")).unwrap(), None);
+    assert_eq!(catalog.failed_at(&db, at(9)).unwrap(), Some(at(2)));
+    // H2: by a clock that was ahead.
+    assert_eq!(catalog.failed_at(&db, at(1)).unwrap(), Some(at(1)));
+    assert_eq!(catalog.failed_at(&db, at(0)).unwrap(), None);
+    assert_eq!(catalog.failed_at(&lineage("vm-1", "web"), at(9)).unwrap(), None);
     assert_eq!(catalog.pruned_at(STORE, &db).unwrap(), None);
     for second in [5, 7] {
         catalog.note_pruned(STORE, &db, at(second)).unwrap();

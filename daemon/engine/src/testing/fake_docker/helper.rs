@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use archive::clones::{Cloner, Scratch};
 use async_trait::async_trait;
+use rustix::fs::{Mode, OFlags};
 use tokio::sync::oneshot;
 
 use super::script::{Moment, Script, ask};
@@ -23,7 +25,17 @@ pub type JobRunner = Arc<dyn Fn(Box<dyn Read + Send>, Box<dyn Write + Send>, Own
 pub fn real_jobs() -> JobRunner {
     Arc::new(|input, output, root| {
         // As in a helper: whoever closed the channel knows why.
-        archive::serve::serve(input, output, Ok(root)).ok();
+        archive::serve::serve(input, output, Ok(root), &Scratch::NONE).ok();
+    })
+}
+
+/// The same on a file system that clones files, with a place for clones beside every folder.
+pub fn cloning_jobs() -> JobRunner {
+    Arc::new(|input, output, root| {
+        let folder =
+            rustix::fs::open(std::env::temp_dir(), OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        let scratch = Scratch { folder: folder.ok(), cloner: Cloner::COPY };
+        archive::serve::serve(input, output, Ok(root), &scratch).ok();
     })
 }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use self::helper::{Cut, JobRunner, real_jobs};
+pub use self::helper::{Cut, JobRunner, cloning_jobs, real_jobs};
 pub use self::program::Program;
 pub use self::script::{Calls, Moment, Script, Verdict};
 pub use self::trial::{Act, Actor};
@@ -124,7 +124,7 @@ impl FakeDocker {
 impl Docker for FakeDocker {
     async fn about(&self) -> Result<About, DockerError> {
         self.call("about".to_owned(), |_| {
-            Ok(About { version: "20.10.24".to_owned(), api: "1.41".to_owned(), local: true, data_root: None })
+            Ok(About { version: "23.0.1".to_owned(), api: "1.42".to_owned(), local: true, data_root: None })
         })
     }
 

@@ -29,6 +29,7 @@ fn running(id: &str) -> Container {
         labels: BTreeMap::new(),
         mounts: Vec::new(),
         auto_remove: false,
+        has_us: false,
         versions: BTreeMap::new(),
     }
 }

@@ -98,6 +98,7 @@ fn container(world: &mut World, id: &str, spec: &TrialSpec, image_id: String, ru
         labels: labels.into(),
         mounts: spec.mount.iter().map(mount).collect(),
         auto_remove: false,
+        has_us: false,
         versions: std::collections::BTreeMap::new(),
     }
 }

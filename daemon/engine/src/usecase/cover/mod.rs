@@ -16,6 +16,7 @@ use policies::select::{Missing, Outcome, Source, choose, missing};
 
 pub use policy_files::{Trust, Unread, read_folder};
 
+use crate::absent::is_absent;
 use crate::failure::Failure;
 use crate::usecase::blame;
 use crate::usecase::host::{Host, catalog_failure};
@@ -30,6 +31,13 @@ pub struct Places {
     pub named: bool,
     /// Bind mounts at or below these folders are sources.
     pub folders: Vec<PathBuf>,
+}
+
+impl Places {
+    /// Nobody named a folder, and where it usually is nothing was ever put.
+    pub fn are_left_out(&self) -> bool {
+        !self.named && is_absent(&self.policies)
+    }
 }
 
 /// The policies of this host.
@@ -73,7 +81,7 @@ impl Cover {
 ///
 /// All that is wrong with any file, at once.
 pub fn policies(places: &Places) -> Result<Policies, Unread> {
-    if !places.named && !places.policies.exists() {
+    if places.are_left_out() {
         let folder = policies::shipped::without_folder().map_err(Unread::Files)?;
         return Ok(Policies { folder, shipped: true });
     }

@@ -14,6 +14,7 @@ use std::path::Path;
 use policies::complaint::{Complaint, Complaints};
 use policies::policy::Folder;
 
+use crate::absent::is_dangling;
 use crate::adapter::store::url::StoreUrl;
 use crate::failure::{Class, Failure};
 
@@ -103,6 +104,12 @@ fn bad_stores(judged: &Folder, files: &[(String, String)]) -> Vec<Complaint> {
 fn names(folder: &Path, trust: Trust) -> Result<Vec<std::ffi::OsString>, Failure> {
     let shown = folder.display();
     let refused = |e: io::Error| {
+        if is_dangling(folder) {
+            return Failure::not_found(format!(
+                "the folder of policies `{shown}` is behind a link to nothing"
+            ))
+            .hint("put back what the link names: is its disk mounted, is the checkout there?");
+        }
         if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
             return Failure::not_found(format!("there is no folder of policies `{shown}`"))
                 .hint("name one with `--policies DIR`, or make it and write policies into it");

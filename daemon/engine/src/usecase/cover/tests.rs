@@ -88,6 +88,21 @@ fn without_a_folder_the_shipped_default_stands_in_unless_a_folder_was_named() {
     assert_eq!(policies(&places).unwrap().folder.policies(), []);
 }
 
+/// H6: a checkout that is away for a moment is not a host without policies.
+#[test]
+fn a_link_to_nothing_is_a_folder_that_is_missing_and_not_one_that_nobody_has() {
+    let dir = folder(&[]);
+    symlink("nowhere", dir.path().join("link")).unwrap();
+    for policies in ["link", "link/policies"] {
+        let policies = dir.path().join(policies);
+        for named in [false, true] {
+            let places = Places { policies: policies.clone(), named, folders: Vec::new() };
+            let failure = Failure::from(super::policies(&places).unwrap_err());
+            assert!(failure.to_string().contains("a link to nothing") && failure.hint.is_some(), "{failure}");
+        }
+    }
+}
+
 fn volume(name: &str, anonymous: bool) -> Volume {
     let maps = || std::collections::BTreeMap::new();
     let (driver, mountpoint, created_at) = ("local".to_owned(), None, None);
@@ -110,6 +125,7 @@ fn container(name: &str, mounts: &[(MountOf, &str)]) -> Container {
             .map(|(of, at)| Mount { of: of.clone(), at: (*at).to_owned(), writable: true })
             .collect(),
         auto_remove: false,
+        has_us: false,
         versions: BTreeMap::new(),
     }
 }

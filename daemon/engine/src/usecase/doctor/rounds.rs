@@ -49,7 +49,7 @@ pub(super) fn drills(host: &Host) -> Option<Check> {
 fn drilled(host: &Host) -> Result<(usize, usize, Vec<String>), CatalogError> {
     let name = &host.settings().host;
     let sources: BTreeSet<_> = host.catalog().backed_up(name)?.into_iter().collect();
-    let last = host.catalog().latest_drills(name, 1)?;
+    let last = host.catalog().latest_drills(name, 1, None)?;
     let ended = last.iter().filter(|run| run.ended_at.is_some());
     let of_ours: Vec<_> = ended
         .filter_map(|run| Some((run.source.as_ref()?, run.outcome?)))

@@ -44,6 +44,14 @@ impl Checker {
         self != Self::Files
     }
 
+    /// It starts a server, which may be in need of arguments.
+    pub(super) fn starts_a_server(self) -> bool {
+        match self {
+            Self::Postgres | Self::Mysql | Self::Redis => true,
+            Self::Rrd | Self::Files => false,
+        }
+    }
+
     /// How images with its server are called.
     fn images(self) -> &'static [&'static str] {
         match self {

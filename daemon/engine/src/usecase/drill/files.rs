@@ -49,8 +49,14 @@ impl ReadBack<'_> {
         };
         // An id that no pack of the lineage has yet: nothing of it is kept.
         let pack = manifest.packs.iter().map(|pack| pack.id).max().unwrap_or_default() + 4;
-        let pack =
-            PackJob { pack, levels: effort.levels, workers: effort.workers(), base: Some(base), scope: None };
+        let pack = PackJob {
+            pack,
+            levels: effort.levels,
+            workers: effort.workers(),
+            base: Some(base),
+            scope: None,
+            between_updates: false,
+        };
         let spec = spec(self.host, self.run.id(), self.mount, Access::Read);
         let mut session = Session::open(self.docker, &spec, &Job::Pack(pack), what()).await?;
         let ends = Ends { from: &mut *session.helper.from, to: &mut *session.helper.to };
@@ -107,6 +113,8 @@ impl Listener for Teller<'_> {
         self.watch.tell(Told::Progress(Progress { entries, bytes, of_bytes, path }));
     }
 
+    fn pictured(&mut self) {}
+
     fn opened(&mut self, _upload: OpenUpload) {}
 }
 
@@ -152,6 +160,7 @@ mod tests {
             pages: Vec::new(),
             used: std::collections::BTreeMap::new(),
             notes: archive::channel::Notes::default(),
+            clones: false,
         };
         assert!(matches!(judge(&totals, 0, &packed), Found::Good(_)));
         assert!(matches!(judge(&totals, 0, &Packed { raw_bytes: 1, ..packed.clone() }), Found::Bad(_)));

@@ -15,16 +15,17 @@ const STOP_GRACE: Duration = Duration::from_secs(300);
 /// Lines of a checker that are told.
 const LINES: usize = 3;
 
-/// Arguments: the data folder, bytes of the buffer pool.
+/// Arguments: the data folder, bytes of the buffer pool, and those that this server needs, which come first: some count
+/// only there.
 ///
 /// A transaction that was being committed is settled by the binary log, and without it a server that had one does not start.
-const START: &str = "data=\"$1\"; pool=\"$2\"; set --\n\
+const START: &str = "data=\"$1\"; pool=\"$2\"; shift 2\n\
     log=--skip-log-bin; cd \"$data\" || exit\n\
     for index in *.index; do\n\
     case \"$index\" in *relay*|'*.index') ;; *) log=--log-bin=\"$data/${index%.index}\" ;; esac\n\
     done\n\
-    if command -v mariadbd >/dev/null 2>&1; then server=mariadbd; set -- --skip-log-error; else server=mysqld; fi\n\
-    exec \"$server\" --datadir=\"$data\" \"$@\" --skip-networking --skip-grant-tables \"$log\" --server-id=1 \\\n\
+    if command -v mariadbd >/dev/null 2>&1; then server=mariadbd; set -- \"$@\" --skip-log-error; else server=mysqld; fi\n\
+    exec \"$server\" \"$@\" --datadir=\"$data\" --skip-networking --skip-grant-tables \"$log\" --server-id=1 \\\n\
     --socket=/tmp/mysql.sock --pid-file=/tmp/mysql.pid --tmpdir=/tmp --innodb-buffer-pool-size=\"$pool\" \\\n\
     --innodb-force-recovery=0 --loose-mysqlx=OFF --loose-event-scheduler=OFF --loose-skip-slave-start\n";
 
@@ -66,7 +67,9 @@ impl Database<'_> {
     /// Judges the restored data.
     pub(super) async fn judge(&self) -> Result<Found, Failure> {
         let pool = (self.stage.memory_bytes / 4).to_string();
-        let mut server = self.stage.server(line(START, &[&self.data, &pool]), &self.place.user()).await?;
+        let mut start = line(START, &[&self.data, &pool]);
+        start.extend_from_slice(&self.stage.arguments);
+        let mut server = self.stage.server(start, &self.place.user()).await?;
         let ping = client(&["mariadb-admin", "mysqladmin"], &["ping"]);
         match server.ready(&ping, up).await? {
             Ready::Up => {}

@@ -33,6 +33,8 @@ pub struct DrillRequest {
     pub checker: Option<Checker>,
     /// Another image than the recorded one.
     pub image: Option<String>,
+    /// What its server is started with beside our own.
+    pub arguments: Vec<String>,
     /// What the server may use.
     pub memory_bytes: u64,
     /// When it counts as failed.
@@ -51,6 +53,7 @@ impl DrillRequest {
             at: None,
             checker: None,
             image: terms.image.clone(),
+            arguments: terms.arguments.clone(),
             memory_bytes: terms.memory_bytes,
             timeout: terms.timeout,
         }
@@ -67,6 +70,7 @@ impl DrillRequest {
             paths: Vec::new(),
             keep_previous: false,
             delta: false,
+            fresh: false,
             accept_partial: false,
             accept_version: false,
         }
@@ -98,6 +102,8 @@ pub struct DrillPlan {
     pub image_id: Option<String>,
     /// Where the scratch volume is mounted in it.
     pub mounted_at: Option<String>,
+    /// What its server is started with beside our own.
+    pub arguments: Vec<String>,
     /// Regular files.
     pub files: u64,
     /// All entries.
@@ -152,6 +158,10 @@ pub async fn plan_drill(host: &Host, request: &DrillRequest) -> Result<DrillPlan
         None
     };
     let mut said = warnings(&manifest.notes);
+    let arguments = if checker.starts_a_server() { request.arguments.clone() } else { Vec::new() };
+    if arguments.len() < request.arguments.len() {
+        said.push(format!("its arguments are for a server, and `{checker}` starts none"));
+    }
     if manifest.is_partial() {
         said.insert(0, "it is partial: files that should be in it are not".to_owned());
     }
@@ -166,6 +176,7 @@ pub async fn plan_drill(host: &Host, request: &DrillRequest) -> Result<DrillPlan
         image: server.as_ref().map(|server| server.image.clone()),
         image_id: server.as_ref().map(|server| server.image_id.clone()),
         mounted_at: server.map(|server| server.at),
+        arguments,
         files: manifest.totals.files,
         entries: manifest.totals.entries,
         bytes: manifest.totals.bytes,

@@ -18,28 +18,28 @@ const STOP_GRACE: Duration = Duration::from_secs(120);
 /// Lines of a checker that are told.
 const LINES: usize = 3;
 
-/// Arguments: where the programs are, the data folder, kilobytes of shared buffers.
+/// Arguments: where the programs are, the data folder, kilobytes of shared buffers, and those that this server needs.
 ///
 /// The copy is alone: it archives nothing, follows nobody, waits for no standby, and takes nobody's word for who may
 /// log in but that of its socket, which is where we look for it. What its settings name outside of the volume is not there.
-const START: &str = "PATH=\"$1:$PATH\"; data=\"$2\"\n\
+const START: &str = "PATH=\"$1:$PATH\"; data=\"$2\"; buffers=\"$3\"; shift 3\n\
     cd \"$data\" && rm -f postmaster.pid standby.signal recovery.signal recovery.conf || exit\n\
     echo 'local all all trust' >/tmp/hba && : >/tmp/ident || exit\n\
     conf=\"$data/postgresql.conf\"; [ -f \"$conf\" ] || { conf=/tmp/postgresql.conf; : >\"$conf\"; }\n\
-    exec postgres -D \"$data\" -c config_file=\"$conf\" -c data_directory=\"$data\" -c hba_file=/tmp/hba \\\n\
+    exec postgres \"$@\" -D \"$data\" -c config_file=\"$conf\" -c data_directory=\"$data\" -c hba_file=/tmp/hba \\\n\
     -c ident_file=/tmp/ident -c external_pid_file=/tmp/external.pid -c archive_mode=off -c listen_addresses= -c port=5432 \\\n\
     -c unix_socket_directories=/tmp -c unix_socket_group= -c unix_socket_permissions=0777 -c lc_messages=C \\\n\
     -c ssl=off -c synchronous_standby_names= \\\n\
-    -c logging_collector=off -c log_destination=stderr -c shared_buffers=\"$3\"kB -c huge_pages=off \\\n\
+    -c logging_collector=off -c log_destination=stderr -c shared_buffers=\"$buffers\"kB -c huge_pages=off \\\n\
     -c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off\n";
 
 /// Arguments: as above. Prints the name of the role that made the cluster, which may log in whatever else was changed.
-const WHO: &str = "PATH=\"$1:$PATH\"; data=\"$2\"\n\
+const WHO: &str = "PATH=\"$1:$PATH\"; data=\"$2\"; buffers=\"$3\"; shift 3\n\
     cd \"$data\" && rm -f postmaster.pid standby.signal recovery.signal recovery.conf || exit\n\
     conf=\"$data/postgresql.conf\"; [ -f \"$conf\" ] || { conf=/tmp/postgresql.conf; : >\"$conf\"; }\n\
-    echo 'SELECT rolname FROM pg_authid WHERE oid = 10' | postgres --single -D \"$data\" \\\n\
+    echo 'SELECT rolname FROM pg_authid WHERE oid = 10' | postgres --single \"$@\" -D \"$data\" \\\n\
     -c config_file=\"$conf\" -c data_directory=\"$data\" -c archive_mode=off -c logging_collector=off \\\n\
-    -c huge_pages=off -c shared_buffers=\"$3\"kB template1\n";
+    -c huge_pages=off -c shared_buffers=\"$buffers\"kB template1\n";
 
 /// Runs a program of the server's own folder: where that is, the program, its arguments. What was set for a role or a
 /// database counts more than what the server was started with, and less than this.
@@ -123,7 +123,9 @@ impl Cluster<'_> {
 
     fn script(&self, script: &str) -> Vec<String> {
         let buffers = (self.stage.memory_bytes / 8 / 1024).clamp(1024, 128 << 10).to_string();
-        line(script, &[&self.bin(), &self.data, &buffers])
+        let mut argv = line(script, &[&self.bin(), &self.data, &buffers]);
+        argv.extend_from_slice(&self.stage.arguments);
+        argv
     }
 
     async fn start(&self, role: &str) -> Result<Started<'_>, Failure> {

@@ -113,7 +113,7 @@ impl Files<'_> {
             true => self.root.clone(),
             false => format!("{}/{}", self.root, self.place.folder),
         };
-        let mut arguments: Vec<String> = [
+        let ours = [
             "--port",
             "0",
             "--unixsocket",
@@ -122,10 +122,17 @@ impl Files<'_> {
             "",
             "--auto-aof-rewrite-percentage",
             "0",
+            // In front of us, speaking to us, and asking us for no password.
+            "--daemonize",
+            "no",
+            "--logfile",
+            "",
+            "--requirepass",
+            "",
             "--dir",
-        ]
-        .map(str::to_owned)
-        .to_vec();
+        ];
+        let mut arguments = self.stage.arguments.clone();
+        arguments.extend(ours.map(str::to_owned));
         arguments.push(folder);
         let appends = self.signs.aof.first();
         arguments.extend(["--appendonly", if appends.is_some() { "yes" } else { "no" }].map(str::to_owned));

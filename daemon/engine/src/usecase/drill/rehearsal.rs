@@ -49,6 +49,7 @@ pub async fn drill(host: &Host, plan: DrillPlan, watch: &dyn Watch) -> Result<Dr
         image_name: plan.image.clone().unwrap_or_default(),
         volume: scratch::name(run.id()),
         at: plan.mounted_at.clone().unwrap_or_default(),
+        arguments: plan.arguments.clone(),
         memory_bytes: plan.memory_bytes,
         deadline: began.saturating_add(plan.timeout),
         said: Mutex::default(),

@@ -40,6 +40,8 @@ pub(super) struct Stage<'a> {
     pub(super) volume: String,
     /// Where the volume is mounted: where it was when it was backed up.
     pub(super) at: String,
+    /// What a server is started with beside our own, which comes behind and counts more.
+    pub(super) arguments: Vec<String>,
     pub(super) memory_bytes: u64,
     /// By when it is over, as the clock's `elapsed` tells it.
     pub(super) deadline: Duration,
@@ -173,6 +175,20 @@ impl Stage<'_> {
         Ok(Server { stage: self, trial, guest })
     }
 
+    /// What somebody can do about a server that did not come up, whose data may be whole.
+    fn advice(&self) -> String {
+        match &self.arguments[..] {
+            [] => {
+                "if it always runs with arguments of its own, name them with `--argument`, or `arguments` in \
+                   `[drill]` of its policy"
+                    .to_owned()
+            }
+            own => {
+                format!("it was started with {own:?}: are these its arguments, without the program's name?")
+            }
+        }
+    }
+
     /// Keeps the end of what programs say, for whoever wants to know why.
     pub(super) fn note(&self, text: &str) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -209,8 +225,9 @@ impl Server<'_> {
                 let said = self.said().await?;
                 let ended = self.stage.judged(end, said)?;
                 self.stage.note(&ended.said);
-                let last = last_line(&ended.said);
-                return Ok(Ready::Down(format!("the server ended before it was up: {}: {last}", ended.why)));
+                let (last, advice) = (last_line(&ended.said), self.stage.advice());
+                let why = format!("the server ended before it was up: {}: {last}; {advice}", ended.why);
+                return Ok(Ready::Down(why));
             }
             if self.stage.left() <= LAST_WORDS {
                 let said = self.said().await?;

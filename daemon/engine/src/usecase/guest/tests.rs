@@ -26,6 +26,7 @@ fn container() -> Container {
         labels: std::collections::BTreeMap::new(),
         mounts: Vec::new(),
         auto_remove: false,
+        has_us: false,
         versions: std::collections::BTreeMap::new(),
     }
 }

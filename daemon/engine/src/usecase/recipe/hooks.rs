@@ -17,7 +17,7 @@ use crate::port::docker::{Container, ContainerState, Docker};
 use crate::usecase::backup::Deed;
 use crate::usecase::blame;
 use crate::usecase::guest::{Guest, Said};
-use crate::usecase::recipe::place::Place;
+use crate::usecase::recipe::place::{Place, somebody_else};
 use crate::usecase::recipe::{Recipe, Second};
 use crate::usecase::source::User;
 use crate::usecase::watch::Told;
@@ -40,6 +40,9 @@ impl Recipe for Hooks {
     async fn begin(&mut self, deed: &Deed<'_>) -> Result<(), Failure> {
         let policy::Consistency { before, after, .. } = &deed.request.consistency;
         if !before.is_empty() || !after.is_empty() {
+            if let Some(other) = somebody_else(&deed.source.users, &self.place.container) {
+                deed.warn(format!("container `{other}` writes to it, too: the hooks must see to that"));
+            }
             return Ok(());
         }
         Err(Failure::new(Class::Usage, format!("`{}` has no hooks", deed.request.source))

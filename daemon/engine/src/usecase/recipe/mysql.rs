@@ -32,7 +32,8 @@ const SERVER: &str = "the MySQL or MariaDB";
 const MARK: &str = "backupd:heard";
 
 const LOOK: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'datadir', 'innodb_data_home_dir', \
-                    'innodb_log_group_home_dir', 'innodb_undo_directory');\n";
+                    'innodb_log_group_home_dir', 'innodb_undo_directory', 'innodb_data_file_path', \
+                    'aria_log_dir_path');\n";
 
 /// What a server holds back while it is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +46,7 @@ enum Lock {
 
 impl Lock {
     fn of(version: &str) -> Self {
-        let numbers = version.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u32>().unwrap_or(0));
-        let numbers: Vec<u32> = numbers.take(3).collect();
-        match version.contains("MariaDB") && numbers.as_slice() >= [10, 4, 1].as_slice() {
+        match version.contains("MariaDB") && numbers(version).as_slice() >= [10, 4, 1].as_slice() {
             true => Self::Commits,
             false => Self::Tables,
         }
@@ -65,6 +64,44 @@ impl Lock {
             Self::Commits => "BACKUP STAGE END;",
             Self::Tables => "UNLOCK TABLES;",
         }
+    }
+}
+
+fn numbers(version: &str) -> Vec<u32> {
+    let numbers = version.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u32>().unwrap_or(0));
+    numbers.take(3).collect()
+}
+
+/// How a server of this version is asked for tables that do not lie in its data folder.
+fn outside(version: &str) -> Option<&'static str> {
+    let (numbers, is_mariadb) = (numbers(version), version.contains("MariaDB"));
+    if is_mariadb && numbers.as_slice() >= [10, 6].as_slice() {
+        Some("SELECT FILENAME FROM information_schema.INNODB_SYS_TABLESPACES WHERE FILENAME LIKE '/%';\n")
+    } else if is_mariadb {
+        Some("SELECT PATH FROM information_schema.INNODB_SYS_DATAFILES WHERE PATH LIKE '/%';\n")
+    } else if numbers.as_slice() >= [5, 7, 8].as_slice() {
+        Some("SELECT FILE_NAME FROM information_schema.FILES WHERE FILE_NAME LIKE '/%';\n")
+    } else {
+        None
+    }
+}
+
+/// Tables for which somebody has named a place must be in the source, too.
+async fn refuse_outside(place: &Place, deed: &Deed<'_>, version: &str) -> Result<(), Failure> {
+    let Some(question) = outside(version) else { return Ok(()) };
+    let guest = deed.guest(&place.container);
+    let said = guest.run(&argv(SCRIPT, &[]), ROOT, question.as_bytes(), PATIENCE).await?;
+    if said.status != 0 {
+        deed.warn(format!(
+            "whether {SERVER} in container `{}` has tables outside its folder cannot be asked: {}",
+            place.container.name,
+            said.ending()
+        ));
+        return Ok(());
+    }
+    match said.stdout.lines().find(|path| !place.sees(path)) {
+        Some(path) => Err(place.elsewhere(SERVER, path)),
+        None => Ok(()),
     }
 }
 
@@ -87,17 +124,17 @@ impl Mysql {
         Self { place, lock: Lock::Tables, session: None }
     }
 
-    /// Which lock it knows. Its files must be in the source, all of them.
-    fn look(&self, variables: &str) -> Result<Lock, Failure> {
+    /// Its version. Its folders must be in the source, all of them.
+    fn look<'a>(&self, variables: &'a str) -> Result<&'a str, Failure> {
         let mut version = "";
         for (name, value) in variables.lines().filter_map(|line| line.split_once('\t')) {
             if name == "version" {
                 version = value;
-            } else if value.starts_with('/') && !self.place.sees(value) {
+            } else if value.starts_with('/') && !self.place.sees_all_of(value) {
                 return Err(self.place.elsewhere(SERVER, value));
             }
         }
-        Ok(Lock::of(version))
+        Ok(version)
     }
 
     /// What went wrong, told as what it means.
@@ -115,8 +152,10 @@ impl Recipe for Mysql {
         }
         let guest = deed.guest(&self.place.container);
         let said = guest.run(&argv(SCRIPT, &[]), ROOT, LOOK.as_bytes(), PATIENCE).await?;
-        self.lock = self.look(&answer(&self.place, SERVER, said)?)?;
-        Ok(())
+        let variables = answer(&self.place, SERVER, said)?;
+        let version = self.look(&variables)?;
+        self.lock = Lock::of(version);
+        refuse_outside(&self.place, deed, version).await
     }
 
     fn second(&self) -> Second {

@@ -8,7 +8,7 @@ use policies::policy::Mode;
 use policies::select::COMMANDS_LABEL;
 
 use crate::failure::{Class, Failure};
-use crate::port::docker::{Container, ContainerState};
+use crate::port::docker::{Container, ContainerState, Mount};
 use crate::usecase::source::{Source, User};
 use crate::words::SourceName;
 
@@ -24,32 +24,56 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Whether a folder of the container is in the source.
+    /// Whether a folder of the container is in the source: nothing else is mounted over it.
     pub(super) fn sees(&self, folder: &str) -> bool {
-        let within = |at: &String| {
-            let rest = folder.strip_prefix(at.trim_end_matches('/'));
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        self.at.iter().any(within)
+        self.path(folder).is_some()
+    }
+
+    /// Whether it is, with all that is in it.
+    pub(super) fn sees_all_of(&self, folder: &str) -> bool {
+        let mut mounts = self.container.mounts.iter();
+        self.sees(folder)
+            && !mounts.any(|mount| below(&mount.at, folder).is_some_and(|rest| !rest.is_empty()))
     }
 
     /// Where a folder of the container is in the source, if it is in it.
     pub(super) fn path(&self, folder: &str) -> Option<TreePath> {
-        let below = |at: &String| {
-            let rest = folder.strip_prefix(at.trim_end_matches('/'))?;
-            let is_below = rest.is_empty() || rest.starts_with('/');
-            is_below.then(|| rest.trim_matches('/').as_bytes().to_vec())
+        let (at, path) = self.at.iter().find_map(|at| Some((at, below(folder, at)?)))?;
+        let is_over = |mount: &&Mount| {
+            below(&mount.at, at).is_some_and(|rest| !rest.is_empty()) && below(folder, &mount.at).is_some()
         };
-        self.at.iter().find_map(below).and_then(|path| TreePath::parse(path).ok())
+        match self.container.mounts.iter().find(is_over) {
+            Some(_other) => None,
+            None => TreePath::parse(path.as_bytes().to_vec()).ok(),
+        }
     }
 
     /// A server keeps its files somewhere else, so a copy of the source is no copy of them.
     pub(super) fn elsewhere(&self, server: &str, folder: &str) -> Failure {
         let what = format!("{server} in container `{}` keeps its files in `{folder}`", self.container.name);
+        let within = |mount: &&Mount| {
+            let is_within = |at: &String| below(&mount.at, at).is_some_and(|rest| !rest.is_empty());
+            self.at.iter().any(is_within)
+        };
+        let other = self.container.mounts.iter().find(within);
+        let other = other.map_or_else(String::new, |mount| format!(", with another mount at `{}`", mount.at));
+        let at = self.at.join("` and `");
         Failure::new(Class::Unsafe, what)
-            .because(format!("`{}` is mounted at `{}`", self.source, self.at.join("` and `")))
+            .because(format!("`{}` is mounted at `{at}`{other}", self.source))
             .hint("`backupctl volumes` shows what is mounted there; for this source, choose another `mode`")
     }
+}
+
+/// Somebody else who writes to the source.
+pub(super) fn somebody_else<'a>(users: &'a [User], server: &Container) -> Option<&'a str> {
+    let other = |user: &&User| user.writable && user.is_up() && user.container.id != server.id;
+    users.iter().find(other).map(|user| user.container.name.as_str())
+}
+
+/// What is left of a path below a folder; nothing if it is that folder.
+fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
+    let rest = path.strip_prefix(folder.trim_end_matches('/'))?;
+    (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_matches('/'))
 }
 
 /// The container of this name, whatever it has mounted.
@@ -156,7 +180,7 @@ mod tests {
 
     use super::*;
     use crate::format::manifest::VolumeShape;
-    use crate::port::docker::{Health, HelperMount};
+    use crate::port::docker::{Health, HelperMount, MountOf};
 
     fn user(name: &str, at: &str, state: ContainerState, words: &str) -> User {
         let label = (COMMANDS_LABEL.to_owned(), "true".to_owned());
@@ -172,9 +196,10 @@ mod tests {
             labels: if words.contains("labelled") { BTreeMap::from([label]) } else { BTreeMap::new() },
             mounts: Vec::new(),
             auto_remove: false,
+            has_us: false,
             versions: BTreeMap::new(),
         };
-        User { container, at: at.to_owned(), writable: !words.contains("reads") }
+        User { container, at: at.to_owned(), writable: !words.contains("reads"), whole: true }
     }
 
     fn source(users: Vec<User>) -> Source {
@@ -212,6 +237,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_mounted_over_a_part_of_the_source_is_not_in_it() {
+        let mut db = user("db", "/var/lib/mysql", ContainerState::Running, "");
+        let mount = |at: &str| Mount {
+            of: MountOf::Volume { name: at.to_owned() },
+            at: at.to_owned(),
+            writable: true,
+        };
+        db.container.mounts =
+            ["/var/lib/mysql", "/var/lib/mysql/redo", "/var/lib/mysql-files"].map(mount).into();
+        let place = find(&source(vec![db]), &"v".parse().unwrap(), Mode::Mysql).unwrap();
+        for (folder, sees, all) in [
+            ("/var/lib/mysql", true, false),
+            ("/var/lib/mysql/shop", true, true),
+            ("/var/lib/mysql/redo", false, false),
+            ("/var/lib/mysql/redo/log", false, false),
+            ("/var/lib/mysql/redo-2", true, true),
+            ("/var/lib/mysql-files", false, false),
+        ] {
+            assert_eq!((place.sees(folder), place.sees_all_of(folder)), (sees, all), "{folder}");
+        }
+    }
+
+    #[test]
     fn a_folder_is_in_the_source_or_it_is_not() {
         let users = [("db", "/var/lib/mysql"), ("db", "/copy/")]
             .map(|(name, at)| user(name, at, ContainerState::Running, ""));
@@ -227,6 +275,7 @@ mod tests {
         ] {
             assert_eq!(place.sees(folder), want, "{folder}");
         }
+        assert!(place.sees_all_of("/var/lib/mysql") && !place.sees_all_of("/var/lib"));
         let said = place.elsewhere("MariaDB", "/data").to_string();
         assert!(said.contains("keeps its files in `/data`") && said.contains("/copy/"), "{said}");
     }

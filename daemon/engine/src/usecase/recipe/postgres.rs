@@ -36,6 +36,7 @@ use crate::usecase::backup::Deed;
 use crate::usecase::guest::Guest;
 use crate::usecase::pass::Passed;
 use crate::usecase::recipe::client::PATIENCE;
+use crate::usecase::recipe::place::somebody_else;
 use crate::usecase::recipe::{Recipe, Second};
 use crate::usecase::source::User;
 
@@ -202,12 +203,6 @@ fn refusal(server: &Server) -> Option<Failure> {
         let why = format!("has version {}; this mode knows 13 and newer ones", facts.version_words());
         refuse(why).hint("choose mode `pause` or `stop`")
     })
-}
-
-/// Somebody else who writes to the source.
-fn somebody_else<'a>(users: &'a [User], server: &Container) -> Option<&'a str> {
-    let other = |user: &&User| user.writable && user.is_up() && user.container.id != server.id;
-    users.iter().find(other).map(|user| user.container.name.as_str())
 }
 
 #[async_trait]

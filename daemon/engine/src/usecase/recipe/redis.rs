@@ -26,7 +26,7 @@ use crate::usecase::blame;
 use crate::usecase::guest::Guest;
 use crate::usecase::host::catalog_failure;
 use crate::usecase::recipe::client::{PATIENCE, ROOT, answer, argv, refused};
-use crate::usecase::recipe::place::Place;
+use crate::usecase::recipe::place::{Place, somebody_else};
 use crate::usecase::recipe::{Recipe, Second};
 use crate::usecase::source::User;
 
@@ -56,6 +56,8 @@ pub(in crate::usecase) struct Redis {
     files: Option<TreePath>,
     /// What must be as it was while its log was read; nothing where it has none.
     log: Option<Log>,
+    /// Somebody else writes to the source.
+    is_shared: bool,
 }
 
 /// The log at the time when its rewrites were off.
@@ -70,7 +72,7 @@ struct Log {
 
 impl Redis {
     pub(super) fn new(place: Place) -> Self {
-        Self { place, files: None, log: None }
+        Self { place, files: None, log: None, is_shared: false }
     }
 
     async fn ask(&self, deed: &Deed<'_>, words: &[&str]) -> Result<String, Failure> {
@@ -192,8 +194,14 @@ impl Recipe for Redis {
             return Err(Failure::new(Class::Busy, what).hint("try again when it is done"));
         }
         let folder = self.setting(deed, "dir").await?;
-        if !self.place.sees(&folder) {
+        if !self.place.sees_all_of(&folder) {
             return Err(self.place.elsewhere(SERVER, &folder));
+        }
+        if let Some(other) = somebody_else(&deed.source.users, &self.place.container) {
+            deed.or_live(&format!(
+                "container `{other}` writes to it, too, and {SERVER} does not answer for that"
+            ))?;
+            self.is_shared = true;
         }
         self.files = self.place.path(&folder);
         if is("aof_enabled") { self.keep_log(deed).await } else { self.save(deed).await }
@@ -237,7 +245,7 @@ impl Recipe for Redis {
     }
 
     fn consistency(&self) -> Consistency {
-        Consistency::Redis
+        if self.is_shared { Consistency::Live } else { Consistency::Redis }
     }
 }
 

@@ -1,20 +1,22 @@
 //! Mode `rrd`: RRD files. What rrdcached holds back is written first, then all who write stand still.
 //!
 //! An update touches a file in several places and leaves no checksum, so a file that is torn parses, and is wrong: writers are
-//! paused, always. Always true: an rrdcached that cannot be told to write is a reason to refuse; that there is none is
-//! found out in each container that writes, not assumed.
+//! paused, always, and at another moment if one of them was in the middle of an update (`second.rs`). Always true: an
+//! rrdcached that cannot be told to write is a reason to refuse; that there is none is found out in each container that
+//! writes, not assumed.
 
 use async_trait::async_trait;
 
 use crate::catalog::How;
 use crate::failure::Failure;
 use crate::format::manifest::Consistency;
-use crate::port::docker::{Container, ContainerState, HelperMount, MountOf};
+use crate::port::docker::{Container, ContainerState};
 use crate::usecase::backup::Deed;
 use crate::usecase::freeze::{refusal, writers};
 use crate::usecase::guest::Said;
 use crate::usecase::recipe::client::{ROOT, argv};
 use crate::usecase::recipe::{Recipe, Second};
+use crate::usecase::source::{self, Source};
 use crate::usecase::watch::Told;
 
 const SCRIPT: &str = include_str!("rrd.sh");
@@ -39,8 +41,10 @@ impl Recipe for Rrd {
     }
 
     async fn quiesce(&mut self, deed: &Deed<'_>, held: &[Container]) -> Result<(), Failure> {
+        // Who is held was looked up a moment ago, and may have been started since the run began.
+        let source = source::resolve(deed.docker, &deed.request.source).await?;
         for writer in held.iter().filter(|writer| writer.state == ContainerState::Running) {
-            flush(deed, writer).await?;
+            flush(deed, writer, &places(&source, writer)).await?;
         }
         Ok(())
     }
@@ -51,11 +55,10 @@ impl Recipe for Rrd {
 }
 
 /// Has an rrdcached of this container write what it holds back, if it has one.
-async fn flush(deed: &Deed<'_>, writer: &Container) -> Result<(), Failure> {
+async fn flush(deed: &Deed<'_>, writer: &Container, folders: &[&str]) -> Result<(), Failure> {
     let (name, max_freeze) = (&writer.name, deed.request.consistency.max_freeze);
-    let folders = places(deed, writer);
     let guest = deed.guest(writer);
-    let said = guest.run(&argv(SCRIPT, &folders), ROOT, b"", max_freeze).await?;
+    let said = guest.run(&argv(SCRIPT, folders), ROOT, b"", max_freeze).await?;
     match said {
         Said { status: 0, stdout, .. } if stdout.trim() == NONE => {}
         Said { status: 0, stdout, .. } => {
@@ -76,12 +79,8 @@ async fn flush(deed: &Deed<'_>, writer: &Container) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where a container sees the source.
-fn places<'a>(deed: &Deed<'_>, writer: &'a Container) -> Vec<&'a str> {
-    let is_it = |of: &MountOf| match (of, &deed.source.mount) {
-        (MountOf::Volume { name }, HelperMount::Volume(volume)) => name == volume,
-        (MountOf::Bind { path }, HelperMount::Folder(folder)) => path == folder,
-        (MountOf::Volume { .. } | MountOf::Bind { .. } | MountOf::Other, _) => false,
-    };
-    writer.mounts.iter().filter(|mount| is_it(&mount.of)).map(|mount| mount.at.as_str()).collect()
+/// Where a container sees the source, or a part of it.
+fn places<'a>(source: &'a Source, writer: &Container) -> Vec<&'a str> {
+    let of_it = source.users.iter().filter(|user| user.container.id == writer.id);
+    of_it.map(|user| user.at.as_str()).collect()
 }

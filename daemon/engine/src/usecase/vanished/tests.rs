@@ -127,7 +127,26 @@ fn a_person_ends_it_by_a_policy_or_a_word() {
 fn an_acknowledgement_is_about_what_had_gone_by_then() {
     let meant = Meant { sources: [("db".parse().unwrap(), at("20T10:00"))].into() };
     let entry = |gone: &str| Entry { gone: Some(at(gone)), ..ledger(&["db"]).sources.pop_first().unwrap().1 };
-    assert!(meant.covers(&"db".parse().unwrap(), &entry("20T09:00")));
-    assert!(!meant.covers(&"db".parse().unwrap(), &entry("20T10:01")));
-    assert!(!meant.covers(&"web".parse().unwrap(), &entry("20T09:00")));
+    let covers =
+        |source: &str, gone: &str, now: &str| meant.covers(&source.parse().unwrap(), &entry(gone), at(now));
+    assert!(covers("db", "20T09:00", "20T10:00"));
+    assert!(!covers("db", "20T10:01", "20T11:00"));
+    assert!(!covers("web", "20T09:00", "20T10:00"));
+    assert!(covers("db", "20T09:00", "20T09:56"), "a clock that was set right by a little");
+    assert!(!covers("db", "19T09:00", "19T10:00"), "a clock that was ahead by a day");
+}
+
+/// H2: what was seen by a clock that was ahead is missed all the same, once the clock is right.
+#[test]
+fn a_clock_that_was_ahead_puts_nothing_off() {
+    let all: &[_] = &[NIGHT];
+    check(
+        &[
+            (all, "web=night", "29T10:00", ""),
+            (all, "web=night", "20T10:00", ""),
+            (all, "web=night", "20T10:05", "db 20T10:00"),
+            (all, "web=night", "20T11:00", "db 20T10:00"),
+        ],
+        &[],
+    );
 }

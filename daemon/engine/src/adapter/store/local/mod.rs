@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use self::folder::{Folder, is_missing};
 use self::stage::Stage;
 use self::upload::LocalUpload;
+use crate::absent::is_dangling;
 use crate::durable;
 use crate::port::store::{
     Conditions, ObjectInfo, OpenUpload, Put, ReadStore, Store, StoreError, StoreErrorKind, Upload, check_key,
@@ -100,6 +101,10 @@ impl LocalStore {
 fn make_root(root: &Path) -> io::Result<()> {
     if root.join(MARKER).try_exists()? {
         return Ok(());
+    }
+    if is_dangling(root) {
+        // Behind a link whose disk is not mounted.
+        return Err(rustix::io::Errno::NOENT.into());
     }
     let mut missing = Vec::new();
     let mut above = Some(root);

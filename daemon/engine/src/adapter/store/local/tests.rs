@@ -21,6 +21,13 @@ async fn an_unmounted_path_is_refused_in_words() {
         assert!(error.to_string().ends_with("is the disk mounted?"), "{error}");
         assert!(!path.join(MARKER).exists());
     }
+    let link = dir.path().join("link");
+    symlink("nowhere", &link).unwrap();
+    for path in [link.clone(), link.join("store")] {
+        let error = open_or_create(&StoreUrl::File(path), Arc::new(SystemClock::start())).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::NoBucket, "{error}");
+        assert!(!dir.path().join("nowhere").exists());
+    }
     let made = store(&dir.path().join("a/b")).await;
     made.put("x", Bytes::from_static(b"1"), Put::IfAbsent).await.unwrap();
     let again = open(&StoreUrl::File(dir.path().join("a/b")), Arc::new(SystemClock::start())).await.unwrap();

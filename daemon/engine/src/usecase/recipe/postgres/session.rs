@@ -246,6 +246,7 @@ mod tests {
             labels: std::collections::BTreeMap::new(),
             mounts: Vec::new(),
             auto_remove: false,
+            has_us: false,
             versions: BTreeMap::new(),
         }
     }
