@@ -8,7 +8,6 @@ mod drilling;
 mod ending;
 mod errand;
 mod jobs;
-mod limits;
 mod missing;
 mod unsettled;
 
@@ -18,6 +17,7 @@ use std::time::Duration;
 
 use engine::catalog::{Event, Level};
 use engine::failure::Failure;
+use engine::units;
 use engine::usecase::backup::BackupRequest;
 use engine::usecase::cover::{Cover, Places, Policies, policies, sources};
 use engine::usecase::health::{Health, backed_up, health};
@@ -36,6 +36,7 @@ use tracing::{error, info, warn};
 use self::drilling::Drilling;
 use self::errand::{Ended, Errand, Wanted};
 pub(crate) use self::missing::Sight;
+pub(crate) use self::unsettled::Unsettled;
 use self::unsettled::unsettled;
 use crate::rounds::{Bounds, Deed, Step, round};
 use crate::telling::Teller;
@@ -51,7 +52,7 @@ pub(crate) struct Keeping {
     /// Why the files on disk do not count, where they do not.
     refused: Option<String>,
     /// Sources that were meant to be backed up and are not.
-    unsettled: Vec<String>,
+    unsettled: Vec<Unsettled>,
     cover: Cover,
     ledger: Ledger,
     busy: BTreeMap<SourceName, String>,
@@ -116,6 +117,7 @@ impl Keeping {
     pub(crate) fn reload(&mut self) {
         let read = policies(&self.places)
             .map_err(Failure::from)
+            .and_then(|policies| self.still_there(policies))
             .and_then(|policies| named(&self.host, Some(&policies.folder)).map(|_stores| policies));
         match read {
             Ok(policies) => {
@@ -123,7 +125,6 @@ impl Keeping {
                 self.policies = policies;
                 self.refused = None;
                 self.teller.policies_changed();
-                limits::tell(&self.policies);
             }
             Err(bad) => {
                 let failure = bad.within("the policies are bad, so what held before still holds");
@@ -136,6 +137,19 @@ impl Keeping {
         }
     }
 
+    /// A folder that was read once and is gone is one that is being replaced, or lost: what stands in for a folder that
+    /// nobody has would leave its sources without protection, silently.
+    fn still_there(&self, read: Policies) -> Result<Policies, Failure> {
+        if read.shipped && !self.policies.shipped && !self.policies.folder.policies().is_empty() {
+            let what =
+                format!("there is no folder of policies `{}` any more", self.places.policies.display());
+            return Err(
+                Failure::not_found(what).hint("put it back; if that is meant, start the service again")
+            );
+        }
+        Ok(read)
+    }
+
     /// Looks at all sources. Where Docker cannot be asked, what was known stays.
     pub(crate) async fn look(&mut self) -> Result<(), Failure> {
         if self.refused.is_some() && self.policies.folder.policies().is_empty() {
@@ -143,8 +157,8 @@ impl Keeping {
         }
         let sources = sources(&self.host, &self.places).await?;
         self.cover = Cover { policies: self.policies.clone(), sources };
-        let before = std::mem::replace(&mut self.unsettled, unsettled(&self.cover));
-        self.unsettled.iter().filter(|text| !before.contains(text)).for_each(|text| self.alarm(text));
+        let before = std::mem::replace(&mut self.unsettled, unsettled(&self.cover, &self.ledger));
+        self.unsettled.iter().filter(|one| !before.contains(one)).for_each(|one| self.alarm(&one.text));
         self.note_gone()?;
         let kept = &self.ledger.sources;
         self.ledger.pruned.retain(|source, _| kept.contains_key(source));
@@ -205,7 +219,9 @@ impl Keeping {
                 self.alarm(&format!("`{source}`: the slot of {} passes, a run is still on", step.dealt_with));
             }
             Deed::ClockWasAhead => {
-                self.alarm(&format!("`{source}`: the clock was far ahead; its schedule counts from now on"));
+                self.alarm(&format!(
+                    "`{source}`: the clock was far ahead, or is far behind now; its schedule counts from now on"
+                ));
             }
             Deed::Run { .. } => {}
         }
@@ -236,7 +252,7 @@ impl Keeping {
             let same_rule = line.is_some() && self.ledger.pruned.get(source) == line.as_ref();
             wanted.push(Wanted { request: BackupRequest::scheduled(source.clone(), terms), same_rule });
         }
-        let (host, cancel) = (host_for(&self.host, terms), Arc::clone(&self.cancel));
+        let (host, cancel) = (host_for(&self.host, terms).anew(), Arc::clone(&self.cancel));
         let task = self.runs.spawn(Errand { host, wanted, rule, cancel }.run());
         self.tasks.insert(task.id(), steps.iter().map(|step| step.source.clone()).collect());
     }
@@ -264,19 +280,20 @@ impl Keeping {
 
     /// What keeps sources from being backed up, whatever Docker and the store do: bad policies, or two for one.
     pub(crate) fn trouble(&self) -> Option<String> {
-        let all: Vec<&str> = self.refused.iter().chain(&self.unsettled).map(String::as_str).collect();
+        let unsettled = self.unsettled.iter().map(|one| &one.text);
+        let all: Vec<&str> = self.refused.iter().chain(unsettled).map(String::as_str).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 
     /// One line for systemd.
     pub(crate) fn status(&self) -> String {
-        let jobs = backed_up(&self.cover).len();
+        let jobs = units::counted(backed_up(&self.cover).len() as u64, "source", "sources");
         let refused = self.refused.as_ref().map_or("", |_| "; the policies on disk are bad");
         let missed = match self.missed.len() {
             0 => String::new(),
             n => format!(", {n} vanished"),
         };
-        format!("{jobs} sources under a policy, {} running{missed}{refused}", self.busy.len())
+        format!("{jobs} under a policy, {} running{missed}{refused}", self.busy.len())
     }
 
     /// Asks every run to stop, and waits until all have ended, each by its own clean way.

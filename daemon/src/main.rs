@@ -43,6 +43,9 @@ use recovery::Recovery;
 use telling::Teller;
 use watching::{Logged, tell_failure};
 
+/// How soon it looks again after a look that failed.
+const SOON: Duration = Duration::from_secs(10);
+
 /// Back this host up by the schedules of its policies, and recover what runs that died left
 ///
 /// Starts a backup of each source that a policy covers when its slot comes; slots that were missed are caught up
@@ -79,7 +82,7 @@ struct Args {
     #[arg(long, value_name = "FILE", env = "BACKUPD_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
 
-    /// Where snapshots live, unless their policy says otherwise: `file:///dir` or `s3://bucket/prefix?region=…`
+    /// Where snapshots live, unless their policy says otherwise: `file:///dir` or `s3://bucket/prefix?region=R`
     #[arg(long, value_name = "URL", env = "BACKUPD_STORE", hide_env_values = true)]
     store: Option<String>,
 
@@ -155,7 +158,7 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
     let mut recovery = Recovery::default();
     let mut heard = false;
     loop {
-        if looked.is_none_or(|at| clock.elapsed().saturating_sub(at) >= every) {
+        if looked.is_none_or(|at| clock.elapsed().saturating_sub(at) >= pace(every, failed.as_ref())) {
             looked = Some(clock.elapsed());
             failed = recovery.look(&host, &*clock, &cancel).await.err().or(keeping.look().await.err());
             if cancel.is_asked() {
@@ -169,7 +172,7 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
         }
         heard = false;
         let until = turn(&mut keeping, failed.as_ref(), &page, supervisor);
-        let nap = keeping::nap(until, clock.now()).min(every);
+        let nap = keeping::nap(until, clock.now()).min(pace(every, failed.as_ref()));
         tokio::select! {
             () = cancel.asked() => break,
             _ = hangup.recv() => {
@@ -177,7 +180,11 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
                 looked = None;
             }
             () = wanted.notified() => heard = true,
-            () = keeping.one_ended() => {}
+            () = keeping.one_ended() => {
+                if holds_somebody(&host) {
+                    looked = None;
+                }
+            }
             () = clock.sleep(nap) => {}
         }
     }
@@ -186,6 +193,17 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
     keeping.stop().await;
     recovery.stop(&*clock).await;
     Ok(())
+}
+
+/// How often to look. What could not be put right is tried again soon: somebody may be held, until Docker is back.
+fn pace(every: Duration, failed: Option<&Failure>) -> Duration {
+    if failed.is_some() { every.min(SOON) } else { every }
+}
+
+/// Whether somebody is noted as held: by a run that goes on, or by one that could not let go.
+fn holds_somebody(host: &Host) -> bool {
+    // A catalog that cannot be asked is looked at like all else, at the next look.
+    host.catalog().freezes().is_ok_and(|freezes| !freezes.is_empty())
 }
 
 /// Starts what is due, and tells how things stand.
@@ -248,7 +266,7 @@ fn tell_change(failed: Option<&Failure>, known: &mut Option<String>, supervisor:
 }
 
 /// The first SIGTERM or SIGINT asks to stop, so that a look that is under way ends cleanly; a second one
-/// ends at once, which the next start puts right like any crash.
+/// ends as soon as nobody is held, which the next start puts right like any crash.
 fn stop_on_signals(cancel: &Arc<Cancel>) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -260,6 +278,7 @@ fn stop_on_signals(cancel: &Arc<Cancel>) -> io::Result<()> {
                 _ = interrupt.recv() => {}
             }
             if cancel.is_asked() {
+                cancel.all_let_go().await;
                 std::process::exit(i32::from(engine::failure::Class::Interrupted.exit_code()));
             }
             cancel.ask();

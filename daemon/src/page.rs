@@ -9,6 +9,7 @@
 mod chart;
 mod metrics;
 mod screen;
+mod tables;
 
 use std::io;
 use std::net::SocketAddr;

@@ -66,7 +66,9 @@ impl Keeping {
         let now = self.host.clock().now();
         self.ledger.drills.retain(|source, _| wanted.contains(source));
         for source in &wanted {
-            self.ledger.drills.entry(source.clone()).or_insert(now);
+            // By a clock that was ahead, it is wanted from ten years on.
+            let since = self.ledger.drills.entry(source.clone()).or_insert(now);
+            *since = now.min(*since);
         }
         if self.ledger.drills != before
             && let Err(failure) = self.ledger.write(&self.host)
@@ -81,7 +83,7 @@ impl Keeping {
         let all = backed_up(&self.cover);
         let terms = all.iter().find(|(of, ..)| *of == source).map(|(_, _, terms)| *terms);
         let request = DrillRequest::of(source.clone(), terms.and_then(|terms| terms.drill.as_ref()));
-        let (host, span) = (host_for(&self.host, terms), deed("drill", &source));
+        let (host, span) = (host_for(&self.host, terms).anew(), deed("drill", &source));
         let watch = Logged::of(Arc::clone(&self.cancel), span.clone());
         span.in_scope(|| info!("drill begins"));
         self.drilling.source = Some(source);

@@ -8,7 +8,7 @@ use engine::usecase::vanished::{Vanished, note, vanished};
 use tracing::info;
 
 use super::Keeping;
-use crate::telling::gone_text;
+use crate::telling::{Stand, gone_text};
 use crate::watching::{line, tell_failure};
 
 /// How everything stands, after a look at the catalog.
@@ -46,9 +46,12 @@ impl Keeping {
             info!(source = line(source), "is there again, or was let go");
         }
         self.missed = now.into_iter().map(str::to_owned).collect();
-        let known: BTreeSet<String> = self.ledger.sources.keys().map(ToString::to_string).collect();
+        let known = self.ledger.sources.keys().map(ToString::to_string);
+        let known: BTreeSet<String> =
+            known.chain(self.unsettled.iter().map(|one| one.source.clone())).collect();
         let folder = &self.policies.folder;
-        let told = self.teller.tell(&self.host, folder, &health, &vanished, |name| known.contains(name));
+        let stand = Stand { health: &health, vanished: &vanished, unsettled: &self.unsettled };
+        let told = self.teller.tell(&self.host, folder, &stand, |name| known.contains(name));
         if let Err(failure) = told {
             // Not to remember what was told is no reason not to keep schedules.
             tell_failure(&failure);

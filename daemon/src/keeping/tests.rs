@@ -24,6 +24,7 @@ use policies::level::Level;
 use crate::watching::Logged;
 
 mod bad_input;
+mod clocks;
 mod drills;
 mod sets;
 mod stores;
@@ -198,6 +199,7 @@ fn writer(volume: &str) -> Container {
         labels: BTreeMap::new(),
         mounts: vec![Mount { of, at: "/data".into(), writable: true }],
         auto_remove: false,
+        has_us: false,
         versions: BTreeMap::new(),
     }
 }

@@ -64,7 +64,9 @@ pub(super) fn chart(points: &[Point], now: Timestamp, zone: &TimeZone) -> String
         )
         .ok();
     }
-    out + "</svg>"
+    // What is left of it and right of it, for whoever has no pointer to hold over a bar.
+    let oldest = units::since(first.taken_at, now);
+    out + &format!("</svg><div class=\"axis\"><span>{oldest}</span><span>now</span></div>")
 }
 
 #[cfg(test)]
@@ -95,6 +97,7 @@ mod tests {
             assert!(svg.contains(bar), "{bar}\n{svg}");
         }
         assert_eq!(svg.matches("<rect").count(), 3);
+        assert!(svg.ends_with("<span>10 d ago</span><span>now</span></div>"), "{svg}");
         assert_eq!(chart(&[], now, &TimeZone::UTC), "");
         // A clock that was set back, and a snapshot of nothing.
         let future = chart(&[point("<x>", "22T00:00", 0, Worth::Partial)], now, &TimeZone::UTC);

@@ -3,17 +3,13 @@
 //! Always true: it is whole without scripts, fonts or pictures from anywhere, and its policy forbids them; whatever
 //! Docker or a file name says comes out as text; alarms come first.
 
-use std::fmt::Write as _;
-
 use engine::units;
 use engine::usecase::history::History;
-use engine::usecase::runs::RunLine;
 use engine::usecase::vanished::Vanished;
-use engine::words::SourceName;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::chart::chart;
+use super::tables::{drills, runs, sources};
 use crate::keeping::Sight;
 use crate::watching::line;
 
@@ -65,7 +61,8 @@ pub(super) fn html(view: &View<'_>) -> String {
         out += "</ul>\n";
     }
     out += &sources(view);
-    out += &runs(&view.history.runs, view.zone);
+    out += &drills(view);
+    out += &runs(view);
     out + "</main></body></html>\n"
 }
 
@@ -93,72 +90,16 @@ fn verdict(view: &View<'_>, alarms: usize) -> String {
     }
 }
 
-fn sources(view: &View<'_>) -> String {
-    if view.sight.health.is_empty() {
-        return String::new();
-    }
-    let mut out = "<h2>Sources</h2>\n<table><thead><tr><th>Source</th><th>Policy</th><th>Last good</th>\
-                   <th>Next</th><th class=\"n\">Size</th><th>Snapshots</th><th>Now</th></tr></thead><tbody>\n"
-        .to_owned();
-    for health in &view.sight.health {
-        let name = health.source.parse::<SourceName>().ok();
-        let points = name.and_then(|name| view.history.snapshots.get(&name)).map_or(&[][..], Vec::as_slice);
-        let age = health.last_good.map(|at| units::since(at, view.now)).unwrap_or_default();
-        let size = points.last().map(|point| units::bytes(point.bytes)).unwrap_or_default();
-        let class = if health.is_alarming() { " class=\"bad\"" } else { "" };
-        // Writing into a text cannot fail.
-        writeln!(
-            out,
-            "<tr{class}><th>{}</th><td>{}</td><td>{}<br><small>{age}</small></td><td>{}</td>\
-             <td class=\"n\">{size}</td><td class=\"chart\">{}</td><td>{}</td></tr>",
-            escaped(&health.source),
-            escaped(&health.policy),
-            health.last_good.map_or_else(|| "never".to_owned(), |at| moment(Some(at), view.zone)),
-            moment(health.next, view.zone),
-            chart(points, view.now, view.zone),
-            health.running.as_ref().map(|run| run.progress(view.now)).unwrap_or_default(),
-        )
-        .ok();
-    }
-    out + "</tbody></table>\n<p class=\"legend\"><span class=\"whole\">whole</span> \
-           <span class=\"proven\">read back and good</span> <span class=\"partial\">partial</span> \
-           <span class=\"damaged\">damaged</span></p>\n"
-}
-
-fn runs(runs: &[RunLine], zone: &TimeZone) -> String {
-    if runs.is_empty() {
-        return String::new();
-    }
-    let mut out = "<h2>Runs</h2>\n<table><thead><tr><th>Began</th><th>Verb</th><th>Source</th><th>State</th>\
-                   <th class=\"n\">Took</th><th class=\"n\">Read</th><th>Why</th></tr></thead><tbody>\n"
-        .to_owned();
-    for run in runs {
-        let took = run.ended_at.map(|end| units::span(end.duration_since(run.began_at).unsigned_abs()));
-        writeln!(
-            out,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
-             <td>{}</td></tr>",
-            moment(Some(run.began_at), zone),
-            escaped(&run.verb),
-            escaped(run.snapshot.as_ref().unwrap_or(&run.source)),
-            escaped(&run.state),
-            took.unwrap_or_default(),
-            units::bytes(run.bytes),
-            escaped(&run.message),
-        )
-        .ok();
-    }
-    out + "</tbody></table>\n"
-}
-
-fn moment(at: Option<Timestamp>, zone: &TimeZone) -> String {
+pub(super) fn moment(at: Option<Timestamp>, zone: &TimeZone) -> String {
     at.map(|at| format!("<time>{}</time>", units::moment_with_zone(at, zone))).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use engine::usecase::runs::RunLine;
+
     use super::*;
-    use crate::page::tests::health;
+    use crate::page::tests::{drilled, health};
 
     fn run(message: &str) -> RunLine {
         let at = |text: &str| text.parse().unwrap();
@@ -206,11 +147,37 @@ mod tests {
             "lost 90 %",
             "`old` is not there",
             "<h2>Sources",
+            "<h2>Runs",
             "no space",
         ];
         let places: Vec<usize> = places.iter().map(|text| bad.find(text).unwrap()).collect();
         assert!(places.is_sorted(), "{places:?}\n{bad}");
         assert!(page(&Sight::default(), &[], &History::default()).contains("No source is under a policy"));
+    }
+
+    #[test]
+    fn what_drills_proved_has_a_table_where_there_are_drills() {
+        let mut proven = health("db", false);
+        proven.drill = Some(drilled(false));
+        let mut late = health("web", false);
+        late.drill = Some(drilled(true));
+        let sight = Sight { health: vec![proven, late, health("no", false)], vanished: Vec::new() };
+        let out = page(&sight, &[], &History::default());
+        let (_, drills) = out.split_once("<h2>Drills</h2>").unwrap();
+        assert_eq!(drills.matches("<tr><th>").count(), 2, "heading and one that is well: {drills}");
+        assert!(drills.contains("<tr class=\"bad\"><th>web</th>"), "{drills}");
+        assert!(drills.contains("a@1") && drills.contains("2.5 s") && drills.contains("7 d"), "{drills}");
+        let none = Sight { health: vec![health("no", false)], vanished: Vec::new() };
+        assert!(!page(&none, &[], &History::default()).contains("Drills"));
+    }
+
+    #[test]
+    fn every_cell_brings_its_columns_name_along_for_narrow_screens() {
+        let sight = Sight { health: vec![health("db", false)], vanished: Vec::new() };
+        let history = History { runs: vec![run("no space")], ..History::default() };
+        let out = page(&sight, &[], &history);
+        assert_eq!(out.matches("<td").count(), out.matches("data-name=\"").count(), "{out}");
+        assert!(out.contains("<td class=\"state bad\" data-name=\"State\">failed</td>"), "{out}");
     }
 
     #[test]

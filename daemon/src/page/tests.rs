@@ -95,7 +95,7 @@ fn a_catalog_that_cannot_be_asked_is_an_alarm_and_no_page_that_looks_well() {
     );
 }
 
-fn drilled(overdue: bool) -> DrillStanding {
+pub(super) fn drilled(overdue: bool) -> DrillStanding {
     DrillStanding {
         every_seconds: Some(604_800),
         proven_at: Some("2026-11-20T02:00:00Z".parse().unwrap()),

@@ -9,9 +9,14 @@ use engine::catalog::DrillResult;
 use engine::usecase::drill::DrillStanding;
 use engine::usecase::health::Health;
 use engine::usecase::vanished::Vanished;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use policies::policy::Event;
 use serde::{Deserialize, Serialize};
+
+use crate::keeping::Unsettled;
+
+/// So far a clock may be set back and what it said be believed.
+const SLACK: SignedDuration = SignedDuration::from_hours(1);
 
 /// How a source stood when somebody was last told.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -23,6 +28,8 @@ pub(crate) struct Stood {
     overdue: bool,
     held: bool,
     vanished: bool,
+    /// Somebody wants it backed up, and no run comes for it.
+    unsettled: bool,
     /// A drill did not prove it.
     refuted: bool,
     /// Its proof is too old.
@@ -31,6 +38,14 @@ pub(crate) struct Stood {
 
 /// All sources that somebody was told of.
 pub(crate) type Told = BTreeMap<String, Stood>;
+
+/// How all sources stand now.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Stand<'a> {
+    pub(crate) health: &'a [Health],
+    pub(crate) vanished: &'a [Vanished],
+    pub(crate) unsettled: &'a [Unsettled],
+}
 
 /// Something to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +58,8 @@ pub(crate) struct News {
 
 /// What changed since `told`, and what is told then. `known` are the sources that are still somebody's: one that is
 /// away for a moment comes back to what was told of it.
-pub(crate) fn changes(
-    told: &Told,
-    health: &[Health],
-    vanished: &[Vanished],
-    known: impl Fn(&str) -> bool,
-) -> (Told, Vec<News>) {
+pub(crate) fn changes(told: &Told, stand: &Stand<'_>, known: impl Fn(&str) -> bool) -> (Told, Vec<News>) {
+    let Stand { health, vanished, unsettled } = *stand;
     let mut after: Told = told.iter().filter(|(source, _)| known(source)).map(cloned).collect();
     let mut news = Vec::new();
     for health in health {
@@ -67,10 +78,27 @@ pub(crate) fn changes(
             news.push(News { event: Event::Vanished, source, policy, text });
         }
     }
+    for one in unsettled {
+        let stood = after.entry(one.source.clone()).or_default();
+        if !stood.unsettled {
+            stood.unsettled = true;
+            let Unsettled { source, policy, text } = one.clone();
+            news.push(News { event: Event::Failure, source, policy, text });
+        }
+    }
+    let is_settled = |source: &str| !unsettled.iter().any(|one| one.source == source);
+    after.iter_mut().filter(|(source, _)| is_settled(source)).for_each(|(_, stood)| stood.unsettled = false);
     let missed = |source: &str| vanished.iter().any(|gone| gone.source == source);
     after.iter_mut().filter(|(source, _)| !missed(source)).for_each(|(_, stood)| stood.vanished = false);
     after.retain(|_, stood| *stood != Stood::default());
     (after, news)
+}
+
+/// What was good at a time that has not come, by a clock that was ahead, would keep every later good one from ending a
+/// failure, and so every later failure from being told.
+pub(crate) fn set_right(told: &mut Told, now: Timestamp) {
+    let latest = now.checked_add(SLACK).unwrap_or(Timestamp::MAX);
+    told.values_mut().for_each(|stood| stood.good = stood.good.filter(|good| *good <= latest));
 }
 
 fn cloned((source, stood): (&String, &Stood)) -> (String, Stood) {
@@ -94,6 +122,10 @@ fn look(stood: &mut Stood, health: &Health) -> Vec<(Event, String)> {
     if stood.vanished {
         well.push("is there again".to_owned());
         stood.vanished = false;
+    }
+    if stood.unsettled {
+        well.push(format!("is under policy `{}` again", health.policy));
+        stood.unsettled = false;
     }
     if health.failures > 0 && !stood.failing {
         let why = health.message.as_deref().unwrap_or("`backupctl runs` tells why");

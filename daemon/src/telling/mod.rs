@@ -15,16 +15,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use engine::failure::Failure;
-use engine::usecase::health::Health;
 use engine::usecase::host::Host;
 use engine::usecase::state_file;
-use engine::usecase::vanished::Vanished;
 use hyper::body::Bytes;
 use policies::policy::{Folder, Notify, Policy};
 use serde::Serialize;
 
-pub(crate) use self::changes::gone_text;
-use self::changes::{News, Told, changes};
+use self::changes::{News, Told, changes, set_right};
+pub(crate) use self::changes::{Stand, gone_text};
 use self::outbox::{Outbox, Place, Tries};
 
 const FILE: &str = "told.json";
@@ -74,11 +72,11 @@ impl Teller {
         &mut self,
         host: &Host,
         policies: &Folder,
-        health: &[Health],
-        vanished: &[Vanished],
+        stand: &Stand<'_>,
         known: impl Fn(&str) -> bool,
     ) -> Result<(), Failure> {
-        let (told, news) = changes(&self.told, health, vanished, known);
+        set_right(&mut self.told, host.clock().now());
+        let (told, news) = changes(&self.told, stand, known);
         self.told = told;
         for news in news {
             let notify = self.notify(policies, &news.policy);

@@ -47,8 +47,14 @@ pub(crate) async fn resolve(address: &str, credentials: Option<&Path>) -> Result
 
 async fn first_line(path: &Path) -> io::Result<String> {
     use tokio::io::AsyncReadExt as _;
+    // Whoever waits for the other end of a fifo waits in a thread of its own, and there are only so many.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = tokio::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).await?;
+    if !file.metadata().await?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
     let mut bytes = Vec::new();
-    tokio::fs::File::open(path).await?.take(URL_BYTES_MAX).read_to_end(&mut bytes).await?;
+    file.take(URL_BYTES_MAX).read_to_end(&mut bytes).await?;
     let text = String::from_utf8(bytes).map_err(|_not_text| io::Error::other("it is not text"))?;
     Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }
@@ -158,6 +164,26 @@ mod tests {
             assert!(!format!("{:?}", got.err()).contains("pass"), "{address}");
         }
         assert!(resolve("credential:hook", None).await.unwrap_err().contains("LoadCredential"));
+    }
+
+    /// H9: a fifo in its place, or a folder, is an error at once.
+    #[tokio::test]
+    async fn nobody_waits_for_a_file_that_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, dir.path().join("fifo"), mode).unwrap();
+        std::fs::create_dir(dir.path().join("folder")).unwrap();
+        for name in ["fifo", "folder"] {
+            let address = format!("credential:{name}");
+            let resolved = resolve(&address, Some(dir.path()));
+            let resolved = tokio::time::timeout(std::time::Duration::from_secs(5), resolved).await;
+            let Ok(Err(why)) = resolved else {
+                // Whoever waits is let go, so that this test can end.
+                drop(std::fs::File::options().read(true).write(true).open(dir.path().join("fifo")));
+                panic!("{name} was waited for, or read");
+            };
+            assert!(why.contains("no regular file"), "{name}: {why}");
+        }
     }
 
     /// A server that one authority vouches for hears those who trust it, and nothing of the others.

@@ -47,14 +47,22 @@ async fn policies_that_go_bad_hold_as_they_were() {
 #[tokio::test]
 async fn a_source_that_two_policies_claim_is_an_alarm_until_it_is_settled() {
     let world = World::new();
-    world.policy("night.toml", &text("0 2 * * *", "d*"));
+    let heard = world.dir.path().join("heard");
+    let notify = format!("[notify]\ncommand = [\"/bin/sh\", \"-c\", \"cat >>{}\"]\n", heard.display());
+    world.policy("night.toml", &(text("0 2 * * *", "d*") + &notify));
     world.policy("noon.toml", &text("0 12 * * *", "*b"));
     for name in ["db", "dc"] {
         world.volume(name).await;
     }
     let mut keeping = world.keeping().await;
-    turn(&mut keeping).await;
-    turn(&mut keeping).await;
+    keeping.tell_by(Teller::default());
+    for _ in 0..3 {
+        turn(&mut keeping).await;
+        keeping.sight().unwrap();
+        keeping.teller.finish().await;
+    }
+    let lines = || std::fs::read_to_string(&heard).unwrap_or_default();
+    assert!(lines().lines().count() == 1 && lines().contains("`db` is not backed up: "), "{}", lines());
     let told = keeping.trouble().unwrap_or_default();
     assert!(told.starts_with("`db` is not backed up: ") && told.contains("night"), "{told}");
     let events = world.host().await.catalog().events(10).unwrap();
@@ -66,6 +74,9 @@ async fn a_source_that_two_policies_claim_is_an_alarm_until_it_is_settled() {
     keeping.reload();
     turn(&mut keeping).await;
     assert_eq!(keeping.trouble(), None);
+    keeping.sight().unwrap();
+    keeping.teller.finish().await;
+    assert!(lines().lines().count() == 2 && lines().contains("is under policy `night` again"), "{}", lines());
 }
 
 /// Nothing but the schedule is lost with the ledger, and a damaged one is said to be.
@@ -82,4 +93,50 @@ async fn a_ledger_that_cannot_be_read_begins_anew() {
     turn(&mut keeping).await;
     world.pass(&mut keeping, 15).await;
     assert_eq!(world.began("db").await, ["21T02:00"]);
+}
+
+/// A folder at the usual place, which nobody has to name.
+async fn unnamed(world: &World) -> Keeping {
+    let policies = world.dir.path().join("policies");
+    let places = Places { policies, named: false, folders: Vec::new() };
+    Keeping::begin(world.host().await, places, 2, Arc::default())
+}
+
+/// What stands in where there are no policies is for hosts that never had any.
+#[tokio::test]
+async fn a_folder_that_is_gone_is_not_taken_for_one_that_never_was() {
+    let world = World::new();
+    world.policy("night.toml", &text("0 2 * * *", "db"));
+    world.volume("db").await;
+    let mut keeping = unnamed(&world).await;
+    turn(&mut keeping).await;
+    let (folder, away) = (world.dir.path().join("policies"), world.dir.path().join("away"));
+    engine::durable::rename_synced(&folder, &away).unwrap();
+    keeping.reload();
+    let told = keeping.trouble().unwrap_or_default();
+    assert!(told.contains("there is no folder of policies `") && told.contains("any more"), "{told}");
+    world.pass(&mut keeping, 15).await;
+    assert_eq!(world.began("db").await, ["21T02:00"]);
+    symlink("nowhere", &folder).unwrap();
+    keeping.reload();
+    assert!(keeping.trouble().unwrap_or_default().contains("a link to nothing"), "{:?}", keeping.trouble());
+    drop(keeping);
+
+    // A process that begins without it does what it can, and says whom it cannot protect.
+    let mut keeping = unnamed(&world).await;
+    turn(&mut keeping).await;
+    assert!(keeping.trouble().unwrap_or_default().contains("a link to nothing"), "{:?}", keeping.trouble());
+    std::fs::remove_file(&folder).unwrap();
+    let mut keeping = unnamed(&world).await;
+    for _ in 0..2 {
+        turn(&mut keeping).await;
+        let told = keeping.trouble().unwrap_or_default();
+        assert!(told.starts_with("`db` is not backed up any more: its policy `night` went"), "{told}");
+    }
+    engine::durable::rename_synced(&away, &folder).unwrap();
+    keeping.reload();
+    turn(&mut keeping).await;
+    assert_eq!(keeping.trouble(), None);
+    world.pass(&mut keeping, 24).await;
+    assert_eq!(world.began("db").await, ["21T02:00", "22T02:00"]);
 }

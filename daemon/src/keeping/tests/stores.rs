@@ -47,3 +47,37 @@ async fn one_store_under_two_addresses_is_a_bad_policy() {
     world.pass(&mut keeping, 15).await;
     assert_eq!(world.began("db").await.len(), 1, "what held before still holds");
 }
+
+/// D9: a disk that is taken away while the service runs, and comes back.
+#[tokio::test]
+async fn nothing_is_written_where_a_disk_was_and_it_is_used_again_when_it_is_back() {
+    let world = World::new();
+    let (disk, away) = (world.dir.path().join("disk"), world.dir.path().join("away"));
+    let store = format!("store = \"file://{}\"\n[drill]\nevery = \"1d\"\n", disk.join("store").display());
+    world.policy("hours.toml", &text("0 * * * *", "db").replace("[select]", &format!("{store}[select]")));
+    world.volume("db").await;
+    let snapshots = |disk: &Path| {
+        let inside = std::fs::read_dir(disk.join("store/h1/db")).unwrap();
+        let names = inside.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".manifest")).count()
+    };
+    std::fs::create_dir(&disk).unwrap();
+    let mut keeping = world.keeping().await;
+    turn(&mut keeping).await;
+    world.pass(&mut keeping, 2).await;
+    assert_eq!(snapshots(&disk), 2);
+
+    engine::durable::rename_synced(&disk, &away).unwrap();
+    std::fs::create_dir(&disk).unwrap();
+    world.pass(&mut keeping, 2).await;
+    let events = world.host().await.catalog().events(10).unwrap();
+    assert!(events.iter().any(|event| event.text.contains("is the disk mounted?")), "{events:?}");
+    assert_eq!((keeping.counts().failures.values().sum::<u64>(), snapshots(&away)), (2, 2));
+    assert_eq!(std::fs::read_dir(&disk).unwrap().count(), 0, "nothing beneath the mount point");
+
+    std::fs::remove_dir(&disk).unwrap();
+    engine::durable::rename_synced(&away, &disk).unwrap();
+    world.pass(&mut keeping, 1).await;
+    assert_eq!(snapshots(&disk), 3);
+    assert!(!keeping.sight().unwrap().health[0].is_alarming());
+}

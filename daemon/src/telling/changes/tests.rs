@@ -27,6 +27,10 @@ fn well() -> Health {
     }
 }
 
+fn looked(told: &Told, health: &[Health]) -> (Told, Vec<News>) {
+    changes(told, &Stand { health, ..Stand::default() }, |_| true)
+}
+
 fn drilled(result: DrillResult, overdue: bool) -> DrillStanding {
     let last = DrillLine {
         run: "r".into(),
@@ -51,7 +55,7 @@ fn drilled(result: DrillResult, overdue: bool) -> DrillStanding {
     }
 }
 
-/// Each word is how `db` stands at one look: `good`, `fail`, `late`, `held`, `gone`, `away`, `unsure` (its newest run
+/// Each word is how `db` stands at one look: `good`, `fail`, `late`, `held`, `gone`, `away`, `clash`, `unsure` (its newest run
 /// was interrupted), `proof`, `bad` and `stale` (what drills say), or several of them with `+`; and what is told then.
 #[track_caller]
 fn check(looks: &[(&str, &str)]) {
@@ -70,9 +74,12 @@ fn check(looks: &[(&str, &str)]) {
         let drill = drilled(result, has("stale"));
         health.drill = (has("proof") || has("bad") || has("stale")).then_some(drill);
         let gone = Vanished { source: "db".into(), policy: "p".into(), since: at("20T01:00") };
-        let there = if has("gone") || has("away") { Vec::new() } else { vec![health] };
+        let there = if has("gone") || has("away") || has("clash") { Vec::new() } else { vec![health] };
         let vanished = if has("gone") { vec![gone] } else { Vec::new() };
-        let (after, news) = changes(&told, &there, &vanished, |_| true);
+        let clash = Unsettled { source: "db".into(), policy: "p".into(), text: "two want it".into() };
+        let unsettled = if has("clash") { vec![clash] } else { Vec::new() };
+        let stand = Stand { health: &there, vanished: &vanished, unsettled: &unsettled };
+        let (after, news) = changes(&told, &stand, |_| true);
         let got: Vec<_> = news.iter().map(|news| news.event.word()).collect();
         assert_eq!(got.join(" "), *want, "{word} on look {day}");
         // What was told survives the file that it is kept in.
@@ -88,6 +95,8 @@ fn each_change_is_told_once() {
     check(&[("fail+late", "failure overdue"), ("fail+late", ""), ("good", "recovery")]);
     check(&[("held", "guard"), ("held", ""), ("good", ""), ("held", "guard")]);
     check(&[("good", ""), ("gone", "vanished"), ("gone", ""), ("good", "recovery"), ("gone", "vanished")]);
+    check(&[("good", ""), ("clash", "failure"), ("clash", ""), ("good", "recovery"), ("clash", "failure")]);
+    check(&[("clash", "failure"), ("away", ""), ("clash", "failure"), ("clash+gone", "vanished")]);
 }
 
 #[test]
@@ -108,10 +117,10 @@ fn nothing_is_well_before_a_snapshot_says_so() {
 
 #[test]
 fn what_nobody_knows_any_more_is_forgotten() {
-    let (told, _) = changes(&Told::default(), &[Health { failures: 1, ..well() }], &[], |_| true);
+    let (told, _) = looked(&Told::default(), &[Health { failures: 1, ..well() }]);
     assert_eq!(told.len(), 1);
-    assert_eq!(changes(&told, &[], &[], |_| false), (Told::default(), Vec::new()));
-    assert_eq!(changes(&told, &[], &[], |_| true).0, told);
+    assert_eq!(changes(&told, &Stand::default(), |_| false), (Told::default(), Vec::new()));
+    assert_eq!(changes(&told, &Stand::default(), |_| true).0, told);
 }
 
 #[test]
@@ -125,7 +134,8 @@ fn texts_say_what_and_the_next_command() {
         ..well()
     };
     let gone = Vanished { source: "web:/srv".into(), policy: "p".into(), since: at("20T01:00") };
-    let (_, news) = changes(&Told::default(), &[health], &[gone], |_| true);
+    let (_, news) =
+        changes(&Told::default(), &Stand { health: &[health], vanished: &[gone], unsettled: &[] }, |_| true);
     let texts: Vec<_> = news.iter().map(|news| news.text.as_str()).collect();
     assert_eq!(
         texts,
@@ -137,4 +147,21 @@ fn texts_say_what_and_the_next_command() {
              meant, `backupctl acknowledge web:/srv`",
         ]
     );
+}
+
+/// H2: it failed when the clock was ten years ahead, and was good then.
+#[test]
+fn a_failure_ends_with_a_good_one_whatever_the_clock_said_before() {
+    let then = Health { failures: 1, last_good: Some("2036-11-19T02:00:00Z".parse().unwrap()), ..well() };
+    let (mut told, news) = looked(&Told::default(), &[then]);
+    assert_eq!(news.len(), 1);
+    set_right(&mut told, at("20T02:00"));
+    let (after, news) = looked(&told, &[well()]);
+    assert!(news[0].event == Event::Recovery && after.is_empty(), "{news:?}");
+
+    let today = Health { failures: 1, ..well() };
+    let (mut told, _) = looked(&Told::default(), &[today]);
+    let before = told.clone();
+    set_right(&mut told, at("19T01:30"));
+    assert_eq!(told, before, "a clock that was set back by a little");
 }
