@@ -42,7 +42,7 @@ impl Cli {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
-    /// Where snapshots live: `file:///dir` or `s3://bucket/prefix?region=…`; as a flag, there and in no store that a policy
+    /// Where snapshots live: `file:///dir` or `s3://bucket/prefix?region=R`; as a flag, there and in no store that a policy
     /// names [default: file:///var/lib/backupd/store]
     #[arg(long, global = true, value_name = "URL", env = "BACKUPD_STORE", hide_env_values = true)]
     pub(crate) store: Option<String>,

@@ -22,6 +22,7 @@ use serde_json::json;
 
 use args::Cli;
 use screen::Surroundings;
+use screen::width::Width;
 use session::Session;
 
 /// So long the program waits in the end for work that nobody needs any more.
@@ -62,19 +63,14 @@ fn main() -> ExitCode {
 fn look_around() -> Surroundings {
     let text = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let terminals = [io::stdin().is_terminal(), io::stdout().is_terminal(), io::stderr().is_terminal()];
-    let told = text("COLUMNS").and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
     Surroundings {
         terminals,
-        width: told.or_else(|| columns(io::stderr())).or_else(|| columns(io::stdout())),
+        width: Width::of(text("COLUMNS").as_deref()),
         no_color: text("NO_COLOR"),
         term: text("TERM"),
+        locale: ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(text).find(|set| !set.is_empty()),
         zone: TimeZone::system(),
     }
-}
-
-fn columns(stream: impl std::os::fd::AsFd) -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(stream).ok()?;
-    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// Logs are for whoever looks for a cause; what people should know comes through `screen`.

@@ -31,6 +31,10 @@ impl Screen {
         self.show(&format!("{question} [y/N] "));
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line).map_err(|e| Failure::failed("read the answer").because(e))?;
+        if !line.ends_with('\n') {
+            // Ctrl-D answers without ending the line, and what follows would stand behind the question.
+            self.show("\n");
+        }
         match parse(&line) {
             Answer::Yes => Ok(()),
             Answer::No => {
@@ -55,10 +59,18 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
+    use crate::screen::width::Width;
     use crate::screen::{Manners, Surroundings};
 
     fn screen(terminals: [bool; 3]) -> Screen {
-        let around = Surroundings { terminals, width: None, no_color: None, term: None, zone: TimeZone::UTC };
+        let around = Surroundings {
+            terminals,
+            width: Width::Told(80),
+            no_color: None,
+            term: None,
+            locale: None,
+            zone: TimeZone::UTC,
+        };
         Screen::new(around, Manners::default(), Arc::new(SystemClock::start()))
     }
 

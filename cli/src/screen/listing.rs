@@ -34,7 +34,7 @@ impl<'a> Listing<'a> {
             let comma = if self.printed == 0 { "[" } else { ",\n" };
             format!("{comma}{}", plain::json(&json().to_string()))
         } else {
-            format!("{}\n", text())
+            format!("{}\n", self.screen.paint().letters(&text()))
         };
         self.printed += 1;
         let mut written = self.out.write_all(line.as_bytes());

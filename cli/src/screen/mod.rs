@@ -1,17 +1,20 @@
 //! The only code of this program that prints.
 //!
 //! Results go to stdout, everything else to stderr. What came from elsewhere is made safe by [`plain`]
-//! before it is printed; colour and cutting to a width happen on a terminal only. With `--json`, long
+//! before it is printed; colour and making it [`fit`] a width happen on a terminal only. With `--json`, long
 //! commands print events and lists print one array; `docs/json.md` is the contract.
 
 pub(crate) mod asking;
+pub(crate) mod fit;
 pub(crate) mod listing;
 pub(crate) mod paint;
 pub(crate) mod plain;
 pub(crate) mod progress;
+pub(crate) mod proposing;
 pub(crate) mod rate;
 pub(crate) mod table;
 pub(crate) mod telling;
+pub(crate) mod width;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -29,6 +32,7 @@ use serde_json::{Value, json};
 use paint::{Paint, Style};
 use progress::{Manner, Teller};
 use telling::Telling;
+use width::Width;
 
 /// What the program found around itself when it started; read once, in `main`.
 #[derive(Debug, Clone)]
@@ -36,11 +40,13 @@ pub(crate) struct Surroundings {
     /// stdin, stdout and stderr are terminals.
     pub(crate) terminals: [bool; 3],
     /// Columns of the terminal, where there is one.
-    pub(crate) width: Option<usize>,
+    pub(crate) width: Width,
     /// `NO_COLOR`.
     pub(crate) no_color: Option<String>,
     /// `TERM`.
     pub(crate) term: Option<String>,
+    /// The first of `LC_ALL`, `LC_CTYPE` and `LANG` that says anything.
+    pub(crate) locale: Option<String>,
     /// The local zone.
     pub(crate) zone: TimeZone,
 }
@@ -87,7 +93,11 @@ impl Screen {
 
     /// Width of the terminal that stdout is.
     pub(crate) fn width(&self) -> Option<usize> {
-        self.around.width.filter(|_| self.around.terminals[1])
+        self.width_of(1)
+    }
+
+    fn width_of(&self, stream: usize) -> Option<usize> {
+        if self.around.terminals[stream] { self.around.width.columns() } else { None }
     }
 
     /// Whether stdout is a terminal.
@@ -102,7 +112,8 @@ impl Screen {
 
     fn paint_of(&self, stream: usize) -> Paint {
         let around = &self.around;
-        Paint::choose(around.terminals[stream], around.no_color.as_deref(), around.term.as_deref())
+        let (no_color, term) = (around.no_color.as_deref(), around.term.as_deref());
+        Paint::choose(around.terminals[stream], no_color, term, around.locale.as_deref())
     }
 
     /// Prints a result for people; the text is safe already.
@@ -110,16 +121,25 @@ impl Screen {
         self.content(text)
     }
 
+    /// Prints a result that is sentences, which go on in a next line where the terminal ends.
+    pub(crate) fn prose(&self, text: &str) -> Result<(), Failure> {
+        self.content(&self.folded(1, text))
+    }
+
+    fn folded(&self, stream: usize, text: &str) -> String {
+        self.width_of(stream).map_or_else(|| text.to_owned(), |width| fit::folded(text, width))
+    }
+
     /// Prints something beside the result, for people, on stderr; the text is safe already.
     pub(crate) fn say(&self, text: &str) {
         if !self.manners.quiet && !self.manners.json {
-            self.stderr(text);
+            self.show(text);
         }
     }
 
     /// Prints on stderr what a person must see before answering, also with `-q`.
     pub(crate) fn show(&self, text: &str) {
-        self.stderr(text);
+        self.stderr(&self.folded(2, text));
     }
 
     /// Prints a warning.
@@ -128,7 +148,7 @@ impl Screen {
             self.event("warning", json!({ "message": message }));
         } else {
             let word = self.paint_of(2).style("warning:", Style::Warning);
-            self.stderr(&format!("{word} {}\n", plain::line(message)));
+            self.show(&format!("{word} {}\n", plain::line(message)));
         }
     }
 
@@ -153,7 +173,9 @@ impl Screen {
                 return;
             }
         }
-        self.stderr(&failure_text(failure, self.paint_of(2)));
+        let (what, hint) = failure_text(failure, self.paint_of(2));
+        // A hint is a command to copy, and stays on its line.
+        self.stderr(&(self.folded(2, &what) + &hint));
     }
 
     /// Prints one event: on stdout, or on stderr when stdout carries content.
@@ -181,15 +203,17 @@ impl Screen {
         let manner = self.manner();
         let teller = Teller::new(manner, self.paint_of(2), self.manners.quiet, self.clock.elapsed());
         let to_stdout = self.manners.json && !self.stdout_is_content.load(Ordering::Relaxed);
+        let letters = self.paint_of(2);
         let write = move |text: &str| {
-            if to_stdout { put(io::stdout(), text) } else { put(io::stderr(), text) }.is_ok()
+            if to_stdout { put(io::stdout(), text) } else { put(io::stderr(), &letters.letters(text)) }
+                .is_ok()
         };
-        Telling::begin(teller, manner, write, Arc::clone(&self.clock), cancel)
+        Telling::begin(teller, manner, self.around.width, write, Arc::clone(&self.clock), cancel)
     }
 
     fn manner(&self) -> Manner {
         let drawn = self.around.terminals[2] && self.around.term.as_deref() != Some("dumb");
-        match self.around.width {
+        match self.around.width.columns() {
             _ if self.manners.json => Manner::Json,
             Some(width) if drawn => Manner::Terminal { width },
             Some(_) | None => Manner::Lines,
@@ -212,7 +236,7 @@ impl Screen {
     }
 
     fn content(&self, text: &str) -> Result<(), Failure> {
-        match put(io::stdout(), text) {
+        match put(io::stdout(), &self.paint().letters(text)) {
             // Whoever read the result went away; what was done is done, and the exit code tells it.
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             written => written.map_err(|e| Failure::failed("write to stdout").because(e)),
@@ -229,7 +253,7 @@ impl Screen {
 
     fn stderr(&self, text: &str) {
         // Nobody listens on stderr; the exit code still tells how it ended.
-        drop(put(io::stderr(), text));
+        drop(put(io::stderr(), &self.paint_of(2).letters(text)));
     }
 }
 
@@ -237,13 +261,13 @@ fn put(mut stream: impl Write, text: &str) -> io::Result<()> {
     stream.write_all(text.as_bytes()).and_then(|()| stream.flush())
 }
 
-/// `error: what: cause`, then `  hint: next command`.
-pub(crate) fn failure_text(failure: &Failure, paint: Paint) -> String {
-    let mut text = format!("{} {}\n", paint.style("error:", Style::Bad), plain::line(&failure.to_string()));
-    if let Some(hint) = &failure.hint {
-        text += &format!("  {} {}\n", paint.style("hint:", Style::Good), plain::line(hint));
-    }
-    text
+/// `error: what: cause`, and `  hint: next command`.
+fn failure_text(failure: &Failure, paint: Paint) -> (String, String) {
+    let what = format!("{} {}\n", paint.style("error:", Style::Bad), plain::line(&failure.to_string()));
+    let hint = failure.hint.as_ref().map_or_else(String::new, |hint| {
+        format!("  {} {}\n", paint.style("hint:", Style::Good), plain::line(hint))
+    });
+    (what, hint)
 }
 
 /// The fields of a report, as a JSON object.
@@ -268,9 +292,10 @@ mod tests {
     fn screen(terminals: [bool; 3], term: &str, json: bool) -> Screen {
         let around = Surroundings {
             terminals,
-            width: Some(80),
+            width: Width::Told(80),
             no_color: None,
             term: Some(term.into()),
+            locale: Some("C.UTF-8".into()),
             zone: TimeZone::UTC,
         };
         Screen::new(around, Manners { json, quiet: false }, Arc::new(SystemClock::start()))
@@ -303,7 +328,8 @@ mod tests {
         let failure = Failure::new(Class::Busy, "back up `db`")
             .because(io::Error::other("held by \x1b[31mrun 1\nx"))
             .hint("backupctl runs");
-        let want = "error: back up `db`: held by \\u{1b}[31mrun 1\\nx\n  hint: backupctl runs\n";
-        assert_eq!(failure_text(&failure, Paint::OFF), want);
+        let want = ("error: back up `db`: held by \\u{1b}[31mrun 1\\nx\n", "  hint: backupctl runs\n");
+        let (what, hint) = failure_text(&failure, Paint::OFF);
+        assert_eq!((what.as_str(), hint.as_str()), want);
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::paint::{Paint, Style};
 use super::rate::Rate;
-use super::{plain, table, units};
+use super::{fit, plain, units};
 
 /// How it is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,8 @@ pub(crate) struct Teller {
     progress: Option<Progress>,
     rate: Rate,
     shown_at: Duration,
-    line_up: bool,
+    /// Columns of the line that is on the terminal; 0 if none is.
+    line_up: usize,
 }
 
 impl Teller {
@@ -59,7 +60,14 @@ impl Teller {
             progress: None,
             rate: Rate::default(),
             shown_at: now,
-            line_up: false,
+            line_up: 0,
+        }
+    }
+
+    /// The terminal has another width from now on.
+    pub(crate) fn resize(&mut self, columns: usize) {
+        if let Manner::Terminal { width } = &mut self.manner {
+            *width = columns;
         }
     }
 
@@ -89,7 +97,8 @@ impl Teller {
                     Manner::Json => event(&json!({"event": "warning", "message": warning})),
                     Manner::Lines | Manner::Terminal { .. } => {
                         let word = self.paint.style("warning:", Style::Warning);
-                        format!("{}{word} {}\n", self.clear(), plain::line(&warning))
+                        let text = format!("{word} {}\n", plain::line(&warning));
+                        self.clear() + &self.folded(text)
                     }
                 };
                 let line = self.redraw(now);
@@ -114,9 +123,24 @@ impl Teller {
         }
     }
 
-    /// Takes the line off the terminal.
-    pub(crate) fn clear(&mut self) -> &'static str {
-        if std::mem::take(&mut self.line_up) { "\r\x1b[2K" } else { "" }
+    /// Takes the line off the terminal. One that became narrower meanwhile shows it as several.
+    pub(crate) fn clear(&mut self) -> String {
+        let above = match self.manner {
+            Manner::Terminal { width } => self.line_up.saturating_sub(1) / width.max(1),
+            Manner::Lines | Manner::Json => 0,
+        };
+        match (std::mem::take(&mut self.line_up), above) {
+            (0, _) => String::new(),
+            (_, 0) => "\r\x1b[2K".to_owned(),
+            (_, above) => format!("\r\x1b[{above}A\x1b[J"),
+        }
+    }
+
+    fn folded(&self, text: String) -> String {
+        match self.manner {
+            Manner::Terminal { width } => fit::folded(&text, width),
+            Manner::Lines | Manner::Json => text,
+        }
     }
 
     fn redraw(&mut self, now: Duration) -> String {
@@ -127,9 +151,15 @@ impl Teller {
             return String::new();
         }
         self.shown_at = now;
-        self.line_up = true;
+        let old = match self.clear() {
+            none if none.is_empty() => "\r\x1b[2K".to_owned(),
+            old => old,
+        };
         // One column stays free: a terminal that wraps at its edge would leave a line behind.
-        format!("\r\x1b[2K{}", table::cut(&self.sentence(), width.saturating_sub(1)))
+        let sentence = self.paint.letters(&self.sentence()).into_owned();
+        let line = fit::cut(&sentence, width.saturating_sub(1), self.paint);
+        self.line_up = fit::columns(&line);
+        old + &line
     }
 
     /// `reading db-data: 42%, 1.2 GiB of 2.9 GiB, 310 MiB/s, 5 s left, base/1/2`.
@@ -192,7 +222,7 @@ mod tests {
         out += &teller.hear(Told::Warning("`x` vanished\n".into()), second(1));
         out += &teller.hear(at(2 << 20, None), second(2));
         out += &teller.tick(second(11));
-        out + teller.clear()
+        out + &teller.clear()
     }
 
     #[test]
@@ -205,6 +235,18 @@ mod tests {
             \r\x1b[2K";
         assert_eq!(story(Manner::Terminal { width: 72 }, false), want);
         assert_eq!(story(Manner::Terminal { width: 72 }, true), "warning: `x` vanished\\n\n");
+    }
+
+    #[test]
+    fn a_line_that_a_narrower_terminal_shows_as_several_is_taken_off_whole() {
+        let second = Duration::from_secs;
+        let mut teller = Teller::new(Manner::Terminal { width: 80 }, Paint::OFF, false, second(0));
+        teller.hear(Told::Step("x".repeat(70)), second(0));
+        teller.resize(30);
+        let redrawn = teller.tick(second(1));
+        assert_eq!(redrawn, format!("\r\x1b[2A\x1b[J{}…", "x".repeat(28)), "70 columns are 3 lines of 30");
+        assert_eq!(teller.clear(), "\r\x1b[2K");
+        assert_eq!(teller.clear(), "", "once");
     }
 
     #[test]

@@ -10,9 +10,13 @@ use engine::port::clock::Clock;
 use engine::usecase::watch::{Cancel, Told, Watch};
 
 use super::progress::{Manner, Teller};
+use super::width::Width;
 
 /// So many steps and warnings wait for a stream that does not take them; later ones are counted.
 const WAITING_MAX: usize = 1000;
+
+/// So long a process that ends at once waits for a stream that does not take the last words.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// Hears a use case; drop or [`Telling::end`] takes the line off the terminal.
 pub(crate) struct Telling {
@@ -33,6 +37,8 @@ struct Heard {
     warned: Vec<String>,
     left_out: u64,
     ended: bool,
+    /// All is written, and the line is off the terminal.
+    over: bool,
 }
 
 impl Shared {
@@ -75,6 +81,17 @@ impl Voice {
             shared.tell(Told::Step(step.to_owned()));
         }
     }
+
+    /// Takes the line off the terminal, for a process that ends at once.
+    pub(crate) fn hush(&self) {
+        let shared = self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let Some(shared) = shared else { return };
+        let mut heard = shared.heard();
+        heard.ended = true;
+        shared.news.notify_all();
+        // Whether it came to that or not, there is nothing more to do here.
+        drop(shared.news.wait_timeout_while(heard, LAST_WORDS, |heard| !heard.over));
+    }
 }
 
 impl Telling {
@@ -82,6 +99,7 @@ impl Telling {
     pub(crate) fn begin(
         teller: Teller,
         manner: Manner,
+        width: Width,
         write: impl FnMut(&str) -> bool + Send + 'static,
         clock: Arc<dyn Clock>,
         cancel: Arc<Cancel>,
@@ -90,7 +108,7 @@ impl Telling {
         let theirs = Arc::clone(&shared);
         let spawned = std::thread::Builder::new()
             .name("progress".to_owned())
-            .spawn(move || write_all(&theirs, teller, manner, write, &*clock));
+            .spawn(move || write_all(&theirs, teller, (manner, width), write, &*clock));
         // Without the thread the deed itself goes on; it is only silent.
         Self { shared, cancel, writer: spawned.ok() }
     }
@@ -133,7 +151,7 @@ impl Watch for Telling {
 fn write_all(
     shared: &Shared,
     mut teller: Teller,
-    manner: Manner,
+    (manner, width): (Manner, Width),
     mut write: impl FnMut(&str) -> bool,
     clock: &dyn Clock,
 ) {
@@ -156,12 +174,13 @@ fn write_all(
             (news, heard.ended)
         };
         let now = clock.elapsed();
+        width.columns().into_iter().for_each(|columns| teller.resize(columns));
         let mut text = String::new();
         for told in news {
             text += &teller.hear(told, now);
         }
         if ended {
-            text += teller.clear();
+            text += &teller.clear();
         } else {
             text += &teller.tick(now);
         }
@@ -170,6 +189,8 @@ fn write_all(
             open = write(&text);
         }
         if ended {
+            shared.heard().over = true;
+            shared.news.notify_all();
             return;
         }
     }
@@ -188,7 +209,7 @@ mod tests {
     fn begin(manner: Manner, write: impl FnMut(&str) -> bool + Send + 'static) -> Telling {
         let clock = Arc::new(SystemClock::start());
         let teller = Teller::new(manner, Paint::OFF, false, clock.elapsed());
-        Telling::begin(teller, manner, write, clock, Arc::default())
+        Telling::begin(teller, manner, Width::Told(40), write, clock, Arc::default())
     }
 
     /// All that was written, and the warnings that were heard.
@@ -236,6 +257,23 @@ mod tests {
         let all = written.lock().unwrap().concat();
         assert!(all.starts_with("warning: 0\n"), "{}", &all[..40]);
         assert!(all.contains("warning: more was said"), "what is left out is said");
+    }
+
+    #[test]
+    fn the_line_is_off_the_terminal_before_a_process_ends_at_once() {
+        let voice = Voice::default();
+        voice.hush();
+        let written = Arc::new(Mutex::new(String::new()));
+        let theirs = Arc::clone(&written);
+        let telling = begin(Manner::Terminal { width: 40 }, move |text| {
+            theirs.lock().unwrap().push_str(text);
+            true
+        });
+        telling.lend(&voice);
+        telling.tell(Told::Step("one".into()));
+        voice.hush();
+        let written = written.lock().unwrap().clone();
+        assert!(written.ends_with("one\r\x1b[2K"), "{written:?}");
     }
 
     #[test]

@@ -86,9 +86,15 @@ fn max_freeze(text: &str) -> Result<Duration, String> {
 
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let host = session.open_to_write().await?;
-    let cover = covered(&host, session).await?;
+    let cover = match args.consistency {
+        Some(_) => covered(&host, session).await?,
+        None => in_force(&host, session).await?,
+    };
     let mut classes = Vec::new();
     for group in chosen::groups(args, cover.as_ref())? {
+        if args.consistency.is_none() {
+            chosen::settled(&group, cover.as_ref())?;
+        }
         let terms = |source: &SourceName| cover.as_ref().and_then(|cover| terms_for(cover, source));
         let requests: Vec<BackupRequest> =
             group.sources.iter().map(|source| args.request(source, terms(source))).collect();
@@ -138,10 +144,26 @@ impl Args {
     }
 }
 
-/// The policies, for what they say of each source. A backup by hand does not wait for a policy to be corrected.
+/// The policies, where nothing else says how those who write are to be held: a database that is read while it is written to
+/// would be no copy, and nobody would know.
+async fn in_force(host: &Host, session: &Session) -> Result<Option<Cover>, Failure> {
+    let places = session.places()?;
+    if places.are_left_out() {
+        return Ok(None);
+    }
+    let cover = cover(host, &places).await;
+    cover.map(Some).map_err(|failure| match failure.class == Class::Usage {
+        true => failure.hint(
+            "correct them until `backupctl policy check` is content, or say how writers are held: `--consistency`",
+        ),
+        false => failure,
+    })
+}
+
+/// The policies, for what they say of each source. What is done by hand does not wait for a policy to be corrected.
 pub(super) async fn covered(host: &Host, session: &Session) -> Result<Option<Cover>, Failure> {
     let places = session.places()?;
-    if !places.named && !places.policies.exists() {
+    if places.are_left_out() {
         return Ok(None);
     }
     Ok(match cover(host, &places).await {
@@ -188,7 +210,7 @@ fn tell(report: &BackupReport, heard: &[String], session: &Session) -> Result<()
     if session.screen.is_json() {
         session.screen.event("done", fields(report)?);
     } else {
-        session.screen.result(&text(report))?;
+        session.screen.prose(&text(report))?;
     }
     Ok(())
 }

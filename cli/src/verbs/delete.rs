@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use crate::screen::{fields, plain, units};
+use crate::screen::proposing::Proposal;
+use crate::screen::{plain, units};
 use crate::session::{Ending, Session};
 
 /// Delete a snapshot
@@ -48,26 +49,17 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     let host = session.stores(&host)?.having(&args.name, standing).await?;
     let plan = plan_delete(&host, &args.name, args.purge).await?;
     let text = text(&plan, screen.now(), screen.zone());
-    if screen.is_json() {
-        screen.event("plan", fields(&plan)?);
-    } else if args.dry_run {
-        screen.result(&text)?;
-    }
+    screen.plan(&plan, &text, args.dry_run)?;
     refuse_newest(&plan, args.even_newest)?;
     if args.dry_run {
         return Ok(Ending::Done);
-    }
-    // Also with `-q` and `--json`, unless agreed beforehand: nobody agrees to what they have not seen.
-    if args.yes {
-        screen.say(&text);
-    } else {
-        screen.show(&text);
     }
     let snapshot = plan.snapshot.clone();
     let shown = plain::line(&snapshot).into_owned();
     let question =
         if plan.purge { format!("Remove `{shown}` for good?") } else { format!("Delete `{shown}`?") };
-    screen.confirm(&question, &format!("delete `{snapshot}`"), args.yes)?;
+    let deed = format!("delete `{snapshot}`");
+    screen.agree(Proposal { text: &text, question: &question, deed: &deed }, args.yes)?;
     let telling = session.attend()?;
     let result = delete(&host, plan, &telling).await;
     telling.end();
@@ -77,7 +69,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     } else if args.purge {
         screen.result(&format!("{shown} is gone\n"))?;
     } else {
-        screen.result(&format!("{shown} is deleted; `backupctl undelete {shown}` brings it back\n"))?;
+        screen.prose(&format!("{shown} is deleted; `backupctl undelete {shown}` brings it back\n"))?;
     }
     Ok(Ending::Done)
 }

@@ -183,6 +183,7 @@ impl Tour<'_> {
             paths: Vec::new(),
             keep_previous: false,
             delta: false,
+            fresh: false,
             accept_partial: false,
             accept_version: false,
         };

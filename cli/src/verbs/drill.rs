@@ -15,10 +15,10 @@ use policies::policy::{parse_bytes, parse_time};
 use serde_json::json;
 
 use super::backup::covered;
+use super::meant::{self, meant};
 use super::restore::number;
 use crate::screen::{fields, plain, units};
 use crate::session::{Ending, Session};
-use crate::when;
 
 /// Rehearse a restore, and have the database checked by its own server
 ///
@@ -38,6 +38,7 @@ use crate::when;
   backupctl drill db-data --dry-run
   backupctl drill db-data --at yesterday --memory 2GiB --timeout 2h
   backupctl drill db-data --checker files
+  backupctl drill shop-db --argument --lower-case-table-names=1
   backupctl drill db-data --last")]
 pub(crate) struct Args {
     /// A volume, or `CONTAINER:/MOUNT/POINT`
@@ -63,6 +64,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
 
+    /// The server of this source always runs with this argument; repeat for more [default: as the policy says]
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    argument: Vec<String>,
+
     /// What the server may use [default: as the policy says, else 1GiB]
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     memory: Option<u64>,
@@ -76,7 +81,7 @@ pub(crate) struct Args {
     dry_run: bool,
 
     /// Tell what the newest drill found and what its programs said, instead of making one
-    #[arg(long, conflicts_with_all = ["snapshot", "at", "from_host", "checker", "image", "memory", "timeout", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["snapshot", "at", "from_host", "checker", "image", "argument", "memory", "timeout", "dry_run"])]
     last: bool,
 }
 
@@ -96,25 +101,23 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     if args.last {
         return tell_last(args, session).await;
     }
+    meant::check(args.at.as_deref(), session)?;
     let host = if args.dry_run { session.open().await? } else { session.open_to_write().await? };
     let cover = covered(&host, session).await?;
     let terms = cover.as_ref().and_then(|cover| terms_for(cover, &args.source));
     let usual = DrillRequest::of(args.source.clone(), terms.and_then(|terms| terms.drill.as_ref()));
-    let request = request(args, usual, session)?;
+    let own = cover.as_ref().filter(|_| args.from_host.is_none());
+    let at = meant(args.at.as_deref(), &args.source, own, session)?;
+    let request = DrillRequest { at, ..request(args, usual)? };
     let whose = request.host.as_ref();
     let host = session.at_store_with(&host, whose, &request.source, request.number, request.at).await?;
     let plan = plan_drill(&host, &request).await?;
     let text = plan_text(&plan, screen.zone());
-    if screen.is_json() {
-        screen.event("plan", fields(&plan)?);
-    } else if args.dry_run {
-        screen.result(&text)?;
-    } else {
-        screen.say(&text);
-    }
+    screen.plan(&plan, &text, args.dry_run)?;
     if args.dry_run {
         return Ok(Ending::Done);
     }
+    screen.say(&text);
     let telling = session.attend()?;
     let result = drill(&host, plan, &telling).await;
     telling.end();
@@ -123,7 +126,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     if screen.is_json() {
         screen.event("done", fields(&report)?);
     } else {
-        screen.result(&done(&report))?;
+        screen.prose(&done(&report))?;
     }
     Ok(ending(report.result))
 }
@@ -155,15 +158,8 @@ async fn tell_last(args: &Args, session: &Session) -> Result<Ending, Failure> {
 }
 
 /// As the policy says, and the command line before it.
-fn request(args: &Args, usual: DrillRequest, session: &Session) -> Result<DrillRequest, Failure> {
+fn request(args: &Args, usual: DrillRequest) -> Result<DrillRequest, Failure> {
     let usage = |e: &dyn std::fmt::Display| Failure::new(Class::Usage, e.to_string());
-    let at = match &args.at {
-        None => None,
-        Some(text) => {
-            let moment = when::parse(text, session.screen.now(), session.screen.zone());
-            Some(moment.map_err(|e| usage(&format!("--at: {e}")))?)
-        }
-    };
     let number = match &args.snapshot {
         None => None,
         Some(text) => number(&args.source, text).map_err(|why| usage(&format!("--snapshot: {why}")))?,
@@ -171,9 +167,9 @@ fn request(args: &Args, usual: DrillRequest, session: &Session) -> Result<DrillR
     Ok(DrillRequest {
         host: args.from_host.clone(),
         number,
-        at,
         checker: args.checker,
         image: args.image.clone().or(usual.image),
+        arguments: Some(args.argument.clone()).filter(|own| !own.is_empty()).unwrap_or(usual.arguments),
         memory_bytes: args.memory.unwrap_or(usual.memory_bytes),
         timeout: args.timeout.unwrap_or(usual.timeout),
         ..usual
@@ -192,6 +188,9 @@ fn plan_text(plan: &DrillPlan, zone: &TimeZone) -> String {
     }
     if let (Some(image), Some(at)) = (&plan.image, &plan.mounted_at) {
         line("image", format!("{image}, with the copy at {at}, no network and nothing else"));
+        if !plan.arguments.is_empty() {
+            line("with", format!("{:?}", plan.arguments));
+        }
         let memory = units::bytes(plan.memory_bytes);
         line(
             "limits",

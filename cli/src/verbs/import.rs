@@ -87,7 +87,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     if session.screen.is_json() {
         session.screen.event("done", fields(&report)?);
     } else {
-        session.screen.result(&text(&report, session))?;
+        session.screen.prose(&text(&report, session))?;
     }
     Ok(if report.backup.partial { Ending::With(Class::Partial) } else { Ending::Done })
 }

@@ -19,6 +19,7 @@ mod find;
 mod import;
 mod ls;
 mod man;
+mod meant;
 mod pin;
 mod policy;
 mod prune;

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::backup::worst;
 use super::retention::plans;
 use super::rule::RuleArgs;
+use crate::screen::proposing::Proposal;
 use crate::screen::{fields, plain, units};
 use crate::session::{Ending, Session};
 
@@ -51,19 +52,15 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     }
     if args.dry_run {
         if !screen.is_json() {
-            screen.result(&text)?;
+            screen.prose(&text)?;
         }
         return Ok(Ending::Done);
     }
     let to_do = plans.iter().filter(|(_, plan)| !plan.is_idle()).count();
-    // Also with `-q` and `--json`, unless agreed beforehand: nobody agrees to what they have not seen.
-    if args.yes || to_do == 0 {
-        screen.say(&text);
-    } else {
-        screen.show(&text);
-        let sources = units::counted(u64::try_from(to_do).unwrap_or(u64::MAX), "source", "sources");
-        screen.confirm(&format!("Prune {sources}?"), &format!("prune {sources}"), args.yes)?;
-    }
+    let sources = units::counted(u64::try_from(to_do).unwrap_or(u64::MAX), "source", "sources");
+    let (question, deed) = (format!("Prune {sources}?"), format!("prune {sources}"));
+    // Where there is nothing to do, there is nothing to agree to.
+    screen.agree(Proposal { text: &text, question: &question, deed: &deed }, args.yes || to_do == 0)?;
     let mut classes = Vec::new();
     for (at, plan) in &plans {
         if let Err(failure) = one(at, plan, session).await {
@@ -90,7 +87,7 @@ async fn one(host: &Host, plan: &Retention, session: &Session) -> Result<(), Fai
         screen.event("done", fields(&pruned)?);
         return Ok(());
     }
-    screen.result(&told(&pruned))
+    screen.prose(&told(&pruned))
 }
 
 fn text(plan: &Retention, store: &str, now: Timestamp) -> String {

@@ -4,27 +4,38 @@ use std::path::{Path, PathBuf};
 
 use engine::archive::path::TreePath;
 use engine::failure::{Class, Failure};
-use engine::usecase::restore::{RestorePlan, RestoreReport, RestoreRequest, plan_restore, restore};
+use engine::usecase::restore::{RestorePlan, RestoreRequest, plan_restore, restore};
 use engine::words::{HostName, Number, RunId, SourceName};
 use jiff::tz::TimeZone;
 
+use super::backup::covered;
+use super::meant::{self, meant};
 use super::values::tree_path;
-use crate::screen::{fields, plain, units};
+use crate::screen::proposing::{Consent, Proposal};
+use crate::screen::{fields, plain};
 use crate::session::{Ending, Session};
-use crate::when;
 
+mod end;
 mod plan;
+mod project;
 mod set;
 
+use end::End;
+pub(super) use end::{again, done};
 use plan::PlanText;
+pub(super) use plan::named;
 
 /// Bring a source back, whole or in part
 ///
 /// Without `--at` or `--snapshot` the newest snapshot is taken. The plan is printed first: which snapshot,
 /// what it replaces, which containers stop and start again. Nothing changes before you agree.
 ///
+/// It goes back to where it was, unless `--into` or `--to` names another place. With `--path` that is true of these
+/// paths alone: what lies there is replaced, folders above that are missing are made, and all else stays as it is.
+///
 /// In place, the new content is unpacked and checked beside the old one and then put in its place at once:
-/// an interrupted restore leaves the old content or the new, never a mix. With `--delta` only what differs is
+/// an interrupted restore leaves the old content or the new, never a mix, and the next one goes on with what it had
+/// fetched. With `--delta` only what differs is
 /// fetched and overwritten, with the same promise, and containers are down while all of it is compared. A volume
 /// that is gone is made again with its driver, options and labels.
 #[derive(Debug, clap::Args)]
@@ -32,18 +43,24 @@ use plan::PlanText;
   backupctl restore db-data --dry-run
   backupctl restore db-data --at yesterday
   backupctl restore db-data --at \"2026-11-20 14:00\" --into db-data-look
+  backupctl restore db-data --path etc/app.conf --path etc/keys --at yesterday
   backupctl restore db-data --snapshot 42 --path etc/app.conf --to ./rescued --yes
   backupctl restore db-data --delta
   backupctl restore db-data --from-host old-vm
-  backupctl restore --set 5f2a9c01d4e87b36 --dry-run")]
+  backupctl restore --set 5f2a9c01d4e87b36 --dry-run
+  backupctl restore --project shop --at yesterday")]
 pub(crate) struct Args {
     /// A volume, or `CONTAINER:/MOUNT/POINT`
-    #[arg(required_unless_present = "set")]
+    #[arg(required_unless_present_any = ["set", "project"])]
     source: Option<SourceName>,
 
     /// All sources of a set, each in place; its id is in `backupctl show SNAPSHOT`
     #[arg(long, value_name = "ID", conflicts_with_all = ["source", "at", "snapshot", "into", "to", "paths", "from_host"])]
     set: Option<RunId>,
+
+    /// All sources of this compose project, each in place: of one set if one has them all, else the newest of each
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["source", "set", "snapshot", "into", "to", "paths", "from_host", "delta"])]
+    project: Option<String>,
 
     /// The newest snapshot taken at or before T: `2026-11-20 14:00`, `2026-11-20`, `yesterday`, `14:00`, `2h ago`, `3d`
     #[arg(long, value_name = "T", conflicts_with = "snapshot")]
@@ -61,7 +78,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["into", "keep_previous"])]
     to: Option<PathBuf>,
 
-    /// Only this file or folder; may be given several times
+    /// Only this file or folder, where it was or in the place that `--into` or `--to` names; may be given several times
     #[arg(long = "path", value_name = "P", value_parser = tree_path())]
     paths: Vec<TreePath>,
 
@@ -82,8 +99,12 @@ pub(crate) struct Args {
     keep_previous: bool,
 
     /// Fetch and overwrite only what differs, in place; containers are down while it is compared
-    #[arg(long, conflicts_with_all = ["set", "into", "to", "paths", "keep_previous"])]
+    #[arg(long, conflicts_with_all = ["set", "into", "to", "keep_previous"])]
     delta: bool,
+
+    /// Begin anew where an earlier restore was cut off, instead of going on with what it had fetched
+    #[arg(long, conflicts_with_all = ["delta", "paths"])]
+    fresh: bool,
 
     /// Restore a snapshot that lacks files which could not be read
     #[arg(long)]
@@ -100,6 +121,7 @@ impl Args {
         Self {
             source: Some(source),
             set: None,
+            project: None,
             at,
             snapshot: None,
             into: Some(new),
@@ -110,6 +132,7 @@ impl Args {
             yes: false,
             keep_previous: false,
             delta: false,
+            fresh: false,
             accept_partial: false,
             accept_version: false,
         }
@@ -123,35 +146,34 @@ impl Args {
 
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let screen = &session.screen;
-    let source = match (&args.source, &args.set) {
-        (_, Some(id)) => return set::run(id, args, session).await,
-        (Some(source), None) => source,
-        (None, None) => {
-            return Err(Failure::new(Class::Usage, "restore what?").hint("name a source, or a set"));
-        }
+    if let Some(id) = &args.set {
+        return set::run(id, args, session).await;
+    }
+    if let Some(name) = &args.project {
+        return project::run(name, args, session).await;
+    }
+    let Some(source) = &args.source else {
+        return Err(Failure::new(Class::Usage, "restore what?").hint("name a source, a set or a project"));
     };
-    let request = request(source, args, session)?;
+    meant::check(args.at.as_deref(), session)?;
+    let request = request(source, args)?;
     let host = if args.dry_run { session.open().await? } else { session.open_to_write().await? };
+    let cover = match (&args.at, &args.from_host) {
+        (Some(_), None) => covered(&host, session).await?,
+        _ => None,
+    };
+    let at = meant(args.at.as_deref(), source, cover.as_ref(), session)?;
+    let request = RestoreRequest { at, ..request };
     let RestoreRequest { source, host: whose, number, at, .. } = &request;
     let host = session.at_store_with(&host, whose.as_ref(), source, *number, *at).await?;
     let plan = plan_restore(&host, &request).await?;
     let text = plan_text(&plan, args.from_host.as_ref(), screen.zone());
-    if screen.is_json() {
-        screen.event("plan", fields(&plan)?);
-    } else if args.dry_run {
-        screen.result(&text)?;
-    }
-    if args.dry_run {
+    let (question, deed) = (question(&plan), format!("restore `{}`", plan.target));
+    let proposal = Proposal { text: &text, question: &question, deed: &deed };
+    if !screen.propose(&plan, proposal, Consent { dry_run: args.dry_run, yes: args.yes })? {
         return Ok(Ending::Done);
     }
-    // Also with `-q` and `--json`, unless agreed beforehand: nobody agrees to what they have not seen.
-    if args.yes {
-        screen.say(&text);
-    } else {
-        screen.show(&text);
-    }
-    screen.confirm(&question(&plan), &format!("restore `{}`", plan.target), args.yes)?;
-    let next = next(&plan);
+    let end = End::of(&plan);
     let telling = session.attend()?;
     let result = restore(&host, plan, &telling).await;
     let heard = telling.end();
@@ -162,21 +184,14 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     if screen.is_json() {
         screen.event("done", fields(&report)?);
     } else {
-        screen.result(&done(&report))?;
-        screen.say(&next);
+        screen.prose(&end.line(&report))?;
     }
     Ok(Ending::Done)
 }
 
-fn request(source: &SourceName, args: &Args, session: &Session) -> Result<RestoreRequest, Failure> {
+/// All but the moment, which depends on policies.
+fn request(source: &SourceName, args: &Args) -> Result<RestoreRequest, Failure> {
     let usage = |e: &dyn std::fmt::Display| Failure::new(Class::Usage, e.to_string());
-    let at = match &args.at {
-        None => None,
-        Some(text) => {
-            let moment = when::parse(text, session.screen.now(), session.screen.zone());
-            Some(moment.map_err(|e| usage(&format!("--at: {e}")))?)
-        }
-    };
     let number = match &args.snapshot {
         None => None,
         Some(text) => number(source, text).map_err(|why| usage(&format!("--snapshot: {why}")))?,
@@ -185,12 +200,13 @@ fn request(source: &SourceName, args: &Args, session: &Session) -> Result<Restor
         source: source.clone(),
         host: args.from_host.clone(),
         number,
-        at,
+        at: None,
         into: args.into.clone(),
         to: args.to.as_deref().map(folder).transpose()?,
         paths: args.paths.clone(),
         keep_previous: args.keep_previous,
         delta: args.delta,
+        fresh: args.fresh,
         accept_partial: args.accept_partial,
         accept_version: args.accept_version,
     })
@@ -232,7 +248,10 @@ pub(super) fn number(source: &SourceName, text: &str) -> Result<Option<Number>, 
 
 fn question(plan: &RestorePlan) -> String {
     let (snapshot, target) = (plain::line(&plan.snapshot), plain::line(&plan.target));
-    if plan.in_place && plan.target_exists {
+    if plan.in_place && !plan.paths.is_empty() {
+        let paths = named(&plan.paths);
+        format!("Replace what is at {paths} in `{target}` by what `{snapshot}` has there?")
+    } else if plan.in_place && plan.target_exists {
         let what = if plan.delta { "what differs" } else { "what is" };
         format!("Replace {what} in `{target}` by `{snapshot}`?")
     } else {
@@ -245,67 +264,15 @@ pub(crate) fn plan_text(plan: &RestorePlan, from_host: Option<&HostName>, zone: 
     PlanText::of(plan, from_host).text(zone)
 }
 
-/// What was done.
-pub(crate) fn done(report: &RestoreReport) -> String {
-    let mut out = format!(
-        "{} is in {}: {}, {}, {}, fetched {} in {}\n",
-        plain::line(&report.snapshot),
-        plain::line(&report.target),
-        units::counted(report.files, "file", "files"),
-        units::bytes(report.bytes),
-        if report.verified { "every byte checked" } else { "not checked" },
-        units::bytes(report.fetched_bytes),
-        units::seconds(report.seconds),
-    );
-    if let Some(delta) = report.delta.as_ref().filter(|delta| !delta.too_much) {
-        out += &format!(
-            "{} differed, {} of them overwritten\n",
-            units::counted(delta.differing, "entry", "entries"),
-            units::bytes(delta.written_bytes)
-        );
-    }
-    if !report.started.is_empty() {
-        out += &format!("started again: {}\n", plain::line(&report.started.join(", ")));
-    }
-    if let Some(previous) = &report.previous {
-        out += &format!("what was there before is kept in {}\n", plain::line(previous));
-    }
-    out
-}
-
-/// What somebody does who has just got something back.
-fn next(plan: &RestorePlan) -> String {
-    let target = plain::line(&plan.target);
-    match (&plan.request.into, &plan.request.to) {
-        (Some(_), _) => {
-            format!("next: look into it; `docker volume rm {target}` when it is not needed any more\n")
-        }
-        (None, Some(_)) => format!("next: copy what you need from `{target}`\n"),
-        (None, None) => {
-            let source = plan.request.source.to_string();
-            let source = plain::line(&source);
-            let back = match plan.request.keep_previous && plan.target_exists {
-                true => {
-                    format!("; if not, `backupctl undo-restore {source}` brings back what was there before")
-                }
-                false => String::new(),
-            };
-            format!(
-                "next: see whether all is well, then `backupctl backup {source}`, so that the newest snapshot is a good one{back}\n"
-            )
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use engine::usecase::restore::DeltaReport;
+    use engine::usecase::restore::RestoreReport;
 
     use super::*;
 
-    fn report() -> RestoreReport {
+    pub(super) fn report() -> RestoreReport {
         RestoreReport {
             snapshot: "db-data@42".into(),
             target: "db-data".into(),
@@ -315,31 +282,17 @@ mod tests {
             verified: true,
             seconds: 75.0,
             entries: 1300,
+            paths: Vec::new(),
             run: "00112233445566aa".into(),
             warnings: Vec::new(),
             previous: Some(".backupd-previous".into()),
-            started: vec!["db".into(), "web\x1b[1m".into()],
+            started: Vec::new(),
+            health: Vec::new(),
             delta: None,
         }
     }
 
-    #[test]
-    fn the_end_says_what_runs_again_and_what_was_kept() {
-        let want = "\
-db-data@42 is in db-data: 1,234 files, 5.0 GiB, every byte checked, fetched 1.0 GiB in 1 min 15 s
-started again: db, web\\u{1b}[1m
-what was there before is kept in .backupd-previous
-";
-        assert_eq!(done(&report()), want);
-        let bare = RestoreReport { previous: None, started: Vec::new(), ..report() };
-        assert_eq!(done(&bare).lines().count(), 1);
-        let delta = |too_much| Some(DeltaReport { differing: 12, written_bytes: 64 << 20, too_much });
-        let differed = done(&RestoreReport { delta: delta(false), ..report() });
-        assert!(differed.contains("\n12 entries differed, 64 MiB of them overwritten\n"), "{differed}");
-        assert!(!done(&RestoreReport { delta: delta(true), ..report() }).contains("differed"));
-    }
-
-    fn plan(into: Option<&str>, to: Option<&str>) -> RestorePlan {
+    pub(super) fn plan(into: Option<&str>, to: Option<&str>) -> RestorePlan {
         let request = RestoreRequest {
             source: "db-data".parse().unwrap(),
             host: None,
@@ -350,6 +303,7 @@ what was there before is kept in .backupd-previous
             paths: Vec::new(),
             keep_previous: false,
             delta: false,
+            fresh: false,
             accept_partial: false,
             accept_version: false,
         };
@@ -366,6 +320,9 @@ what was there before is kept in .backupd-previous
             in_place: into.is_none() && to.is_none(),
             delta: false,
             replaces_entries: 0,
+            unfinished_at: None,
+            paths: Vec::new(),
+            absent_paths: None,
             only_now: None,
             only_now_named: Vec::new(),
             differing: None,
@@ -383,14 +340,15 @@ what was there before is kept in .backupd-previous
     }
 
     #[test]
-    fn the_next_thing_to_do_fits_where_it_was_restored_to() {
-        assert!(next(&plan(None, None)).contains("`backupctl backup db-data`"));
-        assert!(!next(&plan(None, None)).contains("undo-restore"));
-        let mut keeping = plan(None, None);
-        keeping.request.keep_previous = true;
-        assert!(next(&keeping).contains("`backupctl undo-restore db-data`"));
-        assert!(next(&plan(Some("look"), None)).contains("`docker volume rm look`"));
-        assert!(next(&plan(None, Some("/rescued"))).contains("from `/rescued`"));
+    fn the_question_names_the_paths() {
+        let whole = question(&plan(None, None));
+        assert_eq!(whole, "Replace what is in `db-data` by `db-data@42`?");
+        let mut some = plan(None, None);
+        some.paths = ["a\x1b", "b/c"].map(str::to_owned).to_vec();
+        let want = "Replace what is at `a\\u{1b}`, `b/c` in `db-data` by what `db-data@42` has there?";
+        assert_eq!(question(&some), want);
+        some.in_place = false;
+        assert_eq!(question(&some), "Restore `db-data@42` into `db-data`?");
     }
 
     #[test]

@@ -101,7 +101,7 @@ fn text(fates: &[&Fate], now: Timestamp, zone: &TimeZone, width: Option<usize>, 
         ("PLAN", Side::Left),
         ("WHY", Side::Left),
     ];
-    let mut table = Table::new(&columns, columns.len() - 1);
+    let mut table = Table::new(&columns).spare(&["AGE"]);
     for fate in fates {
         let style = match fate.action {
             Action::Keep => Style::Plain,

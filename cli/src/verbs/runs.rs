@@ -57,15 +57,17 @@ fn text(lines: &[RunLine], now: Timestamp, zone: &TimeZone, width: Option<usize>
         ("SIZE", Side::Right),
         ("RESULT", Side::Left),
     ];
-    let mut table = Table::new(&columns, columns.len() - 1);
+    let mut table = Table::new(&columns).spare(&["SIZE", "TOOK", "VERB"]);
     for line in lines {
         let took = line.ended_at.unwrap_or(now).duration_since(line.began_at).unsigned_abs();
         let took = match (line.ended_at, line.live) {
             (None, false) => "-".to_owned(),
             (None | Some(_), _) => units::span(took),
         };
-        let result = match (&line.snapshot, line.message.as_str()) {
-            (Some(snapshot), "") => snapshot.clone(),
+        // Its source stands on the same line.
+        let snapshot = line.snapshot.as_ref().map(|id| id.strip_prefix(&line.source).unwrap_or(id));
+        let result = match (snapshot, line.message.as_str()) {
+            (Some(snapshot), "") => snapshot.to_owned(),
             (Some(snapshot), message) => format!("{snapshot}: {message}"),
             (None, message) => message.to_owned(),
         };
@@ -126,7 +128,7 @@ mod tests {
         let want = "\
 RUN               VERB    SOURCE   STATE              BEGAN                     TOOK     SIZE  RESULT
 00112233445566aa  backup  db-data  reading            2026-11-20 13:00:00     10 min  5.0 GiB
-00112233445566aa  backup  db-data  done               2026-11-20 13:00:00  2 min 5 s  5.0 GiB  db-data@42
+00112233445566aa  backup  db-data  done               2026-11-20 13:00:00  2 min 5 s  5.0 GiB  @42
 00112233445566aa  backup  db-data  reading (cut off)  2026-11-20 13:00:00          -  5.0 GiB  cut \\u{1b}[2Joff
 ";
         assert_eq!(text(&rows(), at("13:10:00"), &TimeZone::UTC, Some(120), Paint::OFF), want);

@@ -77,7 +77,7 @@ fn next(terms: &Terms, jitter: Jitter, now: Timestamp, n: usize) -> Vec<Timestam
 
 fn text(lines: &[Line], local: &TimeZone, width: Option<usize>, paint: Paint) -> String {
     let columns = [("AT", Side::Left), ("HERE", Side::Left), ("POLICY", Side::Left)];
-    let mut table = Table::new(&columns, 2);
+    let mut table = Table::new(&columns).spare(&["HERE"]);
     for line in lines {
         let zone = line.zone.iana_name().unwrap_or("UTC");
         table.row(vec![

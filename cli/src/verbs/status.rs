@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::screen::paint::{Paint, Style};
 use crate::screen::table::{Cell, Side, Table};
-use crate::screen::{plain, units};
+use crate::screen::{fit, plain, units};
 use crate::session::{Ending, Session};
 
 /// Say on one screen whether everything is protected
@@ -110,6 +110,7 @@ fn text(status: &Status, now: Timestamp, zone: &TimeZone, width: Option<usize>, 
         out += &format!("; {} unprotected: `backupctl volumes --unprotected`", status.unprotected);
     }
     out += "\n";
+    let out = width.map_or_else(|| out.clone(), |width| fit::folded(&out, width));
     if status.sources.is_empty() {
         return out;
     }
@@ -125,7 +126,8 @@ fn text(status: &Status, now: Timestamp, zone: &TimeZone, width: Option<usize>, 
     if drilled {
         columns.insert(4, ("PROVEN", Side::Left));
     }
-    let mut table = Table::new(&columns, 0);
+    // Whether all is protected is told by what then stays: which source, how old its snapshot is, what is wrong.
+    let mut table = Table::new(&columns).spare(&["LAST GOOD", "POLICY", "NEXT", "PROVEN"]);
     for health in &status.sources {
         let moment = |at: Option<Timestamp>| at.map_or("-".to_owned(), |at| units::moment(at, zone));
         let style = if health.is_alarming() { Style::Bad } else { Style::Plain };

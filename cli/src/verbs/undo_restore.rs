@@ -9,9 +9,11 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 
 use crate::screen::paint::Paint;
+use crate::screen::proposing::{Consent, Proposal};
 use crate::screen::table::{Side, Table};
 use crate::screen::{fields, plain, units};
 use crate::session::{Ending, Session};
+use crate::verbs::restore::{again, named};
 
 /// Bring back what was there before a restore
 ///
@@ -85,7 +87,7 @@ fn listed(lines: &[KeptLine], zone: &TimeZone, width: Option<usize>, paint: Pain
         ("SIZE", Side::Right),
         ("", Side::Left),
     ];
-    let mut table = Table::new(&columns, columns.len() - 1);
+    let mut table = Table::new(&columns).spare(&["ENTRIES", "REPLACED"]);
     for line in lines {
         table.row(vec![
             line.run.as_str().into(),
@@ -93,10 +95,19 @@ fn listed(lines: &[KeptLine], zone: &TimeZone, width: Option<usize>, paint: Pain
             units::age(line.age_seconds).into(),
             units::count(line.entries).into(),
             units::bytes(line.bytes).into(),
-            if line.whole { "" } else { "what was left of it; cannot come back" }.into(),
+            remark(line).into(),
         ]);
     }
     table.render(width, paint)
+}
+
+/// What is special about it.
+fn remark(line: &KeptLine) -> String {
+    match (line.whole, &line.paths[..]) {
+        (false, _) => "what was left of it; cannot come back".to_owned(),
+        (true, []) => String::new(),
+        (true, paths) => format!("of {} alone", named(paths)),
+    }
 }
 
 async fn remove(run: &RunId, args: &Args, host: &Host, session: &Session) -> Result<Ending, Failure> {
@@ -108,13 +119,9 @@ async fn remove(run: &RunId, args: &Args, host: &Host, session: &Session) -> Res
             units::counted(line.entries, "entry", "entries"),
             units::bytes(line.bytes)
         );
-        if args.yes {
-            screen.say(&text);
-        } else {
-            screen.show(&text);
-        }
         let question = format!("Remove what run `{run}` kept of `{source}`, for good?");
-        screen.confirm(&question, &format!("forget what run `{run}` kept"), args.yes)?;
+        let deed = format!("forget what run `{run}` kept");
+        screen.agree(Proposal { text: &text, question: &question, deed: &deed }, args.yes)?;
     }
     forget(host, &args.source, run).await?;
     if screen.is_json() {
@@ -130,23 +137,18 @@ async fn go_back(args: &Args, host: &Host, session: &Session) -> Result<Ending, 
     let request = UndoRequest { source: args.source.clone(), run: args.run.clone(), discard: args.discard };
     let plan = plan_undo(host, &request).await?;
     let text = text(&plan, screen.zone());
-    if screen.is_json() {
-        screen.event("plan", fields(&plan)?);
-    } else if args.dry_run {
-        screen.result(&text)?;
-    }
-    if args.dry_run {
+    let target = plain::line(&plan.target).into_owned();
+    let place = match plan.paths.len() {
+        0 => format!("in `{target}`"),
+        _ => format!("at {} in `{target}`", named(&plan.paths)),
+    };
+    let question = format!("Replace what is {place} by what was there before run `{}`?", plan.run);
+    let deed = format!("undo the restore of `{target}`");
+    let proposal = Proposal { text: &text, question: &question, deed: &deed };
+    let Args { dry_run, yes, .. } = *args;
+    if !screen.propose(&plan, proposal, Consent { dry_run, yes })? {
         return Ok(Ending::Done);
     }
-    // Nobody agrees to what they have not seen.
-    if args.yes {
-        screen.say(&text);
-    } else {
-        screen.show(&text);
-    }
-    let target = plain::line(&plan.target).into_owned();
-    let question = format!("Replace what is in `{target}` by what was there before run `{}`?", plan.run);
-    screen.confirm(&question, &format!("undo the restore of `{target}`"), args.yes)?;
     let telling = session.attend()?;
     let result = undo(host, plan, &telling).await;
     let heard = telling.end();
@@ -157,7 +159,7 @@ async fn go_back(args: &Args, host: &Host, session: &Session) -> Result<Ending, 
     if screen.is_json() {
         screen.event("done", fields(&report)?);
     } else {
-        screen.result(&done(&report))?;
+        screen.prose(&done(&report))?;
     }
     Ok(Ending::Done)
 }
@@ -170,6 +172,12 @@ fn text(plan: &UndoPlan, zone: &TimeZone) -> String {
         "replaced",
         format!("{} ({})", units::moment_with_zone(plan.kept_at, zone), units::age(plan.age_seconds)),
     );
+    for path in &plan.paths {
+        line("path", plain::line(path).into_owned());
+    }
+    if !plan.paths.is_empty() {
+        line("rest", "all else stays as it is".to_owned());
+    }
     let size = units::bytes(plan.bytes);
     line("content", format!("{}, {size} on the disk", units::counted(plan.entries, "entry", "entries")));
     line(
@@ -191,14 +199,18 @@ fn text(plan: &UndoPlan, zone: &TimeZone) -> String {
 /// What was done.
 fn done(report: &UndoReport) -> String {
     let target = plain::line(&report.target);
+    let what = match report.paths.len() {
+        0 => target.to_string(),
+        _ => format!("{} in {target}", named(&report.paths)),
+    };
     let mut out = format!(
-        "{target} holds again what it held before run {}: {}, in {}\n",
+        "{what} holds again what it held before run {}: {}, in {}\n",
         report.undone,
         units::counted(report.entries, "entry", "entries"),
         units::seconds(report.seconds),
     );
-    if !report.started.is_empty() {
-        out += &format!("started again: {}\n", plain::line(&report.started.join(", ")));
+    if let Some(again) = again(&report.health) {
+        out += &format!("{again}\n");
     }
     if let Some(previous) = &report.previous {
         let source = plain::line(&report.source);
@@ -213,6 +225,7 @@ fn done(report: &UndoReport) -> String {
 #[cfg(test)]
 mod tests {
     use engine::usecase::restore::PlannedStop;
+    use engine::usecase::runs_again::{Condition, RunsAgain};
 
     use super::*;
 
@@ -231,6 +244,7 @@ mod tests {
             age_seconds: 75_600,
             entries: 1300,
             bytes: 5 << 30,
+            paths: vec!["etc/app.conf".into()],
             keeps_current: true,
             stops: vec![stop("db", true), stop("old", false)],
             request: UndoRequest { source: "db-data".parse().unwrap(), run: None, discard: false },
@@ -238,6 +252,8 @@ mod tests {
         let want = "\
 undo run 00112233445566aa in db-data
   replaced  2026-11-20 13:00:05 +00:00 (21 h ago)
+  path      etc/app.conf
+  rest      all else stays as it is
   content   1,300 entries, 5.0 GiB on the disk
   now       what is there now is kept
   stops     db (image postgres:17), and starts it again
@@ -253,15 +269,17 @@ undo run 00112233445566aa in db-data
             target: "db-data".into(),
             undone: "00112233445566aa".into(),
             entries: 2,
+            paths: Vec::new(),
             previous: Some(".backupd-previous-bb".into()),
             started: vec!["db".into()],
+            health: vec![RunsAgain { container: "db".into(), health: Condition::Healthy, seconds: 1.0 }],
             warnings: Vec::new(),
             run: "bb".into(),
             seconds: 1.0,
         };
         let want = "\
 db-data holds again what it held before run 00112233445566aa: 2 entries, in 1.0 s
-started again: db
+started again: db (healthy)
 what was there until now is kept in .backupd-previous-bb; `backupctl undo-restore db-data` brings it back
 ";
         assert_eq!(done(&report), want);

@@ -58,7 +58,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     if session.screen.is_json() {
         session.screen.event("done", fields(&report)?);
     } else {
-        session.screen.result(&text(&report, args.quick))?;
+        session.screen.prose(&text(&report, args.quick))?;
     }
     let good = report.damaged.is_empty() && failed.is_empty();
     Ok(if good { Ending::Done } else { Ending::With(Class::Failed) })

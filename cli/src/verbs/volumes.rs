@@ -121,7 +121,7 @@ fn text(lines: &[Line], width: Option<usize>, paint: Paint) -> String {
         ("USED BY", Side::Left),
         ("WHY", Side::Left),
     ];
-    let mut table = Table::new(&columns, columns.len() - 1);
+    let mut table = Table::new(&columns).spare(&["KIND", "USED BY"]);
     for line in lines {
         let policy = match (&line.policy, line.verdict) {
             (Some(policy), _) => Cell::styled(policy, Style::Good),
@@ -176,19 +176,27 @@ mod tests {
                 source("odd", SourceKind::Volume, Some("dbb")),
             ],
         };
-        let want = "\
-SOURCE  KIND       POLICY            USED BY  WHY
-db      volume     db                app      `volumes…
-cache   volume     - decided not     -        policy `…
-ffff    anonymous  ! orphan          -        no conta…
-lost    volume     ! unprotected     -        no label…
-odd     volume     ! unknown policy  -        volume `…
-";
         let looks = [("db", "MariaDB 10.11"), ("lost", "MySQL")];
         let looks =
             looks.map(|(name, like)| (name.to_owned(), Looks { like: like.to_owned(), mode: Mode::Mysql }));
         let lines = lines(&cover, &looks.into());
-        assert_eq!(text(&lines, Some(55), Paint::OFF), want);
+        let wide = text(&lines, None, Paint::OFF);
+        for want in [
+            "SOURCE  KIND       POLICY            USED BY  WHY\n",
+            "\ndb      volume     db                app      `volumes",
+            "\ncache   volume     - decided not     -        policy `",
+            "\nffff    anonymous  ! orphan          -        no container uses it",
+            "\nlost    volume     ! unprotected     -        no label and no policy",
+            "\nodd     volume     ! unknown policy  -        volume `odd` has label",
+        ] {
+            assert!(wide.contains(want), "{want}\n{wide}");
+        }
+        let narrow = text(&lines, Some(64), Paint::OFF);
+        let gap = " ".repeat(35);
+        let want = format!(
+            "\nlost    ! unprotected     -        no label and no policy asks\n{gap}for it: label its volume or\n"
+        );
+        assert!(narrow.contains(&want), "{narrow}");
         let notes: Vec<_> = lines.iter().flat_map(|line| &line.notes).collect();
         let says = "`db` looks like MariaDB 10.11, and policy `db` says `live`; `mode = \"mysql\"` knows how to copy it";
         assert_eq!(notes, [says]);

@@ -83,6 +83,41 @@ fn show_lists_policies_and_all_that_one_says() {
 }
 
 #[test]
+fn show_names_what_is_run_in_containers() {
+    let hooks = GOOD.replace(
+        "consistency.mode = \"live\"",
+        "[consistency]\nmode = \"hooks\"\nbefore = [\"app\", \"hold on\"]\nafter = [\"app\", \"go\"]",
+    );
+    let dumps = GOOD.replace(
+        "consistency.mode = \"live\"",
+        "[consistency]\nmode = \"dump\"\n[[consistency.dumps]]\nfile = \"all.sql\"\n\
+         run = [\"pg_dumpall\"]\nservice = \"db\"\nuser = \"postgres\"",
+    );
+    let place = place(&[("hooks.toml", &hooks), ("dumps.toml", &dumps)]);
+    let shown = |name: &str| {
+        let gave = place.run(&["--policies", "policies", "policy", "show", name]);
+        assert_eq!(gave.code, 0, "{}", gave.stderr);
+        gave.stdout
+    };
+    let text = shown("hooks");
+    assert!(
+        text.contains("\nbefore       [\"app\", \"hold on\"]\nafter        [\"app\", \"go\"]\n"),
+        "{text}"
+    );
+    let text = shown("dumps");
+    assert!(
+        text.contains(
+            "\ndump         all.sql: [\"pg_dumpall\"] in service `db`, as `postgres`\n\
+             only         dumps; the source's own files are left out\n"
+        ),
+        "{text}"
+    );
+    let json = place.run(&["--json", "--policies", "policies", "policy", "show", "dumps"]).stdout;
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["dumps"][0]["run"], serde_json::json!(["pg_dumpall"]), "{json}");
+}
+
+#[test]
 fn schedule_gives_as_many_runs_of_each_policy_as_were_asked_for() {
     let place = place(&[("a.toml", GOOD), ("b.toml", &GOOD.replace("0 2", "0 */6"))]);
     let output = place

@@ -7,6 +7,7 @@ use engine::usecase::cover::Cover;
 use engine::usecase::health::backed_up;
 use engine::usecase::together::{bonds, grouped};
 use engine::words::SourceName;
+use policies::select::Verdict;
 
 use super::Args;
 
@@ -42,6 +43,25 @@ pub(super) fn groups(args: &Args, cover: Option<&Cover>) -> Result<Vec<Group>, F
         Group { sources, is_set }
     };
     Ok(grouped(sources, &bonds).into_iter().map(group).collect())
+}
+
+/// Fails where policies contradict each other about a source, or a label names none that there is: somebody meant something,
+/// and nobody knows how those who write are to be held.
+pub(super) fn settled(group: &Group, cover: Option<&Cover>) -> Result<(), Failure> {
+    let outcomes = cover.map(Cover::outcomes).unwrap_or_default();
+    for source in &group.sources {
+        let name = source.to_string();
+        let Some(outcome) = outcomes.iter().find(|outcome| outcome.source.name == name) else { continue };
+        match &outcome.verdict {
+            Verdict::Clash { why, .. } | Verdict::UnknownPolicy { why, .. } => {
+                return Err(Failure::new(Class::Usage, format!("no policy says how to back `{name}` up"))
+                    .because(why.clone())
+                    .hint("`backupctl volumes`; correct it, or say how writers are held: `--consistency`"));
+            }
+            Verdict::Chosen { .. } | Verdict::DecidedNot { .. } | Verdict::Unprotected { .. } => {}
+        }
+    }
+    Ok(())
 }
 
 /// What was asked for instead of sources.

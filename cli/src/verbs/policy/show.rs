@@ -2,7 +2,7 @@
 
 use engine::failure::Failure;
 use engine::usecase::cover::{Policies, policies};
-use policies::policy::{Keep, Policy, Rule, Terms, print_time};
+use policies::policy::{Consistency, Dump, Keep, Policy, Rule, Terms, print_time};
 use serde_json::{Value, json};
 
 use crate::screen::paint::Paint;
@@ -41,7 +41,7 @@ fn text(found: &Policies, width: Option<usize>, paint: Paint) -> String {
     let columns =
         [("POLICY", Side::Left), ("SCHEDULE", Side::Left), ("ZONE", Side::Left), ("MODE", Side::Left)];
     let columns = columns.into_iter().chain([("KEEPS", Side::Left)]).collect::<Vec<_>>();
-    let mut table = Table::new(&columns, 4);
+    let mut table = Table::new(&columns).spare(&["ZONE"]);
     for policy in found.folder.policies() {
         let row = match &policy.rule {
             Rule::BackUp(terms) => [
@@ -87,6 +87,7 @@ fn whole(policy: &Policy) -> String {
             ),
         ),
     ];
+    lines.extend(programs(consistency));
     if let Some(store) = &terms.store {
         lines.push(("store", store.clone()));
     }
@@ -100,10 +101,41 @@ fn whole(policy: &Policy) -> String {
         lines.push(("max_packs", packs.to_string()));
     }
     if let Some(drill) = &terms.drill {
-        lines.push(("drill", format!("every {}", print_time(drill.every))));
+        let image = drill.image.as_ref().map(|image| format!(", on {image}")).unwrap_or_default();
+        let with = match &drill.arguments[..] {
+            [] => String::new(),
+            own => format!(", with {own:?}"),
+        };
+        let (memory, timeout) = (units::bytes(drill.memory_bytes), print_time(drill.timeout));
+        let every = print_time(drill.every);
+        lines.push(("drill", format!("every {every}, within {timeout} and {memory} of memory{image}{with}")));
     }
     let line = |(key, said): (&str, String)| format!("{key:<12} {}\n", plain::line(&said));
     lines.into_iter().map(line).collect()
+}
+
+/// What is run in containers, as the file has it: each is a program and its arguments, and no line for a shell.
+fn programs(consistency: &Consistency) -> Vec<(&'static str, String)> {
+    let hooks = [("before", &consistency.before), ("after", &consistency.after)];
+    let hooks = hooks.into_iter().filter(|(_, run)| !run.is_empty());
+    let mut lines: Vec<_> = hooks.map(|(key, run)| (key, format!("{run:?}"))).collect();
+    lines.extend(consistency.dumps.iter().map(|one| ("dump", dump(one))));
+    if consistency.only && !consistency.dumps.is_empty() {
+        lines.push(("only", "dumps; the source's own files are left out".to_owned()));
+    }
+    lines
+}
+
+/// What becomes which file, where, and as whom.
+fn dump(dump: &Dump) -> String {
+    let mut said = format!("{}: {:?}", dump.file, dump.run);
+    let container = dump.container.as_ref().map(|name| format!(" in container `{name}`"));
+    let service = dump.service.as_ref().map(|name| format!(" in service `{name}`"));
+    said.extend(container.or(service));
+    said.extend(dump.user.as_ref().map(|user| format!(", as `{user}`")));
+    // Where a secret lies is the file's to tell.
+    said.extend(dump.environment.iter().map(|secret| format!(", with `{}`", secret.name)));
+    said
 }
 
 fn zone(terms: &Terms) -> &str {
@@ -126,12 +158,18 @@ fn keeps(keep: Option<&Keep>) -> String {
     said.join(", ")
 }
 
+fn dump_value(dump: &Dump) -> Value {
+    json!({ "file": dump.file, "run": dump.run, "container": dump.container, "service": dump.service })
+}
+
 fn value(policy: &Policy) -> Value {
     match &policy.rule {
         Rule::BackUp(terms) => json!({
             "policy": policy.name, "schedule": terms.schedule.to_string(), "time_zone": zone(terms),
             "jitter_seconds": terms.jitter.as_secs(), "mode": terms.consistency.mode.word(),
             "keep": keeps(terms.keep.as_ref()), "store": terms.store,
+            "before": terms.consistency.before, "after": terms.consistency.after,
+            "dumps": terms.consistency.dumps.iter().map(dump_value).collect::<Vec<_>>(),
         }),
         Rule::Nothing { because } => json!({ "policy": policy.name, "nothing": because }),
     }

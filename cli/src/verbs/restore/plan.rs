@@ -25,7 +25,10 @@ pub(super) struct PlanText<'a> {
     creates_volume: bool,
     in_place: bool,
     delta: bool,
+    unfinished_at: Option<Timestamp>,
     replaces_entries: u64,
+    paths: &'a [String],
+    absent_paths: Option<&'a [String]>,
     only_now: Option<u64>,
     only_now_named: &'a [String],
     differing: Option<u64>,
@@ -56,7 +59,10 @@ impl<'a> PlanText<'a> {
             creates_volume: plan.creates_volume,
             in_place: plan.in_place,
             delta: plan.delta,
+            unfinished_at: plan.unfinished_at,
             replaces_entries: plan.replaces_entries,
+            paths: &plan.paths,
+            absent_paths: plan.absent_paths.as_deref(),
             only_now: plan.only_now,
             only_now_named: &plan.only_now_named,
             differing: plan.differing,
@@ -78,26 +84,17 @@ impl<'a> PlanText<'a> {
         if let Some(host) = self.from_host {
             line("host", format!("{host}, another one than this"));
         }
-        let proven = match self.proven_at {
-            Some(at) => format!("proven {}", units::moment_with_zone(at, zone)),
-            None => "not proven yet".to_owned(),
-        };
-        line(
-            "taken",
-            format!(
-                "{} ({}), {}, {proven}",
-                units::moment_with_zone(self.taken_at, zone),
-                units::age(self.age_seconds),
-                self.consistency.word(),
-            ),
-        );
+        line("taken", self.taken(zone));
         // The reason is in UTC, and what was typed was not.
         let elsewhere = self.at.filter(|at| !zone.to_offset(*at).is_zero());
         let here =
             elsewhere.map_or_else(String::new, |at| format!(" ({})", units::moment_with_zone(at, zone)));
         line("chosen", format!("{}{here}", plain::line(self.why)));
         line("target", self.target());
-        if self.in_place && self.replaces_entries > 0 {
+        for path in self.paths {
+            line("path", self.path(path));
+        }
+        if self.in_place && (self.replaces_entries > 0 || !self.paths.is_empty()) {
             line("loses", self.loses());
         }
         if let Some(differing) = self.differing.filter(|differing| *differing > 0) {
@@ -108,17 +105,15 @@ impl<'a> PlanText<'a> {
             let all = "all of it is compared, and only what differs is fetched and overwritten";
             line("delta", format!("{all}; who uses it is down meanwhile, and not for a moment only"));
         }
-        let at_most = if self.delta { "at most " } else { "" };
-        line(
-            "content",
-            format!(
-                "{} and {} in all, {}; {at_most}{} to fetch",
-                units::counted(self.files, "file", "files"),
-                units::counted(self.entries, "entry", "entries"),
-                units::bytes(self.bytes),
-                units::bytes(self.fetch_bytes),
-            ),
-        );
+        if let Some(since) = self.unfinished_at {
+            let left =
+                format!("what a restore left that was cut off, {}", units::moment_with_zone(since, zone));
+            line(
+                "goes on",
+                format!("with {left}; all of it is compared, and only what is missing is fetched"),
+            );
+        }
+        line("content", self.content());
         if let Some(free) = self.free_bytes {
             let inodes = self.free_inodes.map_or_else(String::new, |inodes| {
                 format!(" and {}", units::counted(inodes, "inode", "inodes"))
@@ -139,6 +134,31 @@ impl<'a> PlanText<'a> {
         out
     }
 
+    fn taken(&self, zone: &TimeZone) -> String {
+        let proven = match self.proven_at {
+            Some(at) => format!("proven {}", units::moment_with_zone(at, zone)),
+            None => "not proven yet".to_owned(),
+        };
+        format!(
+            "{} ({}), {}, {proven}",
+            units::moment_with_zone(self.taken_at, zone),
+            units::age(self.age_seconds),
+            self.consistency.word(),
+        )
+    }
+
+    fn content(&self) -> String {
+        let partly = self.delta || self.unfinished_at.is_some() || !self.paths.is_empty();
+        format!(
+            "{} and {} in all, {}; {}{} to fetch",
+            units::counted(self.files, "file", "files"),
+            units::counted(self.entries, "entry", "entries"),
+            units::bytes(self.bytes),
+            if partly { "at most " } else { "" },
+            units::bytes(self.fetch_bytes),
+        )
+    }
+
     /// What is in no snapshot that this one leans on is gone afterwards, unless it is kept.
     fn loses(&self) -> String {
         let counted = |count| units::counted(count, "entry", "entries");
@@ -156,6 +176,17 @@ impl<'a> PlanText<'a> {
         }
     }
 
+    /// What happens at a path.
+    fn path(&self, path: &String) -> String {
+        let named = plain::line(path);
+        match self.absent_paths {
+            _ if !self.in_place => named.into_owned(),
+            Some(absent) if absent.contains(path) => format!("{named} is not there now, and is made"),
+            Some(_) => format!("{named} is replaced"),
+            None => format!("{named} is replaced, or made if it is not there"),
+        }
+    }
+
     fn target(&self) -> String {
         let target = plain::line(self.target);
         // Only the top was looked at: counting a whole tree could take longer than the restore.
@@ -166,12 +197,20 @@ impl<'a> PlanText<'a> {
             format!("{target} does not exist")
         } else if self.delta {
             format!("{target} exists, {top} at its top")
+        } else if self.in_place && !self.paths.is_empty() {
+            format!("{target} exists; only what lies at the paths is replaced, all else stays as it is")
         } else if self.in_place && self.replaces_entries > 0 {
             format!("{target} exists; all that is in it is replaced, {top} at its top")
         } else {
             format!("{target} exists and is empty")
         }
     }
+}
+
+/// Paths in a sentence.
+pub(in crate::verbs) fn named(paths: &[String]) -> String {
+    let named: Vec<_> = paths.iter().map(|path| format!("`{}`", plain::line(path))).collect();
+    named.join(", ")
 }
 
 #[cfg(test)]
@@ -193,7 +232,10 @@ mod tests {
             creates_volume: false,
             in_place: true,
             delta: false,
+            unfinished_at: None,
             replaces_entries: 12,
+            paths: &[],
+            absent_paths: None,
             only_now: Some(4),
             only_now_named: named,
             differing: Some(1),
@@ -255,6 +297,51 @@ restore db-data@42 into db-data
   space     80 GiB and 5,000,000 inodes free
 ";
         assert_eq!(delta.text(&TimeZone::UTC), want);
+    }
+
+    #[test]
+    fn a_plan_that_goes_on_says_with_what() {
+        let plan = PlanText {
+            unfinished_at: Some(Timestamp::from_second(1_795_179_605).unwrap()),
+            ..plan(&[], &[], &[])
+        };
+        let text = plan.text(&TimeZone::UTC);
+        let want = "  goes on   with what a restore left that was cut off, 2026-11-20 13:00:05 +00:00; all of it is compared, and \
+                    only what is missing is fetched\n";
+        assert!(text.contains(want), "{text}");
+        assert!(text.contains("at most"), "{text}");
+    }
+
+    #[test]
+    fn a_plan_of_paths_says_what_happens_at_each() {
+        let (named, paths) = (["d/new".to_owned()], ["d", "e/f\x1b"].map(str::to_owned));
+        let some = PlanText {
+            at: None,
+            why: "it is the newest",
+            paths: &paths,
+            absent_paths: Some(&paths[1..]),
+            only_now: Some(1),
+            ..plan(&[], &named, &[])
+        };
+        let want = "\
+restore db-data@42 into db-data
+  taken     2026-11-20 13:00:05 +00:00 (21 h ago), idle, not proven yet
+  chosen    it is the newest
+  target    db-data exists; only what lies at the paths is replaced, all else stays as it is
+  path      d is replaced
+  path      e/f\\u{1b} is not there now, and is made
+  loses     1 entry that the snapshot does not have: d/new
+  changes   1 entry of another size, time or kind
+  content   1,234 files and 1,300 entries in all, 5.0 GiB; at most 1.0 GiB to fetch
+  space     80 GiB and 5,000,000 inodes free
+";
+        assert_eq!(some.text(&TimeZone::UTC), want);
+        let unseen = PlanText { absent_paths: None, ..some.clone() };
+        assert!(
+            unseen.text(&TimeZone::UTC).contains("  path      d is replaced, or made if it is not there\n")
+        );
+        let beside = PlanText { in_place: false, ..some };
+        assert!(beside.text(&TimeZone::UTC).contains("  path      d\n"));
     }
 
     #[test]

@@ -7,36 +7,28 @@ use engine::words::RunId;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::{Args, done, plan_text};
+use super::end::{done, together};
+use super::{Args, plan_text};
+use crate::screen::proposing::{Consent, Proposal};
 use crate::screen::{fields, units};
 use crate::session::{Ending, Session};
 
 pub(super) async fn run(id: &RunId, args: &Args, session: &Session) -> Result<Ending, Failure> {
     let screen = &session.screen;
-    let Args { keep_previous, accept_partial, accept_version, .. } = *args;
-    let terms = SetTerms { keep_previous, accept_partial, accept_version };
+    let Args { keep_previous, fresh, accept_partial, accept_version, .. } = *args;
+    let terms = SetTerms { keep_previous, fresh, accept_partial, accept_version };
     let host = if args.dry_run { session.open().await? } else { session.open_to_write().await? };
     let (host, plan) = find(id, terms, &host, session).await?;
     let text = text(&plan, screen.zone());
-    if screen.is_json() {
-        screen.event("plan", fields(&plan)?);
-    } else if args.dry_run {
-        screen.result(&text)?;
-    }
-    if args.dry_run {
+    let (question, deed) = (question(&plan), format!("restore set `{id}`"));
+    let proposal = Proposal { text: &text, question: &question, deed: &deed };
+    if !screen.propose(&plan, proposal, Consent { dry_run: args.dry_run, yes: args.yes })? {
         return Ok(Ending::Done);
     }
-    // Nobody agrees to what they have not seen.
-    if args.yes {
-        screen.say(&text);
-    } else {
-        screen.show(&text);
-    }
-    screen.confirm(&question(&plan), &format!("restore set `{id}`"), args.yes)?;
     let telling = session.attend()?;
     let result = restore_set(&host, &plan, &telling).await;
     let heard = telling.end();
-    tell(&result?, &heard, session)
+    tell(&result?, (plan.members.len() + plan.missing.len(), keep_previous), &heard, session)
 }
 
 /// The plan, and this host at the store that has the set.
@@ -58,7 +50,13 @@ async fn find(
     Err(missing.unwrap_or_else(|| Failure::not_found(format!("there is no set `{id}`"))))
 }
 
-fn tell(report: &SetReport, heard: &[String], session: &Session) -> Result<Ending, Failure> {
+/// Tells of each, of all together, and of what failed; `of` so many, whose previous content is kept or not.
+pub(super) fn tell(
+    report: &SetReport,
+    (of, kept): (usize, bool),
+    heard: &[String],
+    session: &Session,
+) -> Result<Ending, Failure> {
     let screen = &session.screen;
     for one in &report.restored {
         one.warnings
@@ -68,8 +66,11 @@ fn tell(report: &SetReport, heard: &[String], session: &Session) -> Result<Endin
         if screen.is_json() {
             screen.event("done", fields(one)?);
         } else {
-            screen.result(&done(one))?;
+            screen.prose(&done(one))?;
         }
+    }
+    if !screen.is_json() {
+        screen.prose(&together(&report.restored, of, kept))?;
     }
     for (snapshot, failure) in &report.failed {
         screen.failure(failure, json!({ "snapshot": snapshot }));
