@@ -53,7 +53,7 @@ tools: ## S3 servers and Python modules of the tests, pinned, under target/
 	@$(SETUP)/tools.sh $(TOOLS)
 
 images: ## images with PostgreSQL, MariaDB, Redis and others out of Debian's packages, under target/
-	@$(SETUP)/images.sh target/tools/images postgres mariadb redis metrics influxdb memcached >/dev/null
+	@$(SETUP)/images.sh target/tools/images postgres mariadb redis metrics influxdb memcached zookeeper >/dev/null
 
 clean-tools: ## removes both
 	rm -rf target/tools

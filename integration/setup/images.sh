@@ -24,10 +24,20 @@ packages() {
     metrics) echo rrdtool rrdcached python3 python3-whisper ;;
     influxdb) echo influxdb influxdb-client ;;
     memcached) echo memcached ;;
+    # Its classes alone: the package with its scripts brings a desktop's Java.
+    zookeeper) echo libzookeeper-java openjdk-17-jre-headless python3 python3-kazoo ;;
     *)
-      echo "setup: there is no image \`$1\`: postgres, mariadb, redis, metrics, influxdb, memcached" >&2
+      echo "setup: there is no image \`$1\`: postgres, mariadb, redis, metrics, influxdb, memcached, zookeeper" >&2
       return 1
       ;;
+  esac
+}
+
+# programs NAME: what is planted in an image beside its entry point.
+programs() {
+  case $1 in
+    metrics) echo points.py segments.py ;;
+    zookeeper) echo zookeeper.py ;;
   esac
 }
 
@@ -47,7 +57,8 @@ trap 'exit 143' TERM HUP
 
 # The hash of an image: of the same inputs the same image, so what is there is never made again.
 hash_of() {
-  { cat "$0" "$planted/$1" && if [ "$1" = metrics ]; then cat "$planted"/*.py; fi; } | sha256sum | cut -c1-12
+  local program
+  { cat "$0" "$planted/$1" && for program in $(programs "$1"); do cat "$planted/$program"; done; } | sha256sum | cut -c1-12
 }
 
 # apt with a state of its own, in which nothing is installed: it finds every dependency, and changes nothing here.
@@ -109,7 +120,7 @@ unpack() {
 
 # make NAME FILE: one image, complete or not at all.
 make_image() {
-  local name=$1 file=$2 began=$SECONDS root wanted
+  local name=$1 file=$2 began=$SECONDS root wanted program
   wanted=$(packages "$name")
   echo "setup: making the image \`$name\` of Debian's packages: $wanted" >&2
   root=$work/root-$name
@@ -118,7 +129,7 @@ make_image() {
   fetch_or_refresh $base $wanted
   unpack "$root"
   install -m 0755 "$planted/$name" "$root/entrypoint"
-  if [ "$name" = metrics ]; then install -m 0755 -t "$root/usr/local/bin" "$planted"/*.py; fi
+  for program in $(programs "$name"); do install -m 0755 -t "$root/usr/local/bin" "$planted/$program"; done
   # Of root, whoever made it; the modes stay.
   tar -C "$root" --owner=0 --group=0 --numeric-owner -cf "$file.part" .
   rm -f "$folder/$name"-*.tar

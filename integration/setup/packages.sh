@@ -52,6 +52,19 @@ if [ "$purpose" = test ] || [ "$purpose" = bench ]; then
   need "and so does this" fish has fish
   need "it makes small file systems that fill up" e2fsprogs has mkfs.ext4
 fi
+if [ "$purpose" = test ]; then
+  need "it understands the compose files of the stacks" docker-compose has docker-compose
+  need "it reads them for the tests" python3-yaml /usr/bin/python3 -c 'import yaml'
+  need "it makes the terminals that backupctl is looked at in" tmux has tmux
+  need "it shows the status page as people see it" chromium has chromium
+  need "it makes file systems that clone files" xfsprogs has mkfs.xfs
+  need "and others that do" btrfs-progs has mkfs.btrfs
+  need "it lets a disk say that it lost what was written" strace has strace
+  need "it takes a field out of JSON as the handbook says" jq has jq
+  need "it decrypts an archive as the handbook says" gpg has gpg
+  need "its snapshots are imported as the handbook says" restic has restic
+  need "and those of this" borgbackup has borg
+fi
 if [ "$purpose" = bench ]; then
   need "it is what we measure ourselves against" restic has restic
   need "and against this" borgbackup has borg

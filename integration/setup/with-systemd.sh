@@ -63,9 +63,15 @@ for needed in /usr/lib/systemd/systemd "$(command -v unshare || echo unshare)" "
 done
 [ "$(id -u)" -eq 0 ] || { echo "setup: a systemd of its own needs root" >&2; exit 1; }
 
-groups=/sys/fs/cgroup/systemd
-[ ! -f /sys/fs/cgroup/cgroup.controllers ] || groups=/sys/fs/cgroup
-group=$groups/$(basename "$folder")
+# Control groups of its own in each hierarchy that a systemd makes groups in: where two of them shared groups, the second
+# would find those of the first made, and not make what belongs to them elsewhere. The first is where its processes show.
+if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
+  hierarchies=(/sys/fs/cgroup)
+else
+  hierarchies=(/sys/fs/cgroup/systemd)
+  [ ! -f /sys/fs/cgroup/unified/cgroup.controllers ] || hierarchies+=(/sys/fs/cgroup/unified)
+fi
+groups=("${hierarchies[@]/%//$(basename "$folder")}")
 init=
 
 finish() {
@@ -74,10 +80,12 @@ finish() {
   # With PID 1 everything in its namespaces ends, and with these their mounts.
   [ -z "$init" ] || kill -KILL "$init" 2>/dev/null || true
   wait
-  for _ in $(seq 50); do
-    find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
-    [ -d "$group" ] || break
-    sleep 0.1
+  for group in "${groups[@]}"; do
+    for _ in $(seq 50); do
+      find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
+      [ -d "$group" ] || break
+      sleep 0.1
+    done
   done
   exit "$status"
 }
@@ -85,9 +93,9 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-mkdir "$group" "$folder/over" "$folder/root"
+mkdir "${groups[@]}" "$folder/over" "$folder/root"
 (
-  echo "$BASHPID" >"$group/cgroup.procs"
+  for group in "${groups[@]}"; do echo "$BASHPID" >"$group/cgroup.procs"; done
   exec unshare --mount --pid --fork --uts --ipc --cgroup --kill-child "$0" --inside "$folder"
 ) >"$folder/log" 2>&1 </dev/null &
 outer=$!
@@ -95,7 +103,7 @@ outer=$!
 for _ in $(seq 200); do
   init=$(pgrep -P "$outer" || true)
   if [ -n "$init" ] && nsenter -t "$init" -m -p -r systemctl is-active --quiet rig.target 2>/dev/null; then
-    echo "$init $group"
+    echo "$init ${groups[0]}"
     cat >/dev/null
     exit 0
   fi

@@ -4,9 +4,12 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+
+/// How long an engine may take to be done with a container whose maker was killed.
+const SETTLES: Duration = Duration::from_secs(60);
 
 /// An engine on this machine.
 #[derive(Debug, Clone)]
@@ -67,6 +70,41 @@ impl Docker {
     /// Removes a volume; it may be gone already.
     pub fn remove_volume(&self, name: &str) -> io::Result<()> {
         match self.ask("DELETE", &format!("/volumes/{name}?force=true"), None) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Removes every container and every volume of a test: those with a name that begins so, and the containers
+    /// that have such a volume. A program that was killed may have asked for a container that the engine lists
+    /// only when it is made, and one that removes itself is in the way until it is gone: both are waited for.
+    pub fn clear_away(&self, prefix: &str) -> io::Result<()> {
+        let began = Instant::now();
+        loop {
+            match self.clear_once(prefix) {
+                Err(_) if began.elapsed() < SETTLES => std::thread::sleep(Duration::from_millis(100)),
+                ended => return ended,
+            }
+        }
+    }
+
+    fn clear_once(&self, prefix: &str) -> io::Result<()> {
+        let listed = self.ask("GET", "/containers/json?all=1", None)?;
+        for container in listed.as_array().into_iter().flatten() {
+            let names = container["Names"].as_array().into_iter().flatten();
+            let mounts = container["Mounts"].as_array().into_iter().flatten();
+            let mut words = names.chain(mounts.map(|mount| &mount["Name"])).filter_map(Value::as_str);
+            if words.any(|word| word.trim_start_matches('/').starts_with(prefix)) {
+                self.remove_container(container["Id"].as_str().unwrap_or_default())?;
+            }
+        }
+        let volumes = self.volumes()?;
+        volumes.iter().filter(|name| name.starts_with(prefix)).try_for_each(|name| self.remove_volume(name))
+    }
+
+    /// Kills and removes a container with its anonymous volumes; it may be gone.
+    pub fn remove_container(&self, id: &str) -> io::Result<()> {
+        match self.ask("DELETE", &format!("/containers/{id}?force=1&v=1"), None) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
             Ok(_) | Err(_) => Ok(()),
         }

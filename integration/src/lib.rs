@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod databases;
+pub mod disk;
 pub mod docker;
 pub mod noise;
 pub mod private_engine;

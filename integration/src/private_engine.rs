@@ -25,10 +25,20 @@ pub struct PrivateEngine {
 impl PrivateEngine {
     /// `None` where it cannot be.
     pub fn start() -> io::Result<Option<Self>> {
+        Self::start_beneath(None)
+    }
+
+    /// The same, with all of its data beneath a folder.
+    pub fn start_in(folder: &Path) -> io::Result<Option<Self>> {
+        Self::start_beneath(Some(folder))
+    }
+
+    fn start_beneath(folder: Option<&Path>) -> io::Result<Option<Self>> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("setup/with-docker.sh");
         let mut script = Command::new(script)
             .args(["sh", "-c", "echo \"$DOCKER_HOST\"; cat"])
             .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+            .envs(folder.map(|folder| ("BACKUPD_ENGINE_DIR", folder)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

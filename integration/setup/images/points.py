@@ -3,7 +3,8 @@
 
 points.py make FOLDER         new files: a point a second for two days, a point a minute for a month
 points.py write FOLDER        takes a number a line, writes it as the point of its own second, says it back
-points.py check FOLDER A-B…   all numbers of these ranges are there; a line on stderr for each that is not
+points.py check FOLDER A-B…   all numbers of these ranges are there, and all files are of one moment; a line on
+                              stderr for whatever is not so
 """
 import os
 import sys
@@ -12,6 +13,7 @@ import time
 import whisper
 
 FILES = 20
+LATER = 20000
 STEPS = [(1, 172800), (60, 43200)]
 
 
@@ -42,10 +44,26 @@ def write(folder):
         print(number, flush=True)
 
 
+def newest(name, begin, last):
+    """The newest number that is in a file; it is not much later than this one."""
+    (start, _end, step), values = whisper.fetch(name, begin, begin + last + LATER)
+    numbers = (start + place * step - begin for place, value in enumerate(values) if value is not None)
+    return max(numbers, default=0)
+
+
+def of_one_moment(folder, begin, last):
+    """A number goes into one file after the other, so the last ones lack one number at most."""
+    found = [newest(path(folder, file), begin, last) for file in range(FILES)]
+    if found == sorted(found, reverse=True) and found[0] - found[-1] <= 1:
+        return True
+    print(f"the newest points are of different moments: {found}", file=sys.stderr)
+    return False
+
+
 def check(folder, ranges):
     begin = first_second(folder)
     ranges = [tuple(int(end) for end in one.split("-")) for one in ranges]
-    bad = 0
+    bad = 0 if of_one_moment(folder, begin, max(last for _first, last in ranges)) else 1
     for file in range(FILES):
         name = path(folder, file)
         info = whisper.info(name)

@@ -5,9 +5,11 @@ Records are appended, each with a checksum; where a record begins is stored into
 mapped, so that its file's times do not tell of it. Neither is ever synced, as brokers do it.
 
 segments.py write FOLDER        takes a number a line, appends it as a record, says it back
-segments.py check FOLDER A-B…   all records of these ranges are there, whole, and found by the index
+segments.py check FOLDER A-B…   all records of these ranges are there, whole, and found by the index; and log and index
+                                are of one moment
 
-What is not whole at the end of the newest segment was never acknowledged.
+What is not whole at the end of the newest segment was never acknowledged; nor was the newest record, if the index does
+not know it yet.
 """
 import mmap
 import os
@@ -43,8 +45,11 @@ class Segment:
         payload = number.to_bytes(8, "big") * (PAYLOAD // 8)
         begin = self.log.tell()
         self.log.write(HEAD.pack(number, len(payload), zlib.crc32(payload)) + payload)
+        self.store(number, begin)
+
+    def store(self, number, place):
         # Zero stands for no record, so the place is stored with one added.
-        SLOT.pack_into(self.index, number % RECORDS * SLOT.size, begin + 1)
+        SLOT.pack_into(self.index, number % RECORDS * SLOT.size, place + 1)
 
 
 def whole(folder, segment):
@@ -63,14 +68,40 @@ def whole(folder, segment):
     return found, at, len(data)
 
 
+def newest(folder):
+    """The segment that is written to, if there is one."""
+    return max((int(name.split(".")[0]) for name in os.listdir(folder) if name.endswith(".log")), default=None)
+
+
 def recover(folder):
-    """As a broker does after a crash: what is not whole at the end is cut off."""
-    logs = sorted(name for name in os.listdir(folder) if name.endswith(".log"))
-    if logs:
-        newest = int(logs[-1].split(".")[0])
-        _found, good, length = whole(folder, newest)
-        if good < length:
-            os.truncate(names(folder, newest)[0], good)
+    """As a broker does after a crash: what is not whole at the end is cut off, and the index knows what is left."""
+    number = newest(folder)
+    if number is None:
+        return
+    found, good, length = whole(folder, number)
+    if good < length:
+        os.truncate(names(folder, number)[0], good)
+    segment = Segment(folder, number)
+    for record, place in found.items():
+        segment.store(record, place)
+
+
+def of_one_moment(folder):
+    """A record is appended, and then its place is stored: neither of them runs ahead of the other."""
+    number = newest(folder)
+    if number is None:
+        return True
+    found = whole(folder, number)[0]
+    with open(names(folder, number)[1], "rb") as file:
+        index = file.read()
+    slots = (SLOT.unpack_from(index, at)[0] for at in range(0, len(index), SLOT.size))
+    known = {place - 1 for place in slots if place}
+    behind = sorted(record for record, place in found.items() if place not in known)
+    ahead = sorted(known - set(found.values()))
+    if not ahead and len(behind) <= 1 and behind in ([], [max(found, default=0)]):
+        return True
+    print(f"the index lacks the records {behind}, and has places of no record: {ahead}", file=sys.stderr)
+    return False
 
 
 def write(folder):
@@ -86,7 +117,7 @@ def write(folder):
 
 
 def check(folder, ranges):
-    bad = 0
+    bad = 0 if of_one_moment(folder) else 1
     segments = {}
     indexes = {}
     for first, last in (tuple(int(end) for end in one.split("-")) for one in ranges):

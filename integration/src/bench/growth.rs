@@ -3,6 +3,9 @@
 //! What changes is the same little everywhere, so whatever goes up from row to row goes up with size alone. Volumes are
 //! removed as soon as they are measured, and nothing begins unless there is room for it.
 
+mod cold;
+mod finding;
+mod in_place;
 mod volumes;
 
 use std::io;
@@ -58,7 +61,7 @@ struct Growing<'a> {
 
 /// Measures everything and gives the part of the document. `say` is told where it is.
 pub fn growth(scale: f64, docker: &Docker, say: &dyn Fn(&str)) -> io::Result<String> {
-    let mut rows = Vec::new();
+    let (mut rows, mut finding) = (Vec::new(), String::new());
     let steps = |full: [u64; 3], least| full.map(|full| scaled(full, scale).max(least));
     with_volume(docker, scale, Kind::Files, |growing| {
         for files in steps([10_000, 100_000, 1_000_000], 10) {
@@ -66,6 +69,7 @@ pub fn growth(scale: f64, docker: &Docker, say: &dyn Fn(&str)) -> io::Result<Str
             growing.grow(files)?;
             rows.extend(growing.measure(&of_count(files), &[1], say)?);
         }
+        finding = finding::finding(growing, say)?;
         Ok(())
     })?;
     with_volume(docker, scale, Kind::Mebibytes, |growing| {
@@ -88,7 +92,15 @@ pub fn growth(scale: f64, docker: &Docker, say: &dyn Fn(&str)) -> io::Result<Str
         rows.extend(growing.measure(&format!("{}, nearly all holes", of_size(mib)), &[1], say)?);
         Ok(())
     })?;
-    Ok(format!("{}\n\n{}", conditions(scale)?, table(&rows)))
+    let mut cold = String::new();
+    with_volume(docker, scale, Kind::Files, |growing| {
+        growing.grow(scaled(100_000, scale).max(10))?;
+        cold = cold::cold(growing, say)?;
+        Ok(())
+    })?;
+    say("in place");
+    let in_place = in_place::cost(docker, scale)?;
+    Ok(format!("{}\n\n{}\n{cold}\n{finding}\n{in_place}", conditions(scale)?, table(&rows)))
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes of a benchmark are small")]

@@ -12,6 +12,8 @@ pub enum Part {
     Growth,
     /// Databases, again and again.
     Torture,
+    /// A large database that is held.
+    Freeze,
 }
 
 impl Part {
@@ -20,6 +22,7 @@ impl Part {
             Self::Bench => ("<!-- bench:begin -->", "<!-- bench:end -->"),
             Self::Growth => ("<!-- growth:begin -->", "<!-- growth:end -->"),
             Self::Torture => ("<!-- torture:begin -->", "<!-- torture:end -->"),
+            Self::Freeze => ("<!-- freeze:begin -->", "<!-- freeze:end -->"),
         }
     }
 
@@ -31,7 +34,17 @@ impl Part {
         Some(format!("{before}{begin}\n{}\n{end}{after}", text.trim()))
     }
 
-    /// The same for a file.
+    /// What stands between the marks of a file.
+    pub fn read(self, path: &Path) -> io::Result<String> {
+        let document = std::fs::read_to_string(path)?;
+        let (begin, end) = self.marks();
+        let part = document.split_once(begin).and_then(|(_before, rest)| rest.split_once(end));
+        let (part, _after) = part
+            .ok_or_else(|| io::Error::other(format!("{} has no `{begin}` with its end", path.display())))?;
+        Ok(part.to_owned())
+    }
+
+    /// Replaces what stands between the marks of a file.
     pub fn write(self, path: &Path, text: &str) -> io::Result<()> {
         let document = std::fs::read_to_string(path)?;
         let (begin, _end) = self.marks();

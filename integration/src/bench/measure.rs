@@ -12,9 +12,14 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::docker::Docker;
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How often a look is taken for something that is to happen.
+const WATCH_EVERY: Duration = Duration::from_millis(2);
 
 /// A whole command takes no longer, or something is wrong with it.
 const PATIENCE: Duration = Duration::from_secs(1800);
@@ -58,6 +63,36 @@ pub fn run(command: &mut Command, docker: Option<&Docker>) -> io::Result<Cost> {
     }
     let out = String::from_utf8_lossy(&output.stdout).into_owned();
     Ok(Cost { wall, peak_bytes: peaks.sum(), out })
+}
+
+/// How long it is from the start of a command until `happened`. What it does after that is interrupted, and what it cleans up
+/// then is waited for. A command that ends before is an error with what it said.
+pub fn until(command: &mut Command, mut happened: impl FnMut() -> bool) -> io::Result<Duration> {
+    let shown = shown(command);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let began = Instant::now();
+    let mut child = command.spawn()?;
+    let (took, ended) = loop {
+        // In this order: it may have happened at the very end.
+        let ended = child.try_wait()?.is_some();
+        if happened() {
+            break (Some(began.elapsed()), ended);
+        }
+        if ended || began.elapsed() > PATIENCE {
+            break (None, ended);
+        }
+        thread::sleep(WATCH_EVERY);
+    };
+    match took {
+        _ if ended => {}
+        Some(_) => kill_process(Pid::from_child(&child), Signal::INT)?,
+        None => child.kill()?,
+    }
+    let output = child.wait_with_output()?;
+    took.ok_or_else(|| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        io::Error::other(format!("{shown}: {}, and nothing happened: {}", output.status, said.trim()))
+    })
 }
 
 /// The program and its arguments; the environment holds keys.
@@ -144,6 +179,27 @@ mod tests {
         assert_eq!(cost.out, "out\n");
         assert!(cost.wall >= Duration::from_millis(300), "{cost:?}");
         assert!(cost.peak_bytes > 40 << 20, "`tail` holds fifty million bytes: {}", cost.peak_bytes);
+    }
+
+    #[test]
+    fn what_happens_is_timed_and_the_rest_is_interrupted() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x");
+        let began = Instant::now();
+        // A shell cannot trap what whoever started the tests in the background has it ignore.
+        let mut command = Command::new("env");
+        command.args([
+            "--default-signal=INT",
+            "sh",
+            "-c",
+            "trap 'rm \"$0\"; exit' INT; sleep 0.2; echo > \"$0\"; for i in $(seq 600); do sleep 0.1; done",
+        ]);
+        let took = until(command.arg(&file), || file.exists()).unwrap();
+        assert!(took >= Duration::from_millis(200) && began.elapsed() < Duration::from_secs(30), "{took:?}");
+        assert!(!file.exists(), "its cleaning up was waited for");
+        let mut command = Command::new("sh");
+        let why = until(command.args(["-c", "echo no >&2; exit 3"]), || false).unwrap_err().to_string();
+        assert!(why.contains("exit status: 3, and nothing happened: no"), "{why}");
     }
 
     #[test]

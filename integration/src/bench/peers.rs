@@ -5,17 +5,21 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::measure::{Cost, run};
+use super::measure::{Cost, run, until};
 use super::server::{BUCKET, OURS, Server, folder_in_memory};
 use super::tools::Tool;
-use super::volumes::{Contents, Target};
+use super::volumes::{Contents, Target, has_a_byte, on_disk};
 use super::workloads::Workload;
 use crate::docker::Docker;
 use crate::programs::built;
+
+/// What ours is called in the store.
+pub const HOST: &str = "bench";
 
 /// A volume with something in it.
 #[derive(Debug, Clone)]
@@ -83,6 +87,11 @@ impl<'a> Attempt<'a> {
         self.measure(self.ours()?.args(["backup", "--full", &self.subject.volume]))
     }
 
+    /// A look at what is in the store; of ours only, and as a person sees it.
+    pub fn look(&self, words: &[&str]) -> io::Result<Cost> {
+        self.measure(self.command(built("backupctl")?).args(words))
+    }
+
     /// The whole volume into a new one.
     pub fn restore(&self) -> io::Result<Cost> {
         let target = Target::new(self.docker)?;
@@ -111,6 +120,25 @@ impl<'a> Attempt<'a> {
         let cost = target.on_disk(cost)?;
         target.holds(Contents::of(&self.subject.place)?)?;
         Ok(cost)
+    }
+
+    /// How long a machine that is called `host` takes from the start of a restore until the first byte of a file lies in a new
+    /// volume; of ours only.
+    pub fn first_byte(&self, host: &str) -> io::Result<Duration> {
+        let target = Target::new(self.docker)?;
+        let place = target.beside(&self.subject.place)?;
+        let volume = self.subject.volume.as_str();
+        let mut command = self.ours()?;
+        command.env("BACKUPD_HOST", host);
+        command.args(["restore", volume, "--from-host", HOST, "--into", &target.name, "--yes"]);
+        until(&mut command, || has_a_byte(&place))
+    }
+
+    /// The whole volume over itself; of ours only.
+    pub fn restore_in_place(&self, options: &[&str]) -> io::Result<Cost> {
+        let cost =
+            self.measure(self.ours()?.args(["restore", &self.subject.volume, "--yes"]).args(options))?;
+        on_disk(&self.subject.place, cost)
     }
 
     /// One file of it into a new volume.
@@ -177,7 +205,7 @@ impl<'a> Attempt<'a> {
             .introduce(&mut command)
             .env("BACKUPD_STORE", format!("s3://{BUCKET}/{OURS}?endpoint={endpoint}&region=us-east-1"))
             .env("BACKUPD_STATE", self.state.path().join("state"))
-            .env("BACKUPD_HOST", "bench")
+            .env("BACKUPD_HOST", HOST)
             .env("RESTIC_REPOSITORY", format!("s3:{endpoint}/{BUCKET}/restic"))
             .env("RESTIC_PASSWORD", "bench")
             .env("RESTIC_CACHE_DIR", self.state.path())

@@ -127,6 +127,25 @@ pub fn helper_seconds(measured: f64) -> Verdict {
     at_most("helper container", Some(rounded_up(measured)), 0.5, "s")
 }
 
+/// How long a bare machine may take from the start of a restore until it writes, and did.
+pub fn first_byte_seconds(measured: f64) -> Verdict {
+    at_most("first byte restored on a new machine", Some(rounded_up(measured)), 2.0, "s")
+}
+
+/// What a restore of only what differs may cost beside one of everything: seconds and bytes of both.
+pub fn delta(what: &str, ours: (f64, f64), whole: (f64, f64)) -> [Verdict; 2] {
+    let row = |figure: &str, most: f64, share: f64| {
+        let share = (share.is_finite()).then(|| rounded_up(share));
+        Verdict {
+            what: format!("`--delta`, {what}, {figure}"),
+            reach: format!("{most:.2} of all of it"),
+            measured: share.map(|share| format!("{share:.2}")),
+            met: share.is_some_and(|share| share <= most),
+        }
+    };
+    [row("time", 0.35, ours.0 / whole.0), row("fetched", 0.10, ours.1 / whole.1)]
+}
+
 fn at_most(what: &str, measured: Option<f64>, most: f64, unit: &str) -> Verdict {
     Verdict {
         what: what.to_owned(),
@@ -186,6 +205,14 @@ mod tests {
     }
 
     #[test]
+    fn a_delta_is_a_share_of_the_whole() {
+        let [time, bytes] = delta("here", (0.7, 70.0), (2.0, 500.0));
+        assert_eq!((time.measured.as_deref(), time.met), (Some("0.35"), true));
+        assert_eq!((bytes.measured.as_deref(), bytes.met), (Some("0.14"), false));
+        assert!(delta("here", (0.0, 0.0), (0.0, 0.0)).iter().all(|row| row.measured.is_none() && !row.met));
+    }
+
+    #[test]
     fn a_size_is_a_size() {
         let sent = |bytes| [(Tool::Backupctl, Figure::UnchangedSent, bytes)];
         check(Workload::Sparse, &sent(16_384.0), "16 KiB", ("16.00 KiB", true));
@@ -206,6 +233,7 @@ mod tests {
 
     #[test]
     fn a_missed_row_says_so() {
+        assert_eq!([2.0, 2.01].map(|took| first_byte_seconds(took).met), [true, false]);
         let rows = [helper_seconds(0.2), helper_seconds(0.501)];
         let table = table(&rows);
         assert!(table.ends_with(

@@ -36,6 +36,14 @@ pub fn empty(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a file below a folder has anything in it. What comes and goes meanwhile has nothing.
+pub(super) fn has_a_byte(folder: &Path) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| Some((entry.path(), entry.metadata().ok()?)))
+        .any(|(path, meta)| meta.is_file() && meta.len() > 0 || meta.is_dir() && has_a_byte(&path))
+}
+
 /// A volume for what comes back, on the same file system as the source; emptied when it is dropped.
 #[derive(Debug)]
 pub(super) struct Target<'a> {
@@ -60,9 +68,15 @@ impl<'a> Target<'a> {
     /// A restore that a power cut would take back is not at its end: what it takes until the disk has everything
     /// counts, for tools that do not wait for that themselves too.
     pub(super) fn on_disk(&self, cost: Cost) -> io::Result<Cost> {
-        let began = Instant::now();
-        rustix::fs::syncfs(File::open(self.place()?)?)?;
-        Ok(Cost { wall: cost.wall + began.elapsed(), ..cost })
+        on_disk(&self.place()?, cost)
+    }
+
+    /// Where its files will be, once the engine has made it as it made the volume whose files are here.
+    pub(super) fn beside(&self, other: &Path) -> io::Result<PathBuf> {
+        let parts = other.ancestors().nth(2).zip(other.file_name());
+        let (volumes, inner) =
+            parts.ok_or_else(|| io::Error::other("a volume without a folder of its own"))?;
+        Ok(volumes.join(&self.name).join(inner))
     }
 
     fn place(&self) -> io::Result<PathBuf> {
@@ -86,6 +100,13 @@ impl Drop for Target<'_> {
             drop(empty(&place));
         }
     }
+}
+
+/// Waits until the disk has everything of this folder's file system.
+pub(super) fn on_disk(folder: &Path, cost: Cost) -> io::Result<Cost> {
+    let began = Instant::now();
+    rustix::fs::syncfs(File::open(folder)?)?;
+    Ok(Cost { wall: cost.wall + began.elapsed(), ..cost })
 }
 
 /// What lies in a folder, counted.
@@ -130,5 +151,14 @@ mod tests {
         assert_eq!(Contents::of(dir.path()).unwrap(), Contents { files: 2, bytes: 10 });
         empty(dir.path()).unwrap();
         assert_eq!(Contents::of(dir.path()).unwrap(), Contents { files: 2, bytes: 0 });
+    }
+    #[test]
+    fn a_byte_is_seen_however_deep_it_lies() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        let mut file = File::create(dir.path().join("a/b/c")).unwrap();
+        assert!(!has_a_byte(dir.path()) && !has_a_byte(&dir.path().join("none")));
+        file.write_all(b"1").unwrap();
+        assert!(has_a_byte(dir.path()));
     }
 }

@@ -209,7 +209,7 @@ impl Container {
 
     /// Kills and removes it with its anonymous volumes; it may be gone.
     pub fn destroy(&self) -> io::Result<()> {
-        remove(&self.docker, &self.id)
+        self.docker.remove_container(&self.id)
     }
 }
 
@@ -217,14 +217,6 @@ impl Drop for Container {
     fn drop(&mut self) {
         // What cannot be removed here is named when its place is cleared.
         drop(self.destroy());
-    }
-}
-
-/// Kills and removes a container with its anonymous volumes; it may be gone.
-pub(super) fn remove(docker: &Docker, id: &str) -> io::Result<()> {
-    match docker.ask("DELETE", &format!("/containers/{id}?force=1&v=1"), None) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        Ok(_) | Err(_) => Ok(()),
     }
 }
 

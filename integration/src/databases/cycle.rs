@@ -191,9 +191,21 @@ impl<'a> Subject<'a> {
 
     /// The control: a copy of the live volume, in a volume of its own, and what the checkers say of that.
     pub fn naive(&self, writer: &Writer, bytes_per_second: u64) -> io::Result<Verdict> {
-        let before = writer.ledger();
+        self.copied(|| writer.ledger(), bytes_per_second)
+    }
+
+    /// The same of a server that is down, which must be whole: else the copying is to blame for what is bad.
+    pub fn naive_at_rest(&self) -> io::Result<Verdict> {
+        self.container.stop()?;
+        self.copied(|| self.ledger.clone(), u64::MAX)
+    }
+
+    fn copied(&self, known: impl FnOnce() -> Ledger, bytes_per_second: u64) -> io::Result<Verdict> {
         let volume = self.place.volume("naive", &[])?;
-        super::naive::copy(&self.place.files(&self.volume)?, &self.place.files(&volume)?, bytes_per_second)?;
+        let (from, to) = (self.place.files(&self.volume)?, self.place.files(&volume)?);
+        // At the last moment: a server may hold back no more than what is newest.
+        let before = known();
+        super::naive::copy(&from, &to, bytes_per_second)?;
         let container = Arc::new(start(self.place, self.server, &self.image, &volume)?);
         let Self { place, server, .. } = *self;
         let copy = Subject {

@@ -11,8 +11,8 @@ use super::{Client, Server, Spoil, Verdict};
 pub struct Mariadb {
     /// Rows of its table of accounts, 300 bytes each.
     pub rows: u32,
-    /// With a binary log, by which what is being committed is settled after a crash.
-    pub logs: bool,
+    /// Further arguments of the server.
+    pub more: &'static [&'static str],
 }
 
 /// The password of `root`, which only the container's environment and its clients know.
@@ -48,8 +48,7 @@ impl Server for Mariadb {
     /// Small memory and a small log, so that pages are written all the time.
     fn arguments(&self) -> Vec<String> {
         let settings = ["--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M", "--skip-networking"];
-        let logs = self.logs.then_some("--log-bin=binlog");
-        settings.into_iter().chain(logs).map(str::to_owned).collect()
+        settings.iter().chain(self.more).map(|&word| word.to_owned()).collect()
     }
 
     fn environment(&self) -> Vec<String> {

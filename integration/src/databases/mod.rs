@@ -19,6 +19,7 @@ pub mod redis;
 pub mod rrd;
 pub mod segments;
 pub mod writer;
+pub mod zookeeper;
 
 use std::fmt::Debug;
 use std::io;

@@ -12,7 +12,6 @@ use engine::words::RunId;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::container::remove;
 use crate::docker::Docker;
 use crate::programs::built;
 
@@ -37,12 +36,17 @@ impl Place {
 
     /// The same, with another beginning of all names.
     pub fn named(begin: &str) -> io::Result<Self> {
+        Self::on(Docker::of_environment()?, begin)
+    }
+
+    /// The same, on another engine.
+    pub fn on(docker: Docker, begin: &str) -> io::Result<Self> {
         // Sockets lie beneath, whose paths must be short.
         let home = tempfile::Builder::new().prefix("bkd").tempdir_in("/tmp")?;
         fs::create_dir(home.path().join("policies"))?;
         let run = RunId::random().map_err(|e| io::Error::other(e.to_string()))?.to_string();
         let name = format!("{begin}-{}", &run[..8]);
-        let place = Self { home, docker: Docker::of_environment()?, name };
+        let place = Self { home, docker, name };
         place.write("backupd.toml", "")?;
         Ok(place)
     }
@@ -107,23 +111,6 @@ impl Place {
         self.program("backupctl")?.arg("--json").args(args).spawn()
     }
 
-    fn clear(&self) -> io::Result<()> {
-        let listed = self.docker.ask("GET", "/containers/json?all=1", None)?;
-        for container in listed.as_array().into_iter().flatten() {
-            let names = container["Names"].as_array().into_iter().flatten();
-            let mounts = container["Mounts"].as_array().into_iter().flatten();
-            let mut words = names.chain(mounts.map(|mount| &mount["Name"])).filter_map(Value::as_str);
-            // Helpers have our volumes mounted and names of their own.
-            if words.any(|word| word.trim_start_matches('/').starts_with(&self.name)) {
-                remove(&self.docker, container["Id"].as_str().unwrap_or_default())?;
-            }
-        }
-        for volume in self.docker.volumes()?.iter().filter(|volume| volume.starts_with(&self.name)) {
-            self.docker.remove_volume(volume)?;
-        }
-        Ok(())
-    }
-
     /// Helpers of this installation that were left.
     pub fn helpers(&self) -> io::Result<Vec<u32>> {
         let owner = fs::read_to_string(self.at("state/owner"))?;
@@ -133,7 +120,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        match self.clear() {
+        match self.docker.clear_away(&self.name) {
             Ok(()) => {}
             // What the test failed of is the news.
             Err(_) if std::thread::panicking() => {}
@@ -164,11 +151,12 @@ impl Ran {
     }
 
     /// The event with which it ended well and without a warning, but for what is said of a run that was killed before it, and
-    /// of a source that shrank, as a log does that is written anew.
+    /// of a source that shrank, as logs do that are written anew or cleared away.
     pub fn done(&self) -> io::Result<&Value> {
         let of_no_interest = |event: &Value| {
             let text = event["message"].as_str().unwrap_or_default();
-            text.contains("was cut off") || text.starts_with("it shrank from")
+            let lost_files = text.starts_with("it has ") && text.contains(" files after ");
+            text.contains("was cut off") || text.starts_with("it shrank from") || lost_files
         };
         let warned = self.events.iter().any(|event| event["event"] == "warning" && !of_no_interest(event));
         let done = self.events.last().filter(|event| event["event"] == "done");

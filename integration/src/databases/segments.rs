@@ -1,5 +1,5 @@
-//! Logs in segments with mapped indexes, in the place of Kafka and ZooKeeper, which Debian does not carry: a program of
-//! `setup` writes in their pattern and checks as their tools do.
+//! Logs in segments with mapped indexes, in the place of Kafka, which Debian does not carry: a program of `setup` writes
+//! in its pattern and checks as its tools do.
 
 use std::io;
 

@@ -1,6 +1,7 @@
 //! `make torture`: every recipe many times over, with backups that are killed on the way, beside copies that are made
 //! naively. Writes what came out, and nothing that did not.
 
+pub mod freeze;
 pub mod recipe;
 pub mod row;
 
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use self::recipe::Recipe;
 use self::row::Row;
+use crate::databases::Verdict;
 use crate::databases::cycle::Subject;
 use crate::databases::place::Place;
 
@@ -77,30 +79,34 @@ fn servers(recipe: &Recipe, amount: Amount, row: &mut Row, mut tell: impl FnMut(
 
 /// What is due beside the next cycle: naive copies, and backups that are killed.
 fn beside(subject: &mut Subject<'_>, recipe: &Recipe, amount: Amount, row: &mut Row) -> io::Result<()> {
-    let control = recipe.has_control && amount.is_due(amount.controls, row.cycles);
-    let kill = amount.is_due(amount.kills, row.cycles);
-    if !control && !kill {
+    if recipe.has_control && amount.is_due(amount.controls, row.cycles) {
+        row.add_control(&control(recipe)?);
+    }
+    if !amount.is_due(amount.kills, row.cycles) {
         return Ok(());
     }
     let writer = subject.write()?;
-    if control {
-        let verdict = subject.naive(&writer, COPY_BYTES_PER_SECOND)?;
-        row.add_control(&verdict);
-    }
-    if kill {
-        // Any moment of a freeze, or of a whole backup where nobody is held.
-        let (longest, once_held) = match recipe.holds() {
-            true => (row.longest_freeze.max(0.05), true),
-            false => (row.longest_backup.max(0.5), false),
-        };
-        let share =
-            f64::from(getrandom::u32().map_err(|e| io::Error::other(e.to_string()))?) / f64::from(u32::MAX);
-        let cut = subject.cut(&writer, recipe.mode, Duration::from_secs_f64(longest * share), once_held)?;
-        row.add_cut(&cut);
-    }
+    // Any moment of a freeze, or of a whole backup where nobody is held.
+    let (longest, once_held) = match recipe.holds() {
+        true => (row.longest_freeze.max(0.05), true),
+        false => (row.longest_backup.max(0.5), false),
+    };
+    let share =
+        f64::from(getrandom::u32().map_err(|e| io::Error::other(e.to_string()))?) / f64::from(u32::MAX);
+    let cut = subject.cut(&writer, recipe.mode, Duration::from_secs_f64(longest * share), once_held)?;
+    row.add_cut(&cut);
     // Its numbers were said and need not be there; those of the cycle come after.
     subject.forget(writer);
     Ok(())
+}
+
+/// A naive copy of a server that is new. The journals of an older one are copied first, and by the turn of the newest rrdcached
+/// has written what it held back when the copy began: nothing would be missing.
+fn control(recipe: &Recipe) -> io::Result<Verdict> {
+    let place = Place::named("bkd-torture")?;
+    let subject = recipe.subject(&place)?;
+    let writer = subject.write()?;
+    subject.naive(&writer, COPY_BYTES_PER_SECOND)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::databases::postgres::Postgres;
 use crate::databases::redis::{Files, Redis};
 use crate::databases::rrd::Rrd;
 use crate::databases::segments::Segments;
+use crate::databases::zookeeper::Zookeeper;
 
 /// See the module.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl Recipe {
 /// All of them.
 pub fn recipes() -> Vec<Recipe> {
     let postgres = Postgres { scale: 2 };
-    let mariadb = Mariadb { rows: 50_000, logs: false };
+    let mariadb = Mariadb { rows: 50_000, more: &[] };
     let redis = Redis { keys: 20_000, files: Files::Rewritten };
     let saved = Redis { files: Files::Saved, ..redis };
     let (cached, alone, indexes) = (Rrd { cached: true }, Rrd { cached: false }, Segments { at: "/data" });
@@ -66,10 +67,11 @@ pub fn recipes() -> Vec<Recipe> {
     add("Redis, one file, `redis`", Box::new(saved), "redis", false);
     add("Redis, one file, `hooks`", Box::new(saved), "hooks", false);
     add("rrdcached, `rrd`", Box::new(cached), "rrd", false);
-    add("rrdcached, `stop`", Box::new(cached), "stop", false);
-    add("RRD files, `pause`", Box::new(alone), "pause", false);
+    add("rrdcached, `stop`", Box::new(cached), "stop", true);
+    add("RRD files, `rrd`", Box::new(alone), "rrd", false);
     add("whisper files, `pause`", Box::new(Points), "pause", true);
     add("mapped indexes, `pause`", Box::new(indexes), "pause", true);
     add("InfluxDB, `pause`", Box::new(Influxdb), "pause", true);
+    add("ZooKeeper, `pause`", Box::new(Zookeeper), "pause", true);
     recipes
 }

@@ -12,6 +12,7 @@ mod alone;
 mod bad_input;
 mod engine_restart;
 mod rig;
+mod seen;
 mod service;
 mod stores;
 mod supervised;

@@ -136,8 +136,14 @@ impl Rig {
 
     /// Starts `backupd`, which looks every second.
     pub(crate) fn start(&self) -> Service {
+        self.start_looking(1)
+    }
+
+    /// Starts `backupd`, which looks after so many seconds.
+    pub(crate) fn start_looking(&self, every: u32) -> Service {
         let mut command = self.program("backupd");
-        command.args(["--every", "1", "--at-once", "3", "--listen", &format!("127.0.0.1:{}", self.port)]);
+        command.args(["--every", &every.to_string(), "--at-once", "3"]);
+        command.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
         Service::start(command, self.at("log"), self.port)
     }
 
@@ -218,27 +224,15 @@ impl Rig {
             assert!(run["ended_at"].is_string() && run["live"] == false, "{run}");
         }
     }
-
-    fn clear(&self) -> std::io::Result<()> {
-        for helper in self.helpers() {
-            let id = helper["Id"].as_str().unwrap_or_default();
-            // One that removes itself may be gone.
-            let _gone = self.docker.ask("DELETE", &format!("/containers/{id}?force=1"), None);
-        }
-        let listed = self.docker.ask("GET", "/volumes", None)?;
-        let all = listed["Volumes"].as_array().into_iter().flatten();
-        for name in all.filter_map(|volume| volume["Name"].as_str()) {
-            if name.starts_with(&self.name) {
-                self.docker.remove_volume(name)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        match self.clear() {
+        for helper in self.helpers() {
+            // One that removes itself may be gone, and one that stays is in the way below.
+            drop(self.docker.remove_container(helper["Id"].as_str().unwrap_or_default()));
+        }
+        match self.docker.clear_away(&self.name) {
             Ok(()) => {}
             // What the test failed of is the news.
             Err(_) if std::thread::panicking() => {}

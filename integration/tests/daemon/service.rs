@@ -36,6 +36,11 @@ impl Service {
         kill_process(pid, signal).unwrap();
     }
 
+    /// Where a browser finds a page.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
     /// Status and body of a page; 0 while nobody listens.
     pub(crate) fn page(&self, path: &str) -> (u16, String) {
         let asked = || {

@@ -44,6 +44,56 @@ pub(crate) fn nothing_is_left(place: &Place, volume: &str) {
     assert!(!Path::new(&place.at("store/vm").join(volume)).join("00000001.manifest").exists());
 }
 
+/// It would hold itself, and nobody would be left to let go.
+#[test]
+fn who_runs_in_a_container_that_writes_to_the_source_holds_nobody() {
+    let place = Place::new().unwrap();
+    let volume = place.volume("v", &[]).unwrap();
+    let backupctl = place.program("backupctl").unwrap();
+    let program = Path::new(backupctl.get_program()).to_owned();
+    let (built, home) = (program.parent().unwrap().display(), place.at(""));
+    let socket = place.docker.host().trim_start_matches("unix://").to_owned();
+    let home = home.display().to_string();
+    let make = Make {
+        image: image(&place.docker, "metrics").unwrap(),
+        name: place.called("inside"),
+        binds: vec![
+            format!("{volume}:/data"),
+            format!("{built}:{built}:ro"),
+            format!("{home}:{home}"),
+            format!("{socket}:{socket}"),
+        ],
+        arguments: vec!["wait".to_owned()],
+        ..Make::default()
+    };
+    let inside = Container::create(&place.docker, &make).unwrap();
+    inside.order("start").unwrap();
+    inside.shell("echo content >/data/file").unwrap().good("write a file").unwrap();
+    let set = |(name, value): (&std::ffi::OsStr, Option<&std::ffi::OsStr>)| {
+        format!("{}={}", name.display(), value.unwrap().display())
+    };
+    let environment: Vec<String> = backupctl.get_envs().map(set).collect();
+    for (deed, words) in [
+        (&["backup", &volume, "--consistency", "pause"][..], "mount that for reading only"),
+        (&["backup", &volume, "--consistency", "stop"], "mount that for reading only"),
+        (&["restore", &volume, "--yes"], "which would be stopped"),
+    ] {
+        if deed[0] == "restore" {
+            place.run(&["backup", &volume, "--consistency", "live"]).unwrap().done().unwrap();
+        }
+        let environment = environment.iter().map(String::as_str);
+        let argv: Vec<&str> = std::iter::once("env")
+            .chain(environment)
+            .chain([program.to_str().unwrap(), "--json"])
+            .chain(deed.iter().copied())
+            .collect();
+        let said = inside.exec(&argv, "").unwrap();
+        assert_eq!(said.status, 13, "{said:?}");
+        assert!(said.stdout.contains(words) && said.stdout.contains(&make.name), "{said:?}");
+        assert_eq!(inside.status().unwrap(), "running");
+    }
+}
+
 #[test]
 fn a_container_that_refuses_to_stop_is_let_go_after_the_longest_freeze() {
     let place = Place::new().unwrap();

@@ -13,7 +13,7 @@ use integration::databases::redis::{Files, Redis};
 use super::bad_input::{fails, nothing_is_left};
 
 const POSTGRES: Postgres = Postgres { scale: 1 };
-const MARIADB: Mariadb = Mariadb { rows: 1_000, logs: false };
+const MARIADB: Mariadb = Mariadb { rows: 1_000, more: &[] };
 
 #[track_caller]
 fn does(subject: &Subject<'_>, argv: &[&str], input: &str) {

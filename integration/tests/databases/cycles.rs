@@ -10,6 +10,7 @@ use integration::databases::postgres::Postgres;
 use integration::databases::redis::{Files, Redis};
 use integration::databases::rrd::Rrd;
 use integration::databases::segments::Segments;
+use integration::databases::zookeeper::Zookeeper;
 
 const CYCLES: u32 = 5;
 
@@ -53,12 +54,12 @@ fn postgres_stopped() {
 
 #[test]
 fn mariadb_paused() {
-    five(&Mariadb { rows: 20_000, logs: false }, "pause", "paused");
+    five(&Mariadb { rows: 20_000, more: &[] }, "pause", "paused");
 }
 
 #[test]
 fn mariadb_stopped() {
-    five(&Mariadb { rows: 20_000, logs: false }, "stop", "stopped");
+    five(&Mariadb { rows: 20_000, more: &[] }, "stop", "stopped");
 }
 
 #[test]
@@ -87,6 +88,11 @@ fn mapped_indexes_paused() {
 }
 
 #[test]
+fn zookeeper_paused() {
+    five(&Zookeeper, "pause", "paused");
+}
+
+#[test]
 fn influxdb_paused() {
     five(&Influxdb, "pause", "paused");
 }
@@ -98,17 +104,23 @@ fn postgres_in_its_backup_mode() {
 
 #[test]
 fn mariadb_locked_and_paused() {
-    five(&Mariadb { rows: 20_000, logs: false }, "mysql", "mysql");
+    five(&Mariadb { rows: 20_000, more: &[] }, "mysql", "mysql");
 }
 
 #[test]
 fn redis_without_rewrites() {
-    five(&Redis { keys: 5_000, files: Files::Appended }, "redis", "redis");
+    five(&Redis { keys: 5_000, files: Files::Rewritten }, "redis", "redis");
 }
 
 #[test]
 fn rrd_files_behind_rrdcached() {
     five(&Rrd { cached: true }, "rrd", "rrd");
+}
+
+/// Its writer is in the middle of an update for much of the time.
+#[test]
+fn rrd_files_that_a_program_writes_by_itself() {
+    five(&Rrd { cached: false }, "rrd", "rrd");
 }
 
 /// With the hooks of a policy, as that server would have them.

@@ -15,7 +15,7 @@ use integration::databases::rrd::Rrd;
 use serde_json::Value;
 
 const POSTGRES: Postgres = Postgres { scale: 1 };
-const MARIADB: Mariadb = Mariadb { rows: 5_000, logs: false };
+const MARIADB: Mariadb = Mariadb { rows: 5_000, more: &[] };
 
 /// Neither containers nor volumes of a drill of this installation.
 #[track_caller]
@@ -110,9 +110,41 @@ fn rrd_files_are_judged() {
 #[test]
 fn mariadb_with_a_binary_log_is_proven() {
     let place = Place::new().unwrap();
-    let server = Mariadb { logs: true, ..MARIADB };
+    let server = Mariadb { more: &["--log-bin=binlog"], ..MARIADB };
     let subject = backed_up(&place, &server, "pause");
     verdict(&place.run(&["drill", &subject.volume]).unwrap(), 0, "proven");
+    nothing_is_left(&place);
+}
+
+/// Where its system tablespace lies only its arguments tell, and without them a server does not start on it.
+#[test]
+fn a_server_that_needs_arguments_is_given_them_by_hand_or_by_its_policy() {
+    const SPREAD: &str = "--innodb-data-file-path=ibdata1:12M;ibdata2:12M:autoextend";
+    let place = Place::new().unwrap();
+    let server = Mariadb { more: &[SPREAD], ..MARIADB };
+    let subject = backed_up(&place, &server, "pause");
+    let without = verdict(&place.run(&["drill", &subject.volume]).unwrap(), 1, "unproven");
+    assert!(without["what"].as_str().unwrap().contains("`arguments` in `[drill]`"), "{without}");
+
+    verdict(&place.run(&["drill", &subject.volume, "--argument", SPREAD]).unwrap(), 0, "proven");
+    let policy = format!(
+        "schedule = \"0 3 * * *\"\n[select]\nvolumes = [\"{}\"]\n[consistency]\nmode = \"pause\"\n[drill]\nevery = \"7d\"\narguments = [\"{SPREAD}\"]\n",
+        subject.volume,
+    );
+    place.write("policies/shop.toml", &policy).unwrap();
+    verdict(&place.run(&["drill", &subject.volume]).unwrap(), 0, "proven");
+    nothing_is_left(&place);
+}
+
+/// A server of a drill is in front of us, speaks to us, and asks us for no password, whatever it is told.
+#[test]
+fn arguments_that_would_keep_a_drill_out_do_not_count() {
+    let place = Place::new().unwrap();
+    let subject = backed_up(&place, &Redis { keys: 100, files: Files::Appended }, "redis");
+    let own = ["--requirepass", "x", "--daemonize", "yes", "--logfile", "/nowhere/log"];
+    let mut argv = vec!["drill", subject.volume.as_str()];
+    own.iter().for_each(|own| argv.extend(["--argument", own]));
+    verdict(&place.run(&argv).unwrap(), 0, "proven");
     nothing_is_left(&place);
 }
 

@@ -40,7 +40,7 @@ const POSTGRES: Case = Case {
 };
 
 const MARIADB: Case = Case {
-    server: &Mariadb { rows: 20_000, logs: false },
+    server: &Mariadb { rows: 20_000, more: &[] },
     dumps: r#"
         [[consistency.dumps]]
         file = "all.sql"

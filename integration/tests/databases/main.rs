@@ -11,6 +11,7 @@
 
 mod bad_input;
 mod bad_server;
+mod control;
 mod cycles;
 mod drills;
 mod dumps;

@@ -10,6 +10,7 @@ use integration::databases::postgres::Postgres;
 use integration::databases::redis::{Files, Redis};
 use integration::databases::rrd::Rrd;
 use integration::databases::segments::Segments;
+use integration::databases::zookeeper::Zookeeper;
 
 #[track_caller]
 fn found(server: &dyn Server) {
@@ -37,7 +38,7 @@ fn postgres() {
 
 #[test]
 fn mariadb() {
-    found(&Mariadb { rows: 5_000, logs: false });
+    found(&Mariadb { rows: 5_000, more: &[] });
 }
 
 #[test]
@@ -58,6 +59,11 @@ fn points() {
 #[test]
 fn segments() {
     found(&Segments { at: "/data" });
+}
+
+#[test]
+fn zookeeper() {
+    found(&Zookeeper);
 }
 
 #[test]

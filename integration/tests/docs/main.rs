@@ -1,20 +1,34 @@
 //! What the documents tell people to type works.
 //!
+//! Needs what `journey` and `databases` need, and the other software that the documents name: gpg, restic, borg, jq.
+//!
 //! A fenced block marked `sh run` is run, as it stands, on a host that was prepared for it: a volume
 //! `shop-data` with files and a store of its own. The blocks of one document run one after the other. Comments in the
-//! document, `happens: …` and `then: …`, say what befalls the host before a block, and what must be true behind it. In
-//! every other block that may be for a shell (marked `sh` or `console`, or not at all) each `backupctl` line
+//! document, `happens: …` and `then: …`, say what befalls the host before a block, and what must be true behind it. A
+//! block marked `text said` behind one that is run shows what it printed, and must be what it prints now. A block for a
+//! shell that is not run says why, in a comment `not run: …`. In
+//! every block that may be for a shell (marked `sh` or `console`, or not at all) each `backupctl` line
 //! must name a verb and flags that the real program has. So must every command in prose, in hints and messages of the
 //! programs, in their help, and in the rules for alerts.
 
 mod blocks;
 mod host;
+mod installed;
 mod lines;
+mod meanwhile;
+mod normal;
+mod said;
+mod scenes;
+mod servers;
+mod software;
 mod told;
+mod transcript;
+#[path = "../kill/tree.rs"]
+#[expect(clippy::unwrap_used, reason = "clippy.toml allows it in test functions; these are what they call")]
+mod tree;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use blocks::{Block, blocks};
 use integration::programs::built;
@@ -56,6 +70,23 @@ fn every_line_names_a_verb_and_flags_that_exist() {
     }
     assert!(seen > 10, "the documents hold {seen} commands: are their blocks still marked `sh`?");
     assert!(broken.is_empty(), "mend the document or the program:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn every_block_for_a_shell_is_run_or_says_why_not() {
+    let mut broken = Vec::new();
+    for (name, blocks) in documents() {
+        for block in blocks {
+            let is_marked = matches!(block.mark.split_whitespace().next(), Some("sh" | "console"));
+            let for_shell = is_marked || (block.is_shell() && !lines::commands(&block.text).is_empty());
+            let says_why = block.not_run.is_some();
+            if for_shell != (block.is_run() || says_why) || (block.is_run() && says_why) {
+                broken.push(format!("{name}:{}: {}", block.line, block.mark));
+            }
+        }
+    }
+    let broken = broken.join("\n");
+    assert!(broken.is_empty(), "mark them `sh run`, or say `not run: …` in front, and not both:\n{broken}");
 }
 
 /// Everything that tells people what to type, in words: paths, and what of the file they meet.
@@ -116,37 +147,48 @@ fn a_hint_that_says_to_verify_says_what() {
 }
 
 #[test]
-fn blocks_that_are_marked_to_run_do() {
-    let mut ran = 0;
+fn blocks_that_are_marked_to_run_do_and_say_what_is_shown() {
+    let (mut ran, mut broken) = (0, Vec::new());
     for (name, blocks) in documents() {
-        let run: Vec<_> = blocks.iter().filter(|block| block.is_run()).collect();
-        if run.is_empty() {
+        let shown = |at: usize| blocks.get(at).filter(|block| block.is_said());
+        let stray =
+            (0..blocks.len()).find(|at| shown(*at).is_some() && (*at == 0 || !blocks[at - 1].is_run()));
+        assert!(stray.is_none(), "{name}: `text said` stands behind no block that is run: {stray:?}");
+        if !blocks.iter().any(Block::is_run) {
             continue;
         }
         let mut host =
             host::Prepared::new().expect("prepare a host: a Docker engine on this machine, and root");
-        for block in run {
-            for what in &block.happens {
-                host.happens(what).unwrap_or_else(|e| panic!("{name}:{}: {what}: {e}", block.line));
-            }
-            let mut shell = Command::new("bash");
-            shell.args(["-euo", "pipefail", "-c", &block.text]);
-            let done = host.run(shell).expect("run bash");
-            let [out, said] =
-                [done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-            assert!(
-                done.status.success(),
-                "{name}:{}: {}\n{}{out}{said}",
-                block.line,
-                done.status,
-                block.text
-            );
-            for what in &block.then {
-                host.is_true(what)
-                    .unwrap_or_else(|e| panic!("{name}:{}: {what}: {e}\n{out}{said}", block.line));
+        let mut seen = Vec::new();
+        for (at, block) in blocks.iter().enumerate().filter(|(_, block)| block.is_run()) {
+            let policy = blocks[..at].iter().rfind(|block| block.mark == "toml");
+            let text = play(&mut host, &name, block, policy.map_or("", |block| &block.text));
+            seen.extend(shown(at + 1).map(|said| (said, text)));
+            if let Some(why) = host.impossible {
+                eprintln!("{name}:{}: skipped: {why}", block.line);
             }
             ran += 1;
         }
+        broken.extend(said::differences(&name, &root().join(&name), &seen).expect("write a document"));
     }
     assert!(ran > 0, "no document has a block marked `sh run`");
+    assert!(broken.is_empty(), "{}\n{}", broken.join("\n"), said::ANEW);
+}
+
+/// Lets happen what is in front of a block, runs it, and sees that it is true what stands behind it; gives what it printed.
+/// The policy is what the document shows in front of it.
+fn play(host: &mut host::Prepared, name: &str, block: &Block, policy: &str) -> String {
+    for what in &block.happens {
+        host.happens(what, policy).unwrap_or_else(|e| panic!("{name}:{}: {what}: {e}", block.line));
+    }
+    if host.impossible.is_some() {
+        return String::new();
+    }
+    let printed = host.run(&block.text).expect("run bash");
+    let text = printed.text;
+    assert!(host.is_good_end(printed.status), "{name}:{}: {}\n{text}", block.line, printed.status);
+    for what in &block.then {
+        host.is_true(what).unwrap_or_else(|e| panic!("{name}:{}: {what}: {e}\n{text}", block.line));
+    }
+    text
 }

@@ -48,7 +48,8 @@ fn a_path_that_is_not_in_the_snapshot_makes_no_volume() {
     world.back_up(&volume);
     let new = world.volume_name("new");
     world.run(&["restore", &volume, "--into", &new, "--path", "no/such", "--yes"]).fails(10, &["no/such"]);
-    world.run(&["restore", &volume, "--path", "file", "--yes"]).fails(2, &["--path"]);
+    world.run(&["restore", &volume, "--path", "no/such", "--yes"]).fails(10, &["no/such"]);
+    world.run(&["restore", &volume, "--path", "file", "--delta", "--yes"]).fails(2, &["--path"]);
     world.run(&["cat", &format!("{volume}@1"), "no/such"]).fails(10, &["no/such"]);
     world.assert_only(&[&volume]);
 }
@@ -98,4 +99,69 @@ fn settings_that_make_no_sense() {
     put(&world.at("backupd.toml"), b"");
     world.store = "ftp://somewhere".to_owned();
     world.run(&["snapshots"]).fails(2, &["ftp"]);
+}
+
+/// Whoever cannot read how writers are to be held does not guess.
+#[test]
+fn a_backup_under_a_policy_that_cannot_be_read_wants_to_be_told_how() {
+    let world = World::new();
+    let (volume, _place) = world.small_volume("v");
+    let policies = world.at("policies");
+    fs::create_dir(&policies).unwrap();
+    put(&policies.join("v.toml"), format!("select.volumes = [\"{volume}\"]\n").as_bytes());
+    let back_up = |more: &[&str]| {
+        world.run(&[&["--policies", policies.to_str().unwrap(), "backup", &volume], more].concat())
+    };
+    back_up(&[]).fails(2, &["v.toml"]);
+    let warned = back_up(&["--consistency", "live"]);
+    assert!(warned.code == 0 && warned.stderr.contains("policies are left out"), "{warned:?}");
+    // All can be read, and a label names one that is not there.
+    let text = "schedule = \"0 2 * * *\"\nconsistency.mode = \"live\"\nselect.volumes = [\"elsewhere\"]\n";
+    put(&policies.join("v.toml"), text.as_bytes());
+    back_up(&[]).ok();
+    let labelled = format!("{volume}-labelled");
+    let body = serde_json::json!({ "Name": labelled, "Labels": { "backupd.policy": "elsewere" } });
+    world.docker.ask("POST", "/volumes/create", Some(&body)).unwrap();
+    let of_labelled = |more: &[&str]| {
+        world.run(
+            &[&["--policies", policies.to_str().unwrap(), "backup", &labelled, "--allow-empty"], more]
+                .concat(),
+        )
+    };
+    of_labelled(&[]).fails(2, &[&labelled, "no policy says how"]);
+    of_labelled(&["--consistency", "live"]).ok();
+    world.assert_only(&[&volume, &labelled]);
+}
+
+/// A time without a zone is of the policy that takes the snapshots; the same words mean another moment where there is none.
+#[test]
+fn times_are_read_in_the_zone_of_the_policy() {
+    // Fourteen hours ahead of the terminal of these tests, so what is now there is not yet here.
+    const ZONE: &str = "Pacific/Kiritimati";
+    let world = World::new();
+    let (volume, _place) = world.small_volume("v");
+    let policies = world.at("policies");
+    fs::create_dir(&policies).unwrap();
+    let text = format!(
+        "schedule = \"0 2 * * *\"\ntime_zone = \"{ZONE}\"\nconsistency.mode = \"live\"\nselect.volumes = [\"{volume}\"]\n"
+    );
+    put(&policies.join("v.toml"), text.as_bytes());
+    world.back_up(&volume);
+    let listed = world.run(&["--json", "snapshots", &volume]).ok();
+    let taken: jiff::Timestamp = listed.json()[0]["taken_at"].as_str().unwrap().parse().unwrap();
+    // Seconds are typed whole.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let there = |at: jiff::Timestamp| at.in_tz(ZONE).unwrap().strftime("%Y-%m-%d %H:%M:%S").to_string();
+    let folder = policies.to_str().unwrap();
+    let restore =
+        |at: &str, more: &[&str]| world.run(&[more, &["restore", &volume, "--at", at, "--dry-run"]].concat());
+    let now = there(taken + jiff::SignedDuration::from_secs(1));
+    let ran = restore(&now, &["--policies", folder]).ok();
+    assert!(ran.stderr.contains(&format!("is read in {ZONE}")), "{ran:?}");
+    assert!(ran.text().contains(&format!("{volume}@1")), "{ran:?}");
+    let before = there(taken - jiff::SignedDuration::from_mins(1));
+    restore(&before, &["--policies", folder]).fails(10, &[&volume]);
+    let here = restore(&now, &[]);
+    assert!(here.code == 2 && here.stderr.contains("lies in the future"), "{here:?}");
+    world.assert_only(&[&volume]);
 }

@@ -263,3 +263,52 @@ fn a_path_is_fetched_alone() {
     world.run(&args).fails(13, &["not empty"]);
     world.assert_only(&[&look, &volume]);
 }
+
+/// One file and one folder go back to where they were, nothing beside them is touched, and the way back is as narrow.
+#[test]
+fn paths_come_back_to_where_they_were() {
+    let world = World::new();
+    let (volume, place) = world.volume("v");
+    for folder in ["etc", "orders/march", "rest"] {
+        fs::create_dir_all(place.join(folder)).unwrap();
+    }
+    for name in ["etc/app.conf", "etc/other.conf", "orders/march/1.csv", "orders/march/2.csv", "rest/a"] {
+        put(&place.join(name), format!("{name}, as it was\n").as_bytes());
+    }
+    world.back_up(&volume);
+    let old = record(&place);
+    put(&place.join("etc/app.conf"), b"spoilt");
+    put(&place.join("etc/other.conf"), b"changed on purpose");
+    fs::remove_dir_all(place.join("orders")).unwrap();
+    put(&place.join("rest/b"), b"new");
+    let now = record(&place);
+
+    let paths = ["--path", "etc/app.conf", "--path", "orders/march"];
+    let restore =
+        |more: &[&str]| world.run(&[&["--json", "restore", &volume], &paths[..], more].concat()).ok();
+    let plan = restore(&["--dry-run"]).last_event("plan", "paths absent_paths only_now");
+    assert_eq!(plan["paths"], json!(["etc/app.conf", "orders/march"]));
+    assert_eq!((&plan["absent_paths"], &plan["only_now"]), (&json!(["orders/march"]), &json!(0)));
+    assert_eq!((&plan["files"], &plan["in_place"]), (&json!(3), &json!(true)));
+    let done = restore(&["--keep-previous", "--yes"]).last_event("done", RESTORE_FIELDS);
+    assert_eq!(done["paths"], plan["paths"]);
+    let after = record(&place);
+    for (path, node) in &after {
+        let text = String::from_utf8_lossy(path);
+        let restored = text == "etc/app.conf" || text.starts_with("orders");
+        let above = ["", "etc"].contains(&&*text) || text.starts_with(".backupd-previous-");
+        if !above {
+            assert_eq!(Some(node), if restored { old.get(path) } else { now.get(path) }, "{text}");
+        }
+    }
+    assert_eq!(fs::read(place.join("etc/other.conf")).unwrap(), b"changed on purpose");
+    assert!(place.join("rest/b").exists() && place.join("orders/march/2.csv").exists());
+
+    let undone = world.run(&["--json", "undo-restore", &volume, "--discard", "--yes"]).ok();
+    let undone = undone.last_event("done", "undone paths");
+    assert_eq!(undone["paths"], json!(["etc/app.conf", "orders"]));
+    assert_eq!(fs::read(place.join("etc/app.conf")).unwrap(), b"spoilt");
+    let names: Vec<_> = record(&place).into_keys().collect();
+    assert_eq!(names, now.into_keys().collect::<Vec<_>>());
+    world.assert_only(&[&volume]);
+}

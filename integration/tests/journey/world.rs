@@ -167,16 +167,15 @@ impl Drop for World {
             // What cannot be removed is told below, or by the engine's own listing.
             drop(self.docker.ask("DELETE", &format!("/containers/{id}?force=true"), None));
         }
-        let mut left = Vec::new();
         for name in self.volumes() {
             // The engine would keep everybody waiting for as long as it removes many files.
             let place = self.docker.volume(&name).ok().flatten();
             place.into_iter().for_each(|place| empty(&place));
-            left.extend(self.docker.remove_volume(&name).err().map(|e| format!("{name}: {e}")));
         }
+        let cleared = self.docker.clear_away(&self.name);
         if !std::thread::panicking() {
             assert!(helpers.is_empty(), "helpers were left: {helpers:?}");
-            assert!(left.is_empty(), "volumes cannot be removed: {left:?}");
+            cleared.unwrap();
         }
     }
 }

@@ -151,6 +151,42 @@ fn a_delta_restore_that_is_killed_leaves_the_old_content_or_the_new() {
     }
 }
 
+/// The same of one of some paths: it leaves all of them or none, and what lies beside them stays as it is.
+#[test]
+fn a_restore_of_paths_that_is_killed_leaves_all_of_them_or_none() {
+    const PATHS: [&str; 3] = ["etc", "large", "link"];
+    let scene = Scene::new(None);
+    let part = |tree: &Tree, wanted: bool| -> Tree {
+        let is_at = |path: &str| PATHS.iter().any(|at| path == *at || path.starts_with(&format!("{at}/")));
+        let lines = tree.iter().filter(|(path, _)| is_at(path) == wanted);
+        lines.map(|(path, told)| (path.clone(), told.clone())).collect()
+    };
+    let beside = part(&scene.contents[1], false);
+    let place = |what: &str| {
+        let now = tree(&scene.folder, BEATS);
+        assert_eq!(part(&now, false), beside, "{what}");
+        let found = scene.contents.iter().position(|content| part(content, true) == part(&now, true));
+        found.unwrap_or_else(|| panic!("{what}: a mix: {:#?}", now.keys()))
+    };
+    for moment in 0..9 {
+        let wanted = 1 - place("before");
+        let (what, number) = (format!("moment {moment}"), (wanted + 1).to_string());
+        let mut args = vec!["restore", &scene.volume, "--snapshot", &number, "--yes"];
+        PATHS.iter().for_each(|path| args.extend(["--path", path]));
+        let mut running = scene.rig.start(&args);
+        assert!(running.step("putting the restored content"), "{what}");
+        std::thread::sleep(Duration::from_millis(60 * moment));
+        let ended = running.kill();
+        assert_eq!(scene.rig.content(&scene.volume, "1"), scene.contents[0], "{what}");
+        let found = place(&what);
+        assert!(found == wanted || !ended.said_done(), "{what}: {ended:?}");
+        assert_eq!(scene.tenant.status(), "running", "{what}");
+        assert_eq!(scene.tenant.restart_policy(), "always", "{what}");
+        scene.tenant.assert_beats();
+        scene.rig.assert_clean(&[&scene.volume], &what);
+    }
+}
+
 /// The engine goes on stopping the service of a restore that died: who recovers must not take it for running.
 #[test]
 fn a_service_that_is_on_its_way_down_comes_up_again() {

@@ -8,11 +8,13 @@
     reason = "clippy.toml allows it in test functions; these are what test functions call"
 )]
 
+mod cloning;
 mod cut_backups;
 mod cut_freezes;
 mod cut_hooks;
 mod cut_restores;
 mod engine_death;
+mod failing_syncs;
 mod helper_deaths;
 mod program;
 mod rig;
@@ -20,4 +22,5 @@ mod s3;
 mod signals;
 mod tenant;
 mod tree;
+mod unfinished;
 mod users;

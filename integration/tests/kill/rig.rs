@@ -175,15 +175,7 @@ impl Rig {
     }
 
     fn clear(&self) -> std::io::Result<()> {
-        let listed = self.docker.ask("GET", "/containers/json?all=1", None)?;
-        let ours = listed.as_array().into_iter().flatten().filter(|one| self.uses_ours(one));
-        for id in ours.filter_map(id_of) {
-            // One that removes itself may be gone.
-            let _gone = self.docker.ask("DELETE", &format!("/containers/{id}?force=1"), None);
-        }
-        for volume in self.volumes() {
-            self.docker.remove_volume(&volume)?;
-        }
+        self.docker.clear_away(&self.prefix)?;
         self.docker.ask("DELETE", &format!("/images/{}?force=1", self.image), None).map(drop)
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn image() -> Vec<u8> {
 /// How a tenant is made.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Lease<'a> {
-    /// The volume.
+    /// The volume, or a folder of the host.
     pub(crate) volume: &'a str,
     /// The file in it; `heartbeat` if empty.
     pub(crate) file: &'a str,
@@ -66,6 +66,7 @@ impl Tenant {
     pub(crate) fn create(docker: &Docker, image: &str, name: &str, folder: &Path, lease: &Lease<'_>) -> Self {
         let file = if lease.file.is_empty() { "heartbeat" } else { lease.file };
         let (warm_up, linger) = (lease.warm_up.unwrap_or(0).to_string(), lease.linger.to_string());
+        let kind = if lease.volume.starts_with('/') { "bind" } else { "volume" };
         let mut body = json!({
             "Image": image,
             "Entrypoint": ["/tenant"],
@@ -75,7 +76,7 @@ impl Tenant {
                 "NetworkMode": "none",
                 "AutoRemove": lease.auto_remove,
                 "RestartPolicy": { "Name": lease.restart },
-                "Mounts": [{ "Type": "volume", "Source": lease.volume, "Target": "/data" }],
+                "Mounts": [{ "Type": kind, "Source": lease.volume, "Target": "/data" }],
             },
         });
         if lease.warm_up.is_some() {

@@ -80,6 +80,23 @@ fn a_running_service_gets_its_volume_back_and_goes_on() {
 }
 
 #[test]
+fn who_has_the_folder_of_a_volume_mounted_uses_the_volume() {
+    let scene = Scene::new(None);
+    let folder = scene.folder.to_str().unwrap();
+    let tenant = scene.rig.tenant("t", &scene.folder, &Lease { volume: folder, ..Lease::default() });
+    let (started, done) = (tenant.time("StartedAt"), scene.restore(&["--yes"]).expect(0));
+    assert_eq!(done.event("done")["started"], json!([tenant.name]));
+    assert_eq!(scene.now(), scene.new);
+    assert!(tenant.time("StartedAt") > started);
+    let backup = ["backup", &scene.volume, "--consistency", "pause"];
+    let done = scene.rig.run(&backup).expect(0);
+    assert_eq!(done.event("done")["consistency"], "paused");
+    assert_eq!(tenant.status(), "running");
+    tenant.assert_beats();
+    scene.rig.assert_clean(&[&scene.volume], "restored and backed up");
+}
+
+#[test]
 fn who_was_down_stays_down() {
     let scene = Scene::new(None);
     let tenant = scene.tenant("t", &Lease { restart: "always", ..Lease::default() });
@@ -133,6 +150,43 @@ fn services_stop_and_start_in_the_order_of_their_project() {
         assert_eq!(tenant.inspect()["State"]["ExitCode"], 0);
         tenant.assert_beats();
     }
+}
+
+/// All of a project, as one deed: everybody stops once, whoever needs another first, and starts when all is in place.
+#[test]
+fn a_project_comes_back_as_a_whole() {
+    let rig = Rig::new(None);
+    // By their names, what the one that is needed lives on comes first.
+    let volumes = [rig.volume("a"), rig.volume("b")];
+    let contents = [1, 2].map(|seed| {
+        let (volume, folder) = &volumes[usize::try_from(seed - 1).unwrap()];
+        plant(folder, seed, 1);
+        rig.back_up(volume);
+        let content = tree(folder, BEATS);
+        plant(folder, seed + 2, 1);
+        content
+    });
+    let [(a, at_a), (b, at_b)] = &volumes;
+    let lease = |volume, file, service| Lease { volume, file, service: Some(service), ..Lease::default() };
+    let db = rig.tenant("a", at_a, &Lease { warm_up: Some(500), ..lease(a, "db", ("db", "")) });
+    let web = rig.tenant("b", at_b, &lease(b, "web", ("web", "db:service_healthy:true")));
+
+    let project = rig.prefix.clone();
+    let plan = rig.run(&["restore", "--project", &project, "--dry-run"]).expect(0);
+    let plan = plan.event("plan");
+    assert_eq!(plan["members"].as_array().map(Vec::len), Some(2), "{plan}");
+    assert!(plan["set"].is_null() && plan["span_seconds"].is_number(), "{plan}");
+    let done = rig.run(&["restore", "--project", &project, "--yes"]).expect(0);
+    for ((_, folder), content) in volumes.iter().zip(&contents) {
+        assert_eq!(tree(folder, BEATS), *content);
+    }
+    assert!(web.time("FinishedAt") < db.time("FinishedAt"), "the one that needs the other stops first");
+    assert!(db.time("StartedAt") < web.time("StartedAt"), "and starts last");
+    let said = done.text();
+    assert!(said.contains("\"healthy\"") && said.contains("\"unchecked\""), "{said}");
+    db.assert_beats();
+    web.assert_beats();
+    rig.assert_clean(&[a, b], "a project");
 }
 
 #[test]

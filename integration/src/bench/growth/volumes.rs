@@ -35,6 +35,11 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// Where small files lie: the folder of one of them, and its name.
+    pub(super) fn folder_and_name(number: u64) -> (String, String) {
+        ((number / FOLDER_FILES).to_string(), number.to_string())
+    }
+
     /// Lets an empty volume, or one that has `had` of it, grow to `size`.
     pub(super) fn grow(self, folder: &Path, had: u64, size: u64) -> io::Result<()> {
         match self {
@@ -65,11 +70,12 @@ impl Kind {
 }
 
 fn small(folder: &Path, number: u64, day: u64) -> io::Result<()> {
-    let inner = folder.join((number / FOLDER_FILES).to_string());
+    let (inner, name) = Kind::folder_and_name(number);
+    let inner = folder.join(inner);
     if number.is_multiple_of(FOLDER_FILES) {
         fs::create_dir_all(&inner)?;
     }
-    let mut file = File::create(inner.join(number.to_string()))?;
+    let mut file = File::create(inner.join(name))?;
     let key = Noise::new(number).number();
     write!(
         file,

@@ -1,71 +1,49 @@
 //! The stacks that policies are shipped for: brought up, written to, backed up as their policy says, destroyed with
 //! containers and volumes, restored, started, judged.
 //!
-//! A few lines here start what a compose file would; volumes and containers carry compose's labels.
+//! What they are stands in the compose files of `integration/stacks`. A few lines here start what these say, each stack
+//! under a project name of its own; volumes and containers carry compose's labels.
 
+mod compose;
 mod concertim;
 mod monasca;
 mod qis;
 mod registry;
 mod skyline;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use integration::databases::Server;
-use integration::databases::container::{Container, Make};
-use integration::databases::image::image;
+use integration::databases::container::Container;
 use integration::databases::ledger::Ledger;
 use integration::databases::place::{Place, put_policy};
 use integration::databases::writer::Writer;
 use serde_json::Value;
 
+use self::compose::{Compose, Mount};
+
 /// So many numbers are acknowledged before a backup begins.
 const BEFORE: u64 = 50;
-
-/// Where a service has its files.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Mount {
-    /// In a volume of this name.
-    Named(&'static str),
-    /// In the anonymous volume of a container that never runs, by `--volumes-from`.
-    Data,
-    /// In a folder of the host.
-    Folder,
-}
 
 /// A service with files worth keeping.
 pub(crate) struct Part {
     pub(crate) service: &'static str,
+    /// How it is filled, written to and judged.
     pub(crate) server: Box<dyn Server>,
-    pub(crate) mount: Mount,
     /// The shipped policy that has it.
     pub(crate) policy: &'static str,
     container: Option<Arc<Container>>,
-    data: Option<Container>,
     ledger: Ledger,
     next: u64,
 }
 
 impl Part {
-    pub(crate) fn new(
-        service: &'static str,
-        server: impl Server + 'static,
-        mount: Mount,
-        policy: &'static str,
-    ) -> Self {
+    pub(crate) fn new(service: &'static str, server: impl Server + 'static, policy: &'static str) -> Self {
         let server = Box::new(server);
-        Self {
-            service,
-            server,
-            mount,
-            policy,
-            container: None,
-            data: None,
-            ledger: Ledger::default(),
-            next: 1,
-        }
+        Self { service, server, policy, container: None, ledger: Ledger::default(), next: 1 }
     }
 
     pub(crate) fn container(&self) -> &Arc<Container> {
@@ -76,13 +54,16 @@ impl Part {
 /// A project of services.
 pub(crate) struct Stack {
     pub(crate) place: Place,
+    compose: Compose,
     pub(crate) parts: Vec<Part>,
+    /// The containers of all other services.
+    others: BTreeMap<String, Container>,
 }
 
 impl Stack {
-    /// With all shipped policies, as a host may have them.
-    pub(crate) fn new(project: &str, parts: Vec<Part>) -> Self {
-        let place = Place::named(project).unwrap();
+    /// That of the compose file of this name, with all shipped policies, as a host may have them.
+    pub(crate) fn new(name: &str, parts: Vec<Part>) -> Self {
+        let (place, compose) = (Place::named(name).unwrap(), Compose::of(name));
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
         for entry in fs::read_dir(shipped).unwrap() {
             let path = entry.unwrap().path();
@@ -93,77 +74,77 @@ impl Stack {
         let folders = place.at("srv");
         fs::create_dir(&folders).unwrap();
         place.write("backupd.toml", &format!("folders = [\"{}\"]\n", folders.display())).unwrap();
-        Self { place, parts }
+        Self { place, compose, parts, others: BTreeMap::new() }
     }
 
-    /// The folder of a service that has one.
-    pub(crate) fn folder(&self, service: &str) -> PathBuf {
-        self.place.at("srv").join(service)
+    /// Where the folders of the project are.
+    fn folders(&self) -> PathBuf {
+        self.place.at("srv")
     }
 
-    /// Labels of compose.
-    pub(crate) fn labels(&self, service: &str) -> Vec<(String, String)> {
-        let label = |name: &str, value: &str| (format!("com.docker.compose.{name}"), value.to_owned());
-        vec![label("project", &self.place.name), label("service", service)]
+    fn mount(&self, part: &Part) -> Mount {
+        self.compose.mount(part.service, part.server.at())
     }
 
-    /// Makes a volume as compose does.
-    pub(crate) fn volume(&self, name: &str) -> String {
+    /// Makes a volume as compose does, which leaves one that is there as it is.
+    fn volume(&self, name: &str) {
         let labels =
             [("com.docker.compose.project", self.place.name.as_str()), ("com.docker.compose.volume", name)];
-        self.place.volume(name, &labels).unwrap()
+        self.place.volume(name, &labels).unwrap();
     }
 
-    /// Makes the container of a service, and that of its data, and starts neither.
+    /// The container of a service that is no part. It stays as it was made.
+    fn create_other(&mut self, service: &str) {
+        let make = self.compose.make(service, &self.place, &self.folders());
+        let container = Container::create(&self.place.docker, &make).unwrap();
+        self.others.insert(service.to_owned(), container);
+    }
+
+    /// One of those.
+    #[track_caller]
+    pub(crate) fn other(&self, service: &str) -> &Container {
+        &self.others[service]
+    }
+
+    /// Those that have no container at this moment.
+    fn missing_others(&self) -> Vec<String> {
+        let is_other = |service: &&String| self.parts.iter().all(|part| part.service != **service);
+        let services = self.compose.services.keys().filter(is_other);
+        services.filter(|service| !self.others.contains_key(*service)).cloned().collect()
+    }
+
+    /// Makes the container of a part, and that of its data if there is none, and starts neither.
     pub(crate) fn create(&mut self, number: usize) {
         let part = &self.parts[number];
-        let (server, service) = (&part.server, part.service);
-        let image = image(&self.place.docker, server.image()).unwrap();
-        let mut make = Make {
-            image,
-            name: self.place.called(service),
-            environment: server.environment(),
-            arguments: server.arguments(),
-            stop_signal: server.stop_signal().to_owned(),
-            labels: self.labels(service),
-            restart: "unless-stopped".to_owned(),
-            ..Make::default()
-        };
-        let mut data = None;
-        match part.mount {
-            Mount::Named(volume) => make.binds.push(format!("{}:{}", self.place.called(volume), server.at())),
-            Mount::Folder => {
-                fs::create_dir_all(self.folder(service)).unwrap();
-                make.binds.push(format!("{}:{}", self.folder(service).display(), server.at()));
-            }
-            Mount::Data => {
-                let of_data = Make {
-                    image: make.image.clone(),
-                    name: self.place.called(&format!("{service}-data")),
-                    anonymous: vec![server.at().to_owned()],
-                    ..Make::default()
-                };
-                make.volumes_from.push(of_data.name.clone());
-                data = Some(Container::create(&self.place.docker, &of_data).unwrap());
-            }
+        let service = part.service;
+        match self.mount(part) {
+            Mount::Named(_) => {}
+            Mount::Folder(folder) => fs::create_dir_all(self.folders().join(folder)).unwrap(),
+            Mount::Data(data) if self.others.contains_key(&data) => {}
+            Mount::Data(data) => self.create_other(&data),
         }
+        let make = self.compose.make(service, &self.place, &self.folders());
         let container = Container::create(&self.place.docker, &make).unwrap();
-        let part = &mut self.parts[number];
-        part.data = data;
-        part.container = Some(Arc::new(container));
+        self.parts[number].container = Some(Arc::new(container));
     }
 
-    /// Everything runs and is loaded.
+    /// Everything runs, or has run that ends at once, and is loaded.
     pub(crate) fn up(&mut self) {
+        self.compose.volumes.keys().for_each(|volume| self.volume(volume));
+        self.start_others();
         for number in 0..self.parts.len() {
-            if let Mount::Named(volume) = self.parts[number].mount {
-                self.volume(volume);
-            }
             self.create(number);
             let part = &self.parts[number];
             part.container().order("start").unwrap();
             part.container().serves(part.server.serves()).unwrap().unwrap();
             part.server.load(part.container()).unwrap();
+        }
+    }
+
+    fn start_others(&mut self) {
+        for service in self.missing_others() {
+            self.create_other(&service);
+            self.other(&service).order("start").unwrap();
         }
     }
 
@@ -180,9 +161,9 @@ impl Stack {
     #[track_caller]
     pub(crate) fn source(&self, part: &Part) -> String {
         let rows = self.listed();
-        let at = match part.mount {
-            Mount::Named(volume) => self.place.called(volume),
-            Mount::Data | Mount::Folder => format!(":{}", part.server.at()),
+        let at = match self.mount(part) {
+            Mount::Named(volume) => self.place.called(&volume),
+            Mount::Data(_) | Mount::Folder(_) => format!(":{}", part.server.at()),
         };
         let is_it = |row: &&Value| {
             row["policy"] == part.policy && row["source"].as_str().is_some_and(|name| name.ends_with(&at))
@@ -203,19 +184,25 @@ impl Stack {
         }
     }
 
-    /// Writes to all, and backs up each by its policy meanwhile; nobody writes afterwards.
+    /// Each by its policy, while all are written to.
     pub(crate) fn back_up(&mut self) {
+        self.while_written(Self::one_by_one);
+    }
+
+    /// All of them at one moment, as the policy that they share says.
+    pub(crate) fn back_up_set(&mut self) {
+        self.while_written(Self::by_project);
+        self.assert_one_set();
+    }
+
+    /// Writes to all while they are backed up, which gives what was acknowledged before; nobody writes afterwards.
+    fn while_written(&mut self, back_up: impl FnOnce(&Self, &[Writer]) -> Vec<Ledger>) {
         let write = |part: &Part| {
             Writer::start(&*part.server, part.container().clone(), part.ledger.clone(), part.next)
         };
         let writers: Vec<Writer> = self.parts.iter().map(write).collect();
         writers.iter().for_each(|writer| writer.go_on(BEFORE).unwrap());
-        let mut ledgers = Vec::new();
-        for (part, writer) in self.parts.iter().zip(&writers) {
-            ledgers.push(writer.ledger());
-            let ran = self.place.run(&["backup", &self.source(part)]).unwrap();
-            assert_eq!(ran.done().unwrap()["consistency"], self.consistency(part.policy), "{ran}");
-        }
+        let ledgers = back_up(self, &writers);
         for writer in &writers {
             writer.go_on(1).unwrap();
         }
@@ -225,40 +212,75 @@ impl Stack {
         }
     }
 
+    fn one_by_one(&self, writers: &[Writer]) -> Vec<Ledger> {
+        let mut ledgers = Vec::new();
+        for (part, writer) in self.parts.iter().zip(writers) {
+            ledgers.push(writer.ledger());
+            let ran = self.place.run(&["backup", &self.source(part)]).unwrap();
+            assert_eq!(ran.done().unwrap()["consistency"], self.consistency(part.policy), "{ran}");
+        }
+        ledgers
+    }
+
+    /// Not by the name of the policy: on this engine it may have sources of others too, and those are not ours to hold.
+    fn by_project(&self, writers: &[Writer]) -> Vec<Ledger> {
+        let ledgers = writers.iter().map(Writer::ledger).collect();
+        self.place.run(&["backup", "--project", &self.place.name]).unwrap().done().unwrap();
+        ledgers
+    }
+
+    /// There is one snapshot of each part and no other, and they are of one set.
+    #[track_caller]
+    fn assert_one_set(&self) {
+        let listed = self.place.run(&["snapshots"]).unwrap();
+        let rows = listed.events[0].as_array().unwrap();
+        assert_eq!(rows.len(), self.parts.len(), "{rows:?}");
+        let set = rows[0]["set"].as_str().unwrap();
+        for part in &self.parts {
+            let source = self.source(part);
+            let row = rows.iter().find(|row| row["source"] == source.as_str()).unwrap();
+            assert_eq!(row["set"], set, "{rows:?}");
+            assert_eq!(row["consistency"], self.consistency(part.policy), "{row}");
+        }
+    }
+
     /// Containers, volumes and folders are gone.
     pub(crate) fn destroy(&mut self) {
         for number in 0..self.parts.len() {
             self.destroy_one(number);
         }
+        std::mem::take(&mut self.others).values().for_each(|other| other.destroy().unwrap());
         let left = self.place.docker.volumes().unwrap();
-        let left: Vec<_> = left.iter().filter(|name| name.starts_with(&self.place.name)).collect();
+        let left = left.into_iter().filter(|name| name.starts_with(&self.place.name));
+        let volumes: Vec<String> = self.compose.volumes.keys().map(|name| self.place.called(name)).collect();
+        let (of_others, left): (Vec<_>, Vec<_>) = left.partition(|name| volumes.contains(name));
+        of_others.iter().for_each(|volume| self.place.docker.remove_volume(volume).unwrap());
         assert!(left.is_empty(), "{left:?}");
     }
 
-    /// The same for one service.
+    /// The same for one part.
     pub(crate) fn destroy_one(&mut self, number: usize) {
-        let folder = self.folder(self.parts[number].service);
-        let part = &mut self.parts[number];
-        part.container.take().unwrap().destroy().unwrap();
-        match part.mount {
-            Mount::Named(volume) => self.place.docker.remove_volume(&self.place.called(volume)).unwrap(),
+        let mount = self.mount(&self.parts[number]);
+        self.parts[number].container.take().unwrap().destroy().unwrap();
+        match mount {
+            Mount::Named(volume) => self.place.docker.remove_volume(&self.place.called(&volume)).unwrap(),
             // With its anonymous volume.
-            Mount::Data => part.data.take().unwrap().destroy().unwrap(),
-            Mount::Folder => fs::remove_dir_all(folder).unwrap(),
+            Mount::Data(data) => self.others.remove(&data).unwrap().destroy().unwrap(),
+            Mount::Folder(folder) => fs::remove_dir_all(self.folders().join(folder)).unwrap(),
         }
     }
 
     /// Containers again, and in their volumes what was backed up.
     pub(crate) fn restore(&mut self) {
         for number in 0..self.parts.len() {
-            match self.parts[number].mount {
+            match self.mount(&self.parts[number]) {
                 // The volume comes back as it was made; a container would make another one.
                 Mount::Named(volume) => {
-                    let volume = self.place.called(volume);
+                    let volume = self.place.called(&volume);
                     self.place.run(&["restore", &volume, "--yes"]).unwrap().done().unwrap();
                     self.create(number);
                 }
-                Mount::Data | Mount::Folder => {
+                Mount::Data(_) | Mount::Folder(_) => {
                     self.create(number);
                     let source = self.source(&self.parts[number]);
                     self.place.run(&["restore", &source, "--yes"]).unwrap().done().unwrap();
@@ -267,8 +289,10 @@ impl Stack {
         }
     }
 
-    /// Everything starts, and every checker is content.
-    pub(crate) fn start_and_check(&self) {
+    /// Everything starts, with new volumes where no policy keeps what was in them, and every checker is content.
+    pub(crate) fn start_and_check(&mut self) {
+        self.compose.volumes.keys().for_each(|volume| self.volume(volume));
+        self.start_others();
         for part in &self.parts {
             part.container().order("start").unwrap();
         }
@@ -289,6 +313,11 @@ impl Stack {
     /// All of it.
     pub(crate) fn prove(&mut self) {
         self.back_up();
+        self.come_back();
+    }
+
+    /// What was backed up is destroyed, and comes back.
+    pub(crate) fn come_back(&mut self) {
         self.destroy();
         self.restore();
         self.start_and_check();
@@ -299,9 +328,7 @@ impl Stack {
 impl Drop for Stack {
     /// Containers before what they have mounted.
     fn drop(&mut self) {
-        for part in &mut self.parts {
-            part.container = None;
-            part.data = None;
-        }
+        self.parts.iter_mut().for_each(|part| part.container = None);
+        self.others.clear();
     }
 }

@@ -1,23 +1,24 @@
 //! Monasca: MySQL, InfluxDB, Kafka and ZooKeeper in the volumes of a project.
 //!
-//! Debian carries neither Kafka nor ZooKeeper: a program that appends to logs and stores into mapped indexes, as they
-//! do, stands for each. Each source is frozen by itself.
+//! Its policy makes a set of them, frozen at one moment.
 
 use integration::databases::influxdb::Influxdb;
 use integration::databases::mariadb::Mariadb;
 use integration::databases::segments::Segments;
+use integration::databases::zookeeper::Zookeeper;
 
-use super::{Mount, Part, Stack};
+use super::{Part, Stack};
 
 #[test]
 fn monasca_comes_back() {
     let parts = vec![
-        Part::new("mysql", Mariadb { rows: 20_000, logs: false }, Mount::Named("mysql-files"), "monasca"),
-        Part::new("influxdb", Influxdb, Mount::Named("influxdb-files"), "monasca"),
-        Part::new("kafka", Segments { at: "/kafka" }, Mount::Named("kafka-files"), "monasca"),
-        Part::new("zookeeper", Segments { at: "/datalog" }, Mount::Named("zookeeper-files"), "monasca"),
+        Part::new("mysql", Mariadb { rows: 20_000, more: &[] }, "monasca"),
+        Part::new("influxdb", Influxdb, "monasca"),
+        Part::new("kafka", Segments { at: "/kafka" }, "monasca"),
+        Part::new("zookeeper", Zookeeper, "monasca"),
     ];
     let mut stack = Stack::new("monasca", parts);
     stack.up();
-    stack.prove();
+    stack.back_up_set();
+    stack.come_back();
 }

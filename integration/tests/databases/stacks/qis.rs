@@ -1,39 +1,23 @@
-//! QIS: PostgreSQL and uploads in the anonymous volumes of containers that never run, memcached, and a volume that
+//! QIS: PostgreSQL and uploads in the anonymous volumes of containers that serve nothing themselves, memcached, and a volume that
 //! nobody has any more.
 
-use integration::databases::container::{Container, Make};
-use integration::databases::image::image;
 use integration::databases::postgres::Postgres;
 use integration::databases::segments::Segments;
 use serde_json::json;
 
-use super::{Mount, Part, Stack};
+use super::{Part, Stack};
 
 /// It says its version to whoever asks.
 const MEMCACHED_SERVES: &str = "exec 3<>/dev/tcp/127.0.0.1/11211 && printf 'version\\r\\n' >&3 && read -r line <&3 && [[ $line == VERSION* ]]";
 
-fn memcached(stack: &Stack) -> Container {
-    let make = Make {
-        image: image(&stack.place.docker, "memcached").unwrap(),
-        name: stack.place.called("memcached"),
-        anonymous: vec!["/data".to_owned()],
-        labels: stack.labels("memcached"),
-        ..Make::default()
-    };
-    let container = Container::create(&stack.place.docker, &make).unwrap();
-    container.order("start").unwrap();
-    container
-}
-
 #[test]
 fn qis_comes_back() {
     let parts = vec![
-        Part::new("postgres", Postgres { scale: 1 }, Mount::Data, "qis"),
-        Part::new("web", Segments { at: "/var/www/uploads" }, Mount::Data, "qis-web"),
+        Part::new("postgres", Postgres { scale: 1 }, "qis"),
+        Part::new("web", Segments { at: "/var/www/uploads" }, "qis-web"),
     ];
     let mut stack = Stack::new("qis", parts);
     stack.up();
-    let cache = memcached(&stack);
     let rows = stack.listed();
     let row = rows.iter().find(|row| row["source"].as_str().unwrap().contains("memcached")).unwrap();
     assert_eq!(row["verdict"], "decided not", "{row}");
@@ -48,10 +32,6 @@ fn qis_comes_back() {
         listed.events[0].as_array().unwrap().iter().find(|row| row["source"] == orphan.as_str()).unwrap();
     assert_eq!(row["verdict"], "orphan", "{row}");
 
-    stack.back_up();
-    cache.destroy().unwrap();
-    stack.destroy();
-    stack.restore();
-    stack.start_and_check();
-    memcached(&stack).serves(MEMCACHED_SERVES).unwrap().unwrap();
+    stack.prove();
+    stack.other("memcached").serves(MEMCACHED_SERVES).unwrap().unwrap();
 }

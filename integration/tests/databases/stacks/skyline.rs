@@ -5,14 +5,14 @@ use integration::databases::mariadb::Mariadb;
 use integration::databases::points::Points;
 use integration::databases::redis::{Files, Redis};
 
-use super::{Mount, Part, Stack};
+use super::{Part, Stack};
 
 #[test]
 fn skyline_comes_back_also_when_its_database_has_made_itself_anew() {
     let parts = vec![
-        Part::new("mysql", Mariadb { rows: 100_000, logs: false }, Mount::Folder, "skyline"),
-        Part::new("redis", Redis { keys: 5_000, files: Files::Rewritten }, Mount::Folder, "skyline-redis"),
-        Part::new("graphite", Points, Mount::Folder, "skyline-graphite"),
+        Part::new("mysql", Mariadb { rows: 100_000, more: &[] }, "skyline"),
+        Part::new("redis", Redis { keys: 5_000, files: Files::Rewritten }, "skyline-redis"),
+        Part::new("graphite", Points, "skyline-graphite"),
     ];
     let mut stack = Stack::new("skyline", parts);
     stack.up();
