@@ -120,7 +120,7 @@ impl Catalog {
     /// Restores that were cut off, and left something that waits.
     pub fn unfinished_restores(&self) -> Result<Vec<RunRow>, CatalogError> {
         // The text only narrows it down; the row decides.
-        const WHICH: &str = "WHERE verb = 'restore' AND journal LIKE '%unfinished%' ORDER BY began_at";
+        const WHICH: &str = "WHERE verb = 'restore' AND journal LIKE '%unfinished%' ORDER BY began_at, rowid";
         let rows = self.read(|t| rows_of(t, WHICH, []))?;
         let waits = |row: &RunRow| row.journal.as_ref().is_some_and(|journal| journal.unfinished);
         Ok(rows.into_iter().filter(waits).collect())
@@ -196,12 +196,12 @@ impl Catalog {
 
     /// Runs that are not over, oldest first: running, or dead and to be recovered.
     pub fn unfinished_runs(&self) -> Result<Vec<RunRow>, CatalogError> {
-        self.read(|t| select(t, &format!("{SELECT} WHERE ended_at IS NULL ORDER BY began_at, id"), []))
+        self.read(|t| select(t, &format!("{SELECT} WHERE ended_at IS NULL ORDER BY began_at, rowid"), []))
     }
 
-    /// The newest runs, newest first.
+    /// The newest runs, newest first. Of those that began at one moment, the one that was written down last is the newest.
     pub fn runs(&self, limit: u32) -> Result<Vec<RunRow>, CatalogError> {
-        self.read(|t| select(t, &format!("{SELECT} ORDER BY began_at DESC, id LIMIT ?1"), [limit]))
+        self.read(|t| select(t, &format!("{SELECT} ORDER BY began_at DESC, rowid DESC LIMIT ?1"), [limit]))
     }
 
     /// When the last backup of a lineage began, by `now`, that failed. One that somebody stopped, that was cut off, or that
@@ -209,7 +209,7 @@ impl Catalog {
     pub fn failed_at(&self, lineage: &Lineage, now: Timestamp) -> Result<Option<Timestamp>, CatalogError> {
         let sql = format!(
             "{SELECT} WHERE verb = 'backup' AND host = ?1 AND source = ?2 \
-             AND outcome NOT IN ('done', 'interrupted', 'busy') AND began_at <= ?3 ORDER BY began_at DESC LIMIT 1"
+             AND outcome NOT IN ('done', 'interrupted', 'busy') AND began_at <= ?3 ORDER BY began_at DESC, rowid DESC LIMIT 1"
         );
         let values = (lineage.host.as_str(), lineage.source.to_string(), nanos(now)?);
         Ok(self.read(|t| select(t, &sql, values))?.pop().map(|row| row.began_at))

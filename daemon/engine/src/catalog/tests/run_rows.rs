@@ -134,6 +134,18 @@ fn every_outcome_and_verb_comes_back() {
 }
 
 #[test]
+fn of_runs_of_one_moment_the_one_written_last_is_the_newest() {
+    let place = Place::new();
+    let catalog = place.open();
+    for n in [3, 1, 4, 2] {
+        catalog.begin_run(&new_run(n, Verb::Verify), at(0)).unwrap();
+    }
+    let ids = |rows: Vec<RunRow>| rows.into_iter().map(|run| run.id).collect::<Vec<_>>();
+    assert_eq!(ids(catalog.runs(3).unwrap()), [2, 4, 1].map(run_id));
+    assert_eq!(ids(catalog.unfinished_runs().unwrap()), [3, 1, 4, 2].map(run_id));
+}
+
+#[test]
 fn progress_and_cancel_pass_between_processes() {
     let place = Place::new();
     let (daemon, cli) = (place.open(), place.open());
