@@ -26,6 +26,7 @@ use crate::usecase::host::catalog_failure;
 use crate::usecase::recipe::Recipe;
 use crate::usecase::service;
 use crate::usecase::source::{self, Source, User};
+use crate::usecase::stop_order::dependents_first;
 use crate::usecase::thaw::let_go;
 use crate::usecase::watch::Told;
 use crate::words::RunId;
@@ -71,7 +72,7 @@ fn chosen(sources: &[Source], is_chosen: impl Fn(&User) -> bool) -> Vec<Containe
             chosen.push(&user.container);
         }
     }
-    service::order(&mut chosen);
+    dependents_first(&mut chosen);
     chosen.into_iter().cloned().collect()
 }
 

@@ -69,6 +69,7 @@ pub mod settled;
 pub mod snapshots;
 mod source;
 pub mod state_file;
+mod stop_order;
 pub mod stores;
 pub mod suggest;
 pub mod terms;

@@ -19,6 +19,7 @@ use crate::usecase::restore_fit::Fitting;
 use crate::usecase::restore_place::{Place, look, place};
 use crate::usecase::restore_room::check_room;
 use crate::usecase::source::User;
+use crate::usecase::stop_order::dependents_first;
 use crate::usecase::{delta, kept, service};
 use crate::words::{HostName, Number, SnapshotName, SourceName};
 
@@ -297,7 +298,7 @@ pub(super) fn stops(users: &[User]) -> Vec<PlannedStop> {
             of.push(user);
         }
     }
-    service::order(&mut of);
+    dependents_first(&mut of);
     let stop = |user: &User| PlannedStop {
         container: user.container.name.clone(),
         image: user.container.image.clone(),

@@ -4,16 +4,16 @@
 //! that an engine that restarts meanwhile does not start the container in the middle; starting puts it back
 //! first. What a human did meanwhile wins: a container that is up, or was started since, is left alone.
 
-use std::borrow::Borrow;
 use std::time::Duration;
 
 use crate::catalog::journal::{ComposeService, StoppedContainer};
 use crate::failure::{Class, Failure};
 use crate::port::clock::Clock;
-use crate::port::docker::{Container, ContainerState, Docker, DockerErrorKind, Health};
+use crate::port::docker::{Container, ContainerState, Docker, DockerError, DockerErrorKind, Health};
 use crate::usecase::blame;
 use crate::usecase::runs_again::{Again, Condition, RunsAgain};
 use crate::usecase::source::User;
+use crate::usecase::stop_order::dependents_first;
 
 /// A database may need this long to write out what it holds.
 const STOP_GRACE: Duration = Duration::from_secs(120);
@@ -28,6 +28,11 @@ const PAUSES: u32 = 6;
 
 const PAUSE_AGAIN: Duration = Duration::from_millis(50);
 
+/// The engine is asked so often to start what we stopped, each time after twice the time.
+const STARTS: u32 = 4;
+
+const START_AGAIN: Duration = Duration::from_millis(200);
+
 /// The journal of containers that are up: dependents first, which is the order to stop in.
 pub(crate) fn journal(users: &[User]) -> Result<Vec<StoppedContainer>, Failure> {
     let mut up: Vec<&Container> = Vec::new();
@@ -39,7 +44,7 @@ pub(crate) fn journal(users: &[User]) -> Result<Vec<StoppedContainer>, Failure> 
     for container in &up {
         refuse_unstoppable(container)?;
     }
-    order(&mut up);
+    dependents_first(&mut up);
     Ok(up.into_iter().map(stopped).collect())
 }
 
@@ -81,34 +86,6 @@ pub(crate) fn stopped(container: &Container) -> StoppedContainer {
     }
 }
 
-/// Sorts so that whoever depends on another comes before it, as far as compose says. A circle keeps its order.
-pub(crate) fn order<T: Borrow<Container>>(containers: &mut [&T]) {
-    let needs = |a: &T, b: &T| {
-        let (a, b): (&Container, &Container) = (a.borrow(), b.borrow());
-        let service = b.labels.get("com.docker.compose.service");
-        let same_project =
-            a.labels.get("com.docker.compose.project") == b.labels.get("com.docker.compose.project");
-        let wanted = a.labels.get("com.docker.compose.depends_on");
-        same_project
-            && service.is_some_and(|service| {
-                wanted
-                    .is_some_and(|wanted| wanted.split(',').any(|one| one.split(':').next() == Some(service)))
-            })
-    };
-    for _ in 0..containers.len() {
-        let mut moved = false;
-        for i in 1..containers.len() {
-            if needs(containers[i], containers[i - 1]) && !needs(containers[i - 1], containers[i]) {
-                containers.swap(i, i - 1);
-                moved = true;
-            }
-        }
-        if !moved {
-            return;
-        }
-    }
-}
-
 /// Pauses a container, in a few tries if the engine says that it cannot: it has then let go of it again. Whoever holds
 /// others meanwhile bounds the time that this takes.
 pub(crate) async fn pause(
@@ -132,6 +109,24 @@ pub(crate) async fn pause(
              less, or choose mode `stop`"
         ))
     })
+}
+
+/// Starts what was stopped, in a few tries: an engine that died may not be done with what it ran, a port not be free yet.
+async fn start(docker: &dyn Docker, clock: &dyn Clock, stopped: &StoppedContainer) -> Result<(), Failure> {
+    let mut again = START_AGAIN;
+    for _ in 1..STARTS {
+        match docker.start(&stopped.id).await {
+            Err(e) if e.kind == DockerErrorKind::Other => clock.sleep(again).await,
+            done => return done.map_err(|e| not_started(stopped, e)),
+        }
+        again *= 2;
+    }
+    docker.start(&stopped.id).await.map_err(|e| not_started(stopped, e))
+}
+
+fn not_started(stopped: &StoppedContainer, error: DockerError) -> Failure {
+    blame::docker(format!("start container `{}` again", stopped.name), error)
+        .hint(format!("start it by hand: `docker start {}`", stopped.name))
 }
 
 /// Stops what the journal lists, in its order.
@@ -207,9 +202,7 @@ async fn one(
     if found.state != ContainerState::Down || found.started_at != stopped.started_at || !stopped.was_running {
         return Ok(Back::LeftAlone);
     }
-    docker.start(&stopped.id).await.map_err(|e| {
-        blame::docker(what(), e).hint(format!("start it by hand: `docker start {}`", stopped.name))
-    })?;
+    start(docker, clock, stopped).await?;
     let began = clock.elapsed();
     loop {
         let now = docker.container(&stopped.id).await.map_err(|e| blame::docker(what(), e))?;
@@ -238,22 +231,17 @@ mod tests {
 
     use super::*;
 
-    fn container(service: &str, depends_on: &str) -> Container {
-        let label = |name: &str, value: &str| (format!("com.docker.compose.{name}"), value.to_owned());
+    fn container(name: &str) -> Container {
         Container {
-            id: service.to_owned(),
-            name: service.to_owned(),
+            id: name.to_owned(),
+            name: name.to_owned(),
             image: String::new(),
             image_id: String::new(),
             state: ContainerState::Running,
             health: Health::None,
             started_at: None,
             restart_policy: "always".to_owned(),
-            labels: BTreeMap::from([
-                label("project", "p"),
-                label("service", service),
-                label("depends_on", depends_on),
-            ]),
+            labels: BTreeMap::new(),
             mounts: Vec::new(),
             auto_remove: false,
             has_us: false,
@@ -261,32 +249,9 @@ mod tests {
         }
     }
 
-    #[track_caller]
-    fn check(given: &[(&str, &str)], want: &[&str]) {
-        let users: Vec<_> = given
-            .iter()
-            .map(|(service, needs)| User {
-                container: container(service, needs),
-                at: String::new(),
-                writable: true,
-                whole: true,
-            })
-            .collect();
-        let names: Vec<_> = journal(&users).unwrap().into_iter().map(|stopped| stopped.name).collect();
-        assert_eq!(names, want);
-    }
-
-    #[test]
-    fn dependents_stop_first() {
-        check(&[("db", ""), ("web", "db:service_healthy:true")], &["web", "db"]);
-        check(&[("a", ""), ("b", "a"), ("c", "b,a")], &["c", "b", "a"]);
-        check(&[("a", "b"), ("b", "a")], &["a", "b"]);
-        check(&[("x", ""), ("y", "")], &["x", "y"]);
-    }
-
     #[test]
     fn what_a_stop_would_destroy_is_refused() {
-        let mut once = container("job", "");
+        let mut once = container("job");
         once.auto_remove = true;
         let user = User { container: once, at: String::new(), writable: true, whole: true };
         assert_eq!(journal(&[user]).unwrap_err().class, Class::Unsafe);

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use archive::channel::{
     Failed, FailedCause, Hello, Job, PROTOCOL, RecordKind, parse_json, read_record, write_json, write_record,
@@ -9,9 +10,9 @@ use archive::channel::{
 use archive::clones::Scratch;
 use archive::path::TreePath;
 use engine::failure::Class;
-use engine::port::docker::{ContainerState, Docker as _};
+use engine::port::docker::{ContainerState, Docker as _, DockerErrorKind};
 use engine::testing::calls::CallLog;
-use engine::testing::fake_docker::{Calls, FakeDocker, JobRunner};
+use engine::testing::fake_docker::{Calls, FakeDocker, JobRunner, Moment, Script, Verdict};
 use engine::testing::faulty_store::FaultyStore;
 use engine::usecase::restore::{RestoreRequest, plan_restore};
 use engine::usecase::runs::runs;
@@ -196,6 +197,35 @@ async fn a_target_that_takes_no_more_keeps_what_it_has() {
         let web = world.docker.container("web").await.unwrap().unwrap();
         assert_eq!((web.state, web.restart_policy.as_str()), (ContainerState::Running, "always"));
         assert_eq!(runs(&host, 1).unwrap()[0].state, "failed");
+    }
+}
+
+/// An engine that died may not be done with what it ran.
+#[tokio::test]
+async fn a_start_that_fails_is_tried_again_and_not_for_ever() {
+    for (refusals, ends_well) in [(3, true), (u32::MAX, false)] {
+        let mut world = World::new();
+        world.volume("db", 1).await;
+        back_up(&world.host().await, "db").await.unwrap();
+        world.docker.put_container(container("web", "db", ContainerState::Running, "always"));
+        let left = AtomicU32::new(refusals);
+        let script: Script = Arc::new(move |now, deed| {
+            let refused = now == Moment::Before
+                && deed == "start id-of-web"
+                && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+            if refused { Verdict::Fail(DockerErrorKind::Other) } else { Verdict::Pass }
+        });
+        world.docker = Arc::new(world.docker.reopened(script));
+        let host = world.host().await;
+        let restored = restore_as(&host, &restore_request("db", 1, None)).await;
+        assert_eq!(restored.is_ok(), ends_well);
+        let said = restored.err().and_then(|failed| failed.hint).unwrap_or_default();
+        assert_eq!(said.contains("docker start web"), !ends_well, "{said}");
+        let web = world.docker.container("web").await.unwrap().unwrap();
+        assert_eq!(
+            (web.state == ContainerState::Running, web.restart_policy.as_str()),
+            (ends_well, "always")
+        );
     }
 }
 
