@@ -32,7 +32,7 @@ const NAME_BYTES_MAX: usize = 200;
 const HOLDER_BYTES_MAX: u64 = 4096;
 
 /// Tries before somebody counts as holding it.
-const TRIES: u32 = 4;
+const TRIES: u32 = 8;
 
 /// Between two of these.
 const TRY_AGAIN: Duration = Duration::from_millis(3);

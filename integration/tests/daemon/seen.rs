@@ -73,7 +73,7 @@ impl Browser {
         let at = |name: &str| self.folder.join(name).display().to_string();
         let mut command = Command::new("timeout");
         // As root in a container there is neither a sandbox nor much shared memory, nor a need of them for a page of ours.
-        command.args(["60", "chromium", "--headless", "--no-sandbox", "--disable-dev-shm-usage"]);
+        command.args(["180", "chromium", "--headless", "--no-sandbox", "--disable-dev-shm-usage"]);
         command.args(["--disable-gpu", "--hide-scrollbars", "--no-first-run", "--disable-extensions"]);
         command.args([
             "--disable-background-networking",

@@ -148,10 +148,15 @@ impl Scene {
     }
 
     #[track_caller]
-    fn until(&self, what: &str, mut ready: impl FnMut() -> bool) {
+    fn until(&self, what: &str, ready: impl FnMut() -> bool) {
+        self.until_within(PATIENCE, what, ready);
+    }
+
+    #[track_caller]
+    fn until_within(&self, patience: Duration, what: &str, mut ready: impl FnMut() -> bool) {
         let began = Instant::now();
         while !ready() {
-            assert!(began.elapsed() < PATIENCE, "{what} did not come:\n{}", self.journal());
+            assert!(began.elapsed() < patience, "{what} did not come:\n{}", self.journal());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -286,7 +291,8 @@ fn killed_while_it_holds(scene: &Scene) {
 fn hung(scene: &Scene) {
     let restarts = scene.property("NRestarts");
     scene.signal(Signal::STOP);
-    scene.until("a restart", || scene.property("NRestarts") != restarts);
+    // Its watchdog has 30 s, and what it leaves in memory is written to a disk.
+    scene.until_within(3 * PATIENCE, "a restart", || scene.property("NRestarts") != restarts);
     assert!(scene.journal().contains("Failed with result 'watchdog'"), "{}", scene.journal());
     // By now it may hold somebody again, for a moment.
     scene.until("a thaw", || scene.tenant.status() == "running");

@@ -104,6 +104,8 @@ fn servers_that_are_read_only_are_backed_up() {
 
 /// Does something to the server as soon as backup mode is on, and again and again until the backup is over.
 fn meanwhile(subject: &Subject<'_>, line: &str) -> Ran {
+    // Long enough for all of it.
+    subject.place.write("backupd.toml", "[effort]\nlevel = 19\nworkers = 1\n").unwrap();
     let args = ["backup", &subject.volume, "--consistency", "postgres"];
     let mut backup = subject.place.start(&args).unwrap();
     let began = Instant::now();

@@ -190,22 +190,22 @@ fn a_restore_of_paths_that_is_killed_leaves_all_of_them_or_none() {
 /// The engine goes on stopping the service of a restore that died: who recovers must not take it for running.
 #[test]
 fn a_service_that_is_on_its_way_down_comes_up_again() {
-    let linger = Duration::from_secs(3);
+    let linger = Duration::from_secs(5);
     let rig = Rig::new(None);
     let (volume, folder) = rig.volume("v");
     plant(&folder, 1, 1);
     rig.back_up(&volume);
     let old = tree(&folder, BEATS);
     for restart in ["always", "no"] {
-        let lease = Lease { volume: &volume, restart, linger: 3_000, ..Lease::default() };
+        let lease = Lease { volume: &volume, restart, linger: 5_000, ..Lease::default() };
         let tenant = rig.tenant(restart, &folder, &lease);
         let mut running = rig.start(&["restore", &volume, "--yes"]);
         assert!(running.step("putting the restored content"));
-        std::thread::sleep(linger / 6);
+        std::thread::sleep(linger / 10);
         assert_eq!(tenant.status(), "running", "it takes its time");
         running.kill();
         assert_eq!(rig.content(&volume, "1"), old);
-        std::thread::sleep(linger + linger / 6);
+        std::thread::sleep(linger + linger / 10);
         assert_eq!((tenant.status().as_str(), tenant.restart_policy().as_str()), ("running", restart));
         tenant.assert_beats();
         assert_eq!(tree(&folder, BEATS), old);

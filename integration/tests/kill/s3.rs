@@ -10,7 +10,7 @@ use crate::program::Running;
 const BUCKET: &str = "bucket";
 
 /// Longer than any two requests of one program are apart, unless a reply is what it waits for.
-const QUIET: Duration = Duration::from_millis(300);
+const QUIET: Duration = Duration::from_secs(1);
 
 /// A running server.
 pub(crate) struct S3 {

@@ -96,7 +96,7 @@ fn a_second_signal_waits_for_those_who_are_held() {
     let rig = Rig::new(None);
     let (volume, folder) = rig.volume("v");
     plant(&folder, 1, 1);
-    std::fs::File::create(folder.join("noise")).unwrap().write_all(&noise(1, 32 << 20)).unwrap();
+    std::fs::File::create(folder.join("noise")).unwrap().write_all(&noise(1, 128 << 20)).unwrap();
     let file = std::fs::File::options().write(true).open(folder.join("noise")).unwrap();
     for (mode, held) in [("pause", "paused"), ("stop", "exited")] {
         let lease = Lease { volume: &volume, restart: "always", ..Lease::default() };

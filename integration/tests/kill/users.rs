@@ -217,7 +217,7 @@ fn a_service_that_comes_up_meanwhile_keeps_its_content() {
     let down = scene.tenant("down", &Lease { file: "web", ..Lease::default() });
     down.order("stop");
     // The content comes so slowly that a person has the time to start something.
-    scene.rig.s3.as_ref().unwrap().script(Op::Get, ".tar.zst", 1, Action::Slow(1 << 20));
+    scene.rig.s3.as_ref().unwrap().script(Op::Get, ".tar.zst", 1, Action::Slow(256 << 10));
     let mut running = scene.rig.start(&["restore", &scene.volume, "--yes"]);
     assert!(running.step("restoring"));
     down.order("start");

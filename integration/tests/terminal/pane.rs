@@ -108,8 +108,13 @@ impl Pane {
 
     /// Lines that were longer than the terminal, and went on in the next one by themselves.
     pub(crate) fn wrapped(&self) -> Vec<String> {
-        let joined = self.captured(&["-J"]);
-        let lines = self.lines();
+        // Of one and the same picture, while something is drawn.
+        let (lines, joined) = loop {
+            let (before, joined) = (self.lines(), self.captured(&["-J"]));
+            if self.lines() == before {
+                break (before, joined);
+            }
+        };
         joined.lines().map(|line| line.trim_end().to_owned()).filter(|line| !lines.contains(line)).collect()
     }
 

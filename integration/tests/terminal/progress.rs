@@ -49,7 +49,8 @@ fn a_window_that_becomes_narrower_meanwhile_is_left_clean_too() {
     let pane = backup(&scene, 120);
     for columns in [100, 50, 30, 80] {
         pane.resize(columns);
-        std::thread::sleep(std::time::Duration::from_millis(250));
+        // A terminal needs a moment for it, and the line is drawn anew in the next one.
+        std::thread::sleep(std::time::Duration::from_millis(600));
     }
     assert_eq!(pane.end(), 0);
     let lines = pane.lines();

@@ -89,7 +89,7 @@ pub(super) fn keep(
     sync(root, ".")
 }
 
-/// What runs have kept, in the order of their names.
+/// What runs have kept, the newest last.
 pub fn list(root: BorrowedFd<'_>) -> Result<Vec<Kept>, SwapError> {
     let mut found = Vec::new();
     for entry in Dir::read_from(root).map_err(|e| SwapError::tree("list", ".", e))? {
@@ -107,7 +107,7 @@ pub fn list(root: BorrowedFd<'_>) -> Result<Vec<Kept>, SwapError> {
             false => Some(Vec::new()),
         };
         let whole = of.is_some() && is_whole(folder.as_fd())?;
-        found.push(Kept {
+        let kept = Kept {
             places: of.iter().flatten().map(|one| printable_path(&one.path)).collect(),
             run: run.as_str().to_owned(),
             whole,
@@ -115,10 +115,11 @@ pub fn list(root: BorrowedFd<'_>) -> Result<Vec<Kept>, SwapError> {
             kept_at: row.modified.seconds,
             entries: 0,
             bytes: 0,
-        });
+        };
+        found.push(((kept.kept_at, row.modified.nanoseconds), kept));
     }
-    found.sort_by(|a, b| (a.kept_at, &a.run).cmp(&(b.kept_at, &b.run)));
-    Ok(found)
+    found.sort_by(|(a, one), (b, other)| (a, &one.run).cmp(&(b, &other.run)));
+    Ok(found.into_iter().map(|(_, kept)| kept).collect())
 }
 
 fn is_whole(folder: BorrowedFd<'_>) -> Result<bool, SwapError> {

@@ -64,10 +64,16 @@ pub(crate) struct World {
     pub(crate) unfinished_bytes: u64,
 }
 
-/// A folder in memory, where there is one: what survives a power cut is not what these tests ask.
+/// A folder in memory, where there is one with room for all of them at once: what survives a power cut is not what these
+/// tests ask.
 pub(crate) fn temporary() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
-    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+    let free = rustix::fs::statvfs(memory).map(|of| of.f_bavail * of.f_frsize);
+    if free.is_ok_and(|free| free > 2 << 30) {
+        tempfile::tempdir_in(memory).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
+    }
 }
 
 impl World {
