@@ -10,6 +10,7 @@ mod deleting;
 mod differing;
 mod drilling;
 mod dumping;
+mod fetching;
 mod fitting;
 mod freezing;
 mod full_disk;
