@@ -12,6 +12,7 @@ mod drilling;
 mod dumping;
 mod fetching;
 mod fitting;
+mod flipping;
 mod freezing;
 mod full_disk;
 mod hooking;
