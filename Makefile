@@ -6,7 +6,7 @@ SETUP := integration/setup
 # The order of PATH makes `weed`, `rclone` and the reader's Python those of the pinned environment.
 WITH_TOOLS := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH"
 
-.PHONY: help demo test check bench bench-growth bench-scale torture tools images clean-tools
+.PHONY: help demo test test-long check bench bench-growth bench-scale torture tools images clean-tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -19,6 +19,10 @@ demo: ## a tour: back up a volume on your Docker, destroy it, restore it, compar
 test: tools images ## all tests: real Docker, real S3 servers, real databases
 	@$(SETUP)/packages.sh test
 	@$(WITH_TOOLS) $(SETUP)/with-docker.sh cargo test --workspace --locked --no-fail-fast
+
+test-long: ## random histories, and bits that flip, many times as often (CASES=500); needs nothing
+	PROPTEST_CASES=$${CASES:-100} cargo test --workspace --locked --test histories --test usecases -- \
+	  any_history no_flipped_bit
 
 check: ## formatting, lints, documentation, the rules of the house
 	cargo fmt --all --check

@@ -1,8 +1,10 @@
-//! Random histories of a tree: each snapshot gives back exactly what was there, from the packs that it names alone.
+//! Random histories of a tree: each snapshot gives back exactly what was there, from the packs that it names alone,
+//! by a reader that trusts nothing, and now and then by the unpacker that restores.
 //!
 //! `PROPTEST_CASES` says how many histories there are.
 
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test that cannot go on fails")]
+#![allow(clippy::disallowed_methods, reason = "how many there are may be said from outside")]
 
 #[path = "support/deeds.rs"]
 mod deeds;
@@ -12,6 +14,8 @@ mod lineage;
 mod model;
 #[path = "support/planted.rs"]
 mod planted;
+#[path = "support/unpacked.rs"]
+mod unpacked;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -78,9 +82,12 @@ fn live(root: &Path, steps: Vec<(Vec<Deed>, Manner)>) {
             kept.remove(usize::from(manner.2) % (kept.len() - 1));
             lineage.prune(kept.iter().map(|(packed, _)| packed));
         }
-        if number % 10 == 9 {
+        if number % 5 == 4 {
             for (packed, want) in &kept {
                 model::assert_same(&model::read(&lineage, packed), want);
+                let into = tempfile::tempdir_in("/dev/shm").unwrap();
+                unpacked::unpack(&lineage, packed, into.path());
+                model::assert_same(&model::record(into.path()), want);
             }
         }
     }
@@ -88,10 +95,9 @@ fn live(root: &Path, steps: Vec<(Vec<Deed>, Manner)>) {
 
 /// So many, unless the environment says otherwise.
 fn cases(usual: u32) -> ProptestConfig {
-    let config =
-        ProptestConfig { failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() };
-    let cases = if config.cases == 256 { usual } else { config.cases };
-    ProptestConfig { cases, ..config }
+    let asked = std::env::var("PROPTEST_CASES").ok().map(|cases| cases.parse().unwrap());
+    let cases = asked.unwrap_or(usual);
+    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() }
 }
 
 proptest! {

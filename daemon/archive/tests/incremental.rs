@@ -309,13 +309,28 @@ fn a_file_does_not_fall_into_too_many_pieces() {
     let mut case = Case::new(|root| write(&root.join("file"), &noise(1, 2 * MIB)));
     let every = |step: usize| {
         move |root: &Path| {
-            (0..256).step_by(step).for_each(|n| patch(&root.join("file"), n * 4096 + 9, &[n as u8; 9]));
+            (0..256)
+                .step_by(step)
+                .for_each(|n| patch(&root.join("file"), n * 4096 + 9, &[(n ^ step) as u8; 9]));
         }
     };
     let packed = case.change(&How::default(), every(16));
     assert_eq!((packed.raw_bytes, case.extents(&packed, "file")), (16 * 4096, 32));
     let packed = case.change(&How::default(), every(3));
     assert_eq!((packed.raw_bytes, case.extents(&packed, "file")), (MIB as u64, 2));
+    let packed = case.change(&How::default(), every(5));
+    assert_eq!((packed.raw_bytes, case.extents(&packed, "file")), (52 * 4096, 104));
+}
+
+#[test]
+fn where_many_pages_change_only_what_lies_close_between_them_is_stored_too() {
+    let mut case = Case::new(|root| write(&root.join("file"), &noise(1, MIB)));
+    let packed = case.change(&How::default(), |root| {
+        let pages = (0..=120).step_by(2).chain((128..256).step_by(8));
+        pages.for_each(|n| patch(&root.join("file"), n * 4096 + 9, &[n as u8; 9]));
+    });
+    // The first 121 as one run, sixteen single ones, and what lies between and behind.
+    assert_eq!((packed.raw_bytes, case.extents(&packed, "file")), (137 * 4096, 34));
 }
 
 #[test]

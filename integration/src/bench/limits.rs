@@ -1,7 +1,8 @@
-//! What the machine can do at best: the parts of a backup and of a restore, each alone on the same volume.
+//! Yardsticks: the parts of a backup and of a restore, each alone on the same volume, by the usual tools.
 //!
-//! No backup is faster than the slowest of its parts, so the ratio to that one says how much there is left to gain. The
-//! parts share the cores, so a ratio of one is out of reach where two of them want the processor.
+//! The ratio to the slowest of them says how much there may be left to gain. It is no limit: who compresses at another
+//! level than `zstd -3`, or writes files in another way than `written` does, can be faster. The parts share the cores, so a
+//! ratio of one is hard to reach where two of them want the processor.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

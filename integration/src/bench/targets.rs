@@ -108,6 +108,10 @@ fn decide(target: Target, results: &Results) -> Verdict {
             let best = theirs.min_by(f64::total_cmp).filter(|best| *best > 0.0);
             let names = tools.iter().map(|tool| tool.name()).collect::<Vec<_>>().join(" and ");
             let whose = if tools.len() > 1 { format!("the faster of {names}") } else { names };
+            // A median against one run is not the same as against another median.
+            let is_once = tools.iter().any(|tool| results.runs(*tool) == 1);
+            let is_once = is_once && results.runs(Tool::Backupctl) > 1;
+            let whose = if is_once { format!("{whose}, run once") } else { whose };
             let share = ours.zip(best).map(|(ours, best)| rounded_up(ours / best));
             Verdict {
                 what: target.what.to_owned(),
@@ -186,6 +190,18 @@ mod tests {
         let row = rows.iter().find(|row| row.measured.is_some() && row.reach == reach);
         let row = row.unwrap_or_else(|| panic!("no `{reach}` in {rows:?}"));
         assert_eq!((row.measured.as_deref().unwrap(), row.met), want, "{row:?}");
+    }
+
+    #[test]
+    fn a_row_says_where_a_median_stands_against_one_run() {
+        use Figure::BackUp;
+        use Tool::{Backupctl, Restic};
+        let ours = [(Backupctl, BackUp, 4.0), (Backupctl, BackUp, 5.0), (Backupctl, BackUp, 6.0)];
+        let once = [&ours[..], &[(Restic, BackUp, 10.0)]].concat();
+        check(Workload::Dense, &once, "0.45 of restic, run once", ("0.50", false));
+        let twice = [&once[..], &[(Restic, BackUp, 30.0)]].concat();
+        check(Workload::Dense, &twice, "0.45 of restic", ("0.25", true));
+        check(Workload::Dense, &[ours[0], once[3]], "0.45 of restic", ("0.40", true));
     }
 
     #[test]

@@ -128,14 +128,15 @@ fn untar(mut program: Command, tree: &Tree) {
     assert_equal(&record(into.path()), &for_tar(tree));
 }
 
-fn export(world: &World, planted: &Planted) {
+fn export(world: &World, id: &str, tree: &Tree) {
     let mut export = world.program("backupctl");
-    export.args(["--quiet", "export", &planted.id]).stderr(Stdio::inherit());
-    untar(export, &planted.tree);
+    export.args(["--quiet", "export", id]).stderr(Stdio::inherit());
+    untar(export, tree);
 }
 
-/// A new volume, the same volume after it was removed, and in place over other content.
-fn restore(world: &World, planted: &Planted) {
+/// A new volume, the same volume after it was removed, and in place over other content, which is a snapshot too: what it
+/// was like is given back.
+fn restore(world: &World, planted: &Planted) -> Tree {
     let (volume, tree) = (&planted.volume, &restored(&planted.tree));
     let copy = world.volume_name("copy");
     let done = world.run(&["--json", "restore", volume, "--into", &copy, "--yes"]).ok();
@@ -161,6 +162,7 @@ fn restore(world: &World, planted: &Planted) {
     assert_equal(&record(&backing), &second);
     world.run(&["restore", volume, "--snapshot", "1", "--yes"]).ok();
     assert_equal(&record(&backing), tree);
+    second
 }
 
 /// Other content, its snapshot, and what `diff` says of the two.
@@ -169,7 +171,8 @@ fn change(world: &World, volume: &str, backing: &Path) -> Tree {
     put(&backing.join("extra"), b"was not there");
     fs::remove_dir_all(backing.join("names")).unwrap();
     odd_tree::set_time(&backing.join("old"), 1, 2);
-    assert_eq!(world.back_up(volume)["snapshot"], format!("{volume}@2"));
+    let done = world.back_up(volume);
+    assert_eq!((&done["snapshot"], &done["kind"]), (&json!(format!("{volume}@2")), &json!("incremental")));
     let second = record(backing);
     let [a, b] = [1, 2].map(|n| format!("{volume}@{n}"));
     let rows = world.run(&["--json", "diff", &a, &b]).ok().rows();
@@ -184,13 +187,15 @@ fn change(world: &World, volume: &str, backing: &Path) -> Tree {
     second
 }
 
-fn journey(world: &World) -> Planted {
+/// The tree of the first snapshot, a full one, and of the second, which leans on it.
+fn journey(world: &World) -> (Planted, Tree) {
     let planted = plant(world);
     look(world, &planted);
-    export(world, &planted);
-    restore(world, &planted);
+    export(world, &planted.id, &planted.tree);
+    let second = restore(world, &planted);
+    export(world, &format!("{}@2", planted.volume), &second);
     world.assert_only(&[&planted.volume, &world.volume_name("copy")]);
-    planted
+    (planted, second)
 }
 
 #[test]
@@ -209,7 +214,7 @@ fn with_rclone() {
 #[test]
 fn with_a_folder() {
     let world = World::new();
-    let planted = journey(&world);
+    let (planted, second) = journey(&world);
     let folder = world.lineage(&planted.volume);
     let packs = fs::read_dir(&folder).unwrap().map(|row| row.unwrap().path());
     let mut packs: Vec<PathBuf> = packs.filter(|path| path.to_string_lossy().ends_with(".tar.zst")).collect();
@@ -219,10 +224,12 @@ fn with_a_folder() {
     zstd.arg("-dc").arg(&packs[0]);
     untar(zstd, &planted.tree);
 
-    let into = world.at("read");
-    reader::read(&world, &planted.volume, &["--number", "1", "--check"]).ok();
-    reader::read(&world, &planted.volume, &["--number", "1", "--into", into.to_str().unwrap()]).ok();
-    assert_equal(&record(&into), &restored(&planted.tree));
+    for (number, tree) in [("1", &planted.tree), ("2", &second)] {
+        let into = world.at(&format!("read-{number}"));
+        reader::read(&world, &planted.volume, &["--number", number, "--check"]).ok();
+        reader::read(&world, &planted.volume, &["--number", number, "--into", into.to_str().unwrap()]).ok();
+        assert_equal(&record(&into), &restored(tree));
+    }
 }
 
 /// One small file of a large volume costs what it weighs, and comes back alone.

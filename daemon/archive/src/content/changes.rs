@@ -1,33 +1,31 @@
 //! A file that is read because it may have changed: what of it is stored already, and what is new.
 //!
 //! It is read chunk by chunk into one buffer. A chunk that the base has, at this place or at any other, is pointed
-//! to; of a chunk that changed in place only the pages that did are stored, unless that broke it into too
-//! many pieces. Hashes propose; what is pointed to must have data where the file has data.
+//! to; of a chunk that changed in place only the pages that did are stored. Where that broke it into too many pieces
+//! what lies between two of them is stored with them, and all of it if need be. Hashes propose; what is pointed to must
+//! have data where the file has data.
 //!
 //! Always true: only what is pointed to by an extent is appended to the stream, and no extent of a shunned
 //! pack is used.
 
 mod stream;
 
+use std::iter;
+
 use super::draft::{Chunk, Draft};
 use super::hashes::FileHashes;
 use super::laid::{Laid, clip, push, push_hole};
+use super::pieces::pieces_left;
 use crate::base::{Base, ChunkMap, Tables};
 use crate::entry::{Chunks, Extent, ShortHash};
 use crate::pack::Halt;
 use crate::page_rows::PageRow;
 use crate::page_table::PageTable;
-use crate::pages::{CHUNK_BYTES, CHUNK_EXPONENT, HOLE, PART_BYTES, chunk_hash, chunks};
+use crate::pages::{CHUNK_BYTES, CHUNK_EXPONENT, HOLE, PART_BYTES, chunk_hash};
 use crate::path::TreePath;
 use crate::raw_stream::RawStream;
 use crate::read_file::{Content, Outcome};
 use crate::sparse::{ReadAt, Region};
-
-/// A chunk that changed is not broken into more pieces, so that a restore reads in long runs.
-const PIECES_MAX: u64 = 32;
-
-/// Nor is a file, roughly; this keeps its row readable.
-const FILE_PIECES_MAX: u64 = 400_000;
 
 /// What a file is compared with, and where what is new goes.
 pub(crate) struct Changes<'a, 'b> {
@@ -130,7 +128,10 @@ impl Changes<'_, '_> {
         content: &mut Content,
     ) -> Result<(), Halt> {
         hash(chunk, hashes);
-        let draft = self.decide(chunk, size, hashes)?;
+        let end = chunk.start + chunk.bytes.len() as u64;
+        let after = self.old.map_or(0, |old| old.pieces_from(end));
+        let limit = pieces_left(size, end, content.extents.len(), after);
+        let draft = self.decide(chunk, limit, hashes)?;
         for new in draft.new {
             self.stream.write(&chunk.bytes[new])?;
         }
@@ -157,40 +158,46 @@ impl Changes<'_, '_> {
         }
     }
 
-    fn decide(&mut self, chunk: &Chunk<'_>, size: u64, hashes: &FileHashes) -> Result<Draft, Halt> {
+    fn decide(&mut self, chunk: &Chunk<'_>, limit: usize, hashes: &FileHashes) -> Result<Draft, Halt> {
         let position = self.stream.position();
         let whole = Draft::whole(self.pack, position, chunk);
         let Some((hash, pages)) = hashes.last_chunk() else { return Ok(whole) };
-        let mut draft = Draft::new(self.pack, position);
         let length = chunk.bytes.len() as u64;
         let old = self.old.filter(|old| old.chunks.page_exponent == hashes.exponent());
+        let mut draft = Draft::new(self.pack, position);
         if let Some(old) = old.filter(|old| old.has_chunk(chunk.start, length, &hash))
             && let Some(extents) = reuse(old, chunk.start, chunk, chunk.start, length, self.tables)
         {
             draft.reuse(extents);
             return Ok(draft);
         }
-        let limit = (FILE_PIECES_MAX / chunks(size).max(1)).clamp(1, PIECES_MAX);
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(whole.extents.len());
-        let mut reused = 0;
+        let page = 1 << hashes.exponent();
+        let mut same = Vec::new();
         if let Some(old) = old
             && let Some(before) = self.old_pages(old, chunk.start)?
         {
-            let page = 1 << hashes.exponent();
-            reused = self.compare(chunk, page, pages, old, &before, &mut draft);
+            same = self.compare(chunk, page, pages, old, &before);
         }
+        let reused = same.iter().flatten().count();
         // Where most pages differ it may be another file that came to this place.
         if reused * 2 < pages.len()
             && let Some(extents) = self.find(&hash, chunk)?
         {
-            draft = Draft::new(self.pack, position);
             draft.reuse(extents);
             return Ok(draft);
         }
-        Ok(if reused > 0 && draft.extents.len() <= limit { draft } else { whole })
+        if reused == 0 {
+            return Ok(whole);
+        }
+        let limit = limit.max(whole.extents.len());
+        let gaps = iter::successors(Some(0), |gap| Some((gap * 2).max(1)));
+        let mut drafts = gaps
+            .take_while(|gap| *gap < pages.len())
+            .map(|gap| Draft::of_pages(self.pack, position, chunk, page, &same, gap));
+        Ok(drafts.find(|draft| draft.extents.len() <= limit).unwrap_or(whole))
     }
 
-    /// Drafts a chunk page by page, and says how many pages are as they were.
+    /// Of each page of a chunk, where it lies if it is as it was.
     fn compare(
         &self,
         chunk: &Chunk<'_>,
@@ -198,24 +205,15 @@ impl Changes<'_, '_> {
         pages: &[ShortHash],
         old: &Laid,
         before: &[ShortHash],
-        draft: &mut Draft,
-    ) -> usize {
-        let mut reused = 0;
-        let end = chunk.start + chunk.bytes.len() as u64;
-        for (n, start) in (chunk.start..end).step_by(1 << page.trailing_zeros()).enumerate() {
-            let length = page.min(end - start);
-            let is_same = pages[n] != HOLE
-                && before.get(n) == Some(&pages[n])
+    ) -> Vec<Option<Vec<Extent>>> {
+        let compare = |(n, hash): (usize, &ShortHash)| {
+            let (start, length) = chunk.page(page, n);
+            let is_same = *hash != HOLE
+                && before.get(n) == Some(hash)
                 && old.size.saturating_sub(start).min(page) == length;
-            match is_same.then(|| reuse(old, start, chunk, start, length, self.tables)).flatten() {
-                Some(extents) => {
-                    draft.reuse(extents);
-                    reused += 1;
-                }
-                None => draft.store(chunk, start, length),
-            }
-        }
-        reused
+            is_same.then(|| reuse(old, start, chunk, start, length, self.tables)).flatten()
+        };
+        pages.iter().enumerate().map(compare).collect()
     }
 
     /// The pages of a chunk as they were, if the tables of the base agree on them.

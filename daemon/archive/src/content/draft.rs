@@ -18,6 +18,14 @@ pub(crate) struct Chunk<'a> {
     pub(crate) regions: &'a [Region],
 }
 
+impl Chunk<'_> {
+    /// Where in the file a page of it begins, and how long it is.
+    pub(crate) fn page(&self, page_bytes: u64, n: usize) -> (u64, u64) {
+        let start = self.start + n as u64 * page_bytes;
+        (start, page_bytes.min(self.start + self.bytes.len() as u64 - start))
+    }
+}
+
 /// Extents of a chunk, and the bytes of it that must be stored for them.
 pub(crate) struct Draft {
     pub(crate) extents: Vec<Extent>,
@@ -37,6 +45,42 @@ impl Draft {
         let mut draft = Self::new(pack, position);
         draft.store(chunk, chunk.start, chunk.bytes.len() as u64);
         draft
+    }
+
+    /// Of a chunk whose pages lie somewhere already, or do not. No more than `gap` pages that do are stored again, if they
+    /// lie between two that are new.
+    pub(crate) fn of_pages(
+        pack: u64,
+        position: u64,
+        chunk: &Chunk<'_>,
+        page_bytes: u64,
+        pages: &[Option<Vec<Extent>>],
+        gap: usize,
+    ) -> Self {
+        let mut draft = Self::new(pack, position);
+        let mut n = 0;
+        while n < pages.len() {
+            let run = pages[n..].iter().take_while(|page| page.is_some()).count();
+            let is_gap = n > 0 && n + run < pages.len() && run <= gap;
+            for extents in pages[n..n + run].iter().flatten() {
+                if is_gap {
+                    draft.store_page(chunk, page_bytes, n);
+                } else {
+                    draft.reuse(extents.clone());
+                }
+                n += 1;
+            }
+            if n < pages.len() {
+                draft.store_page(chunk, page_bytes, n);
+                n += 1;
+            }
+        }
+        draft
+    }
+
+    fn store_page(&mut self, chunk: &Chunk<'_>, page_bytes: u64, n: usize) {
+        let (start, length) = chunk.page(page_bytes, n);
+        self.store(chunk, start, length);
     }
 
     /// A range as new.

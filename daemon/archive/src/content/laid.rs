@@ -63,6 +63,11 @@ impl Laid {
         Some(out)
     }
 
+    /// In how many pieces the file lies from a position on.
+    pub(crate) fn pieces_from(&self, position: u64) -> usize {
+        self.starts.len() - self.starts.partition_point(|start| *start < position)
+    }
+
     /// The extent at a position of the file, and how far in it that is.
     fn at(&self, position: u64) -> Option<(Extent, u64)> {
         let index = self.starts.partition_point(|start| *start <= position).checked_sub(1)?;

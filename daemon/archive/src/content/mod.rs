@@ -4,6 +4,7 @@ mod changes;
 mod draft;
 mod hashes;
 mod laid;
+mod pieces;
 
 pub(crate) use self::changes::{Changes, Source};
 pub(crate) use self::hashes::FileHashes;

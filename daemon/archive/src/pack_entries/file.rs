@@ -121,7 +121,7 @@ impl Packer<'_> {
     }
 
     fn put_file(&mut self, stat: &Stat, entry: Entry) -> Result<(), Halt> {
-        self.links.remember(stat, &entry.path);
+        self.links.remember(stat, &entry.path)?;
         self.totals.files += 1;
         self.totals.bytes += stat.size;
         self.put_row(&entry)

@@ -187,7 +187,7 @@ impl Packer<'_> {
                 picture.clone_of(file.as_fd(), &stat)?;
             }
             picture.same(path)?;
-            self.links.remember(seen, path);
+            self.links.remember(seen, path)?;
             return Ok(PASSED);
         }
         let (file, stat) = match self.opener.open(folder, name, seen) {
@@ -208,7 +208,7 @@ impl Packer<'_> {
         entry.witness.young = amid || young || self.notes.attributes > lost;
         let whole = stat.allocated >= stat.size;
         picture.add(&entry, |entry| Seen::File { entry, clone, whole })?;
-        self.links.remember(&stat, path);
+        self.links.remember(&stat, path)?;
         if !is_steady {
             self.moved(path, NoteKind::Changed, "");
         }

@@ -16,7 +16,7 @@ use archive::base::{Ask, Base};
 use archive::channel::{PackJob, Packed};
 use archive::clones::{Cloner, Scratch};
 use archive::entry::{Entry, Extent, Kind};
-use archive::frame::Decoder;
+use archive::frame::{Decoder, FrameRow};
 use archive::layout::{
     BlockRef, Footer, RootRef, SegmentRef, TAIL_BYTES, Tag, block_body, read_frame_list, read_root, read_tail,
 };
@@ -32,6 +32,7 @@ use rustix::fd::AsFd as _;
 pub struct Pack {
     pub bytes: Vec<u8>,
     pub raw: Vec<u8>,
+    pub frames: Vec<FrameRow>,
 }
 
 impl Pack {
@@ -44,21 +45,22 @@ impl Pack {
 
     /// Reads and checks every frame.
     fn read(bytes: Vec<u8>, packed: &Packed) -> Self {
-        let mut pack = Self { bytes, raw: Vec::new() };
+        let mut pack = Self { bytes, raw: Vec::new(), frames: Vec::new() };
         let tail = read_tail(&pack.bytes[pack.bytes.len() - TAIL_BYTES..]).unwrap();
         assert_eq!(tail, packed.footer);
         let footer = Footer::read(block_body(Tag::Footer, pack.block(&tail)).unwrap()).unwrap();
-        let mut raw = Vec::new();
+        let (mut raw, mut frames) = (Vec::new(), Vec::new());
         let mut decoder = Decoder::new().unwrap();
         for list in &footer.lists {
             for frame in read_frame_list(block_body(Tag::FrameList, pack.block(list)).unwrap()).unwrap() {
                 let start = usize::try_from(frame.offset).unwrap();
                 let stored = &pack.bytes[start..start + frame.stored as usize];
                 raw.extend(decoder.decode(stored, frame.raw, &frame.hash).unwrap());
+                frames.push(frame);
             }
         }
         assert_eq!((raw.len() as u64, footer.raw_bytes), (packed.raw_bytes, packed.raw_bytes));
-        pack.raw = raw;
+        (pack.raw, pack.frames) = (raw, frames);
         pack
     }
 }

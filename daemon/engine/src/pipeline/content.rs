@@ -5,14 +5,10 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use archive::entry::Extent;
-use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesOrdered, StreamExt as _};
 
+use super::ahead::{Ahead, Part};
 use super::frames::pieces;
 use super::reading::{ReadError, Reading};
-
-/// Frames fetched ahead, about 1 MiB each.
-const AHEAD: usize = 8;
 
 /// Holes are written in pieces of this.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
@@ -28,58 +24,55 @@ pub enum ContentError {
     Write(io::Error),
 }
 
-/// Something of a file: checked bytes, or so many zeros.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
-    Bytes(Vec<u8>),
-    Zeros(u64),
+/// Reads the content of files of one snapshot, one after another; what it has of one may serve the next.
+pub struct Contents(Ahead);
+
+impl Contents {
+    /// Of this snapshot.
+    pub fn new(reading: &Arc<Reading>) -> Self {
+        Self(Ahead::new(reading))
+    }
 }
 
 /// The content of one file as a stream of parts.
 struct Parts<'a> {
-    reading: &'a Arc<Reading>,
+    ahead: &'a mut Ahead,
     waiting: VecDeque<Extent>,
-    on_their_way: FuturesOrdered<BoxFuture<'static, Result<Part, ReadError>>>,
 }
 
 impl<'a> Parts<'a> {
-    fn new(reading: &'a Arc<Reading>, content: &[Extent]) -> Self {
-        Self { reading, waiting: content.iter().copied().collect(), on_their_way: FuturesOrdered::new() }
+    fn new(contents: &'a mut Contents, content: &[Extent]) -> Self {
+        let ahead = &mut contents.0;
+        ahead.clear();
+        Self { ahead, waiting: content.iter().copied().collect() }
     }
 
     async fn next(&mut self) -> Result<Option<Part>, ReadError> {
-        while self.on_their_way.len() < AHEAD {
-            let Some(extent) = self.waiting.pop_front() else { break };
+        while let Some(extent) = self.waiting.front().copied()
+            && !self.ahead.is_full()
+        {
             match extent {
-                Extent::Hole { length } => {
-                    self.on_their_way.push_back(Box::pin(async move { Ok(Part::Zeros(length)) }));
-                }
+                Extent::Hole { length } => self.ahead.push(Part::Zeros(length)),
                 Extent::Stored { pack, position, length } => {
                     // One frame at a time; the rest of the extent waits its turn.
-                    let Some((frame, piece)) = pieces(0, 0, position, length).next() else { continue };
-                    let now = u64::from(piece.length);
-                    if now < length {
-                        let rest = Extent::Stored { pack, position: position + now, length: length - now };
-                        self.waiting.push_front(rest);
+                    if let Some((frame, piece)) = pieces(0, 0, position, length).next() {
+                        if !self.ahead.has_room((pack, frame)) {
+                            break;
+                        }
+                        let (from, now) = (piece.frame_offset as usize, piece.length as usize);
+                        self.ahead.push_piece((pack, frame), from, now);
+                        let now = u64::from(piece.length);
+                        if now < length {
+                            let (position, length) = (position + now, length - now);
+                            self.waiting[0] = Extent::Stored { pack, position, length };
+                            continue;
+                        }
                     }
-                    let reading = Arc::clone(self.reading);
-                    self.on_their_way.push_back(Box::pin(async move {
-                        let of = reading.pack(pack)?;
-                        let row = reading.frame(of, frame).await?;
-                        let stored =
-                            reading.range(of, row.offset..row.offset + u64::from(row.stored)).await?;
-                        let raw = reading.decode(of, frame, row, stored).await?;
-                        let from = piece.frame_offset as usize;
-                        let bytes = raw.get(from..from + piece.length as usize);
-                        let bytes = bytes.ok_or_else(|| {
-                            reading.damaged(of, Some(frame), "an extent reaches beyond its frame")
-                        })?;
-                        Ok(Part::Bytes(bytes.to_vec()))
-                    }));
                 }
             }
+            self.waiting.pop_front();
         }
-        self.on_their_way.next().await.transpose()
+        self.ahead.next().await
     }
 }
 
@@ -89,7 +82,8 @@ pub async fn write(
     content: &[Extent],
     out: &mut (dyn Write + Send),
 ) -> Result<(), ContentError> {
-    let mut parts = Parts::new(reading, content);
+    let mut contents = Contents::new(reading);
+    let mut parts = Parts::new(&mut contents, content);
     while let Some(part) = parts.next().await? {
         match part {
             Part::Bytes(bytes) => out.write_all(&bytes).map_err(ContentError::Write)?,
@@ -107,9 +101,9 @@ pub async fn write(
 
 /// Whether two files of the same size hold the same bytes; a hole is the same as zeros.
 pub async fn same(
-    a: &Arc<Reading>,
+    a: &mut Contents,
     content_a: &[Extent],
-    b: &Arc<Reading>,
+    b: &mut Contents,
     content_b: &[Extent],
 ) -> Result<bool, ReadError> {
     let (mut left, mut right) = (Parts::new(a, content_a), Parts::new(b, content_b));
@@ -169,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_hole_is_the_same_as_zeros_and_nothing_else() {
-        let bytes = |b: &[u8]| Part::Bytes(b.to_vec());
+        let bytes = |b: &[u8]| Part::Bytes(b.to_vec().into());
         assert_eq!(meet(bytes(&[0, 0, 1]), Part::Zeros(2)), Some((Some(bytes(&[1])), None)));
         assert_eq!(meet(bytes(&[0, 1]), Part::Zeros(2)), None);
         assert_eq!(meet(Part::Zeros(5), Part::Zeros(2)), Some((Some(Part::Zeros(3)), None)));

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 pub use self::differing::{Heard, feed_differing};
 use super::channel::{ChannelError, read_record, write_record};
 use super::entries::Entries;
-use super::frames::{Gathered, Gathering, Request, join, pieces_of};
+use super::frames::{Gathered, Gathering, Request, join, pieces_of, waiting_bytes};
 use super::reading::{ReadError, Reading};
 
 /// Requests in flight.
@@ -277,9 +277,10 @@ impl Planner {
     async fn plan_content(&mut self, entry: &Entry) -> Result<(), FeedError> {
         let ordinal = self.entries;
         self.entries += 1;
+        let waiting_bytes = waiting_bytes(entry);
         for (frame, piece) in pieces_of(ordinal, entry) {
             self.data_bytes += u64::from(piece.length);
-            if let Some(full) = self.gathering.push(frame, piece) {
+            if let Some(full) = self.gathering.push(frame, piece, waiting_bytes) {
                 self.flush_rows().await?;
                 self.fetch_gathered(full).await?;
             }

@@ -16,11 +16,22 @@ const GAP_BYTES_MAX: u64 = 256 << 10;
 /// A request is not grown beyond this. Times the requests in flight, it bounds memory.
 pub const REQUEST_BYTES_MAX: u64 = 8 << 20;
 
-/// Frames gathered before they are ordered and fetched; more would join more, and hold more pieces.
-const FRAMES_GATHERED_MAX: usize = 64;
+/// Frames gathered before they are ordered and fetched. Only where their bytes go is held of them.
+const FRAMES_GATHERED_MAX: usize = 1024;
 
-/// Pieces gathered before they are sent on: a million small files must not wait in memory.
-const PIECES_GATHERED_MAX: usize = 16_384;
+/// The first time fewer are waited for, so that the first byte is there soon.
+const FRAMES_GATHERED_FIRST: usize = 64;
+
+/// Pieces gathered before they are sent on, of 32 bytes each. The more, the less often a frame is fetched again where
+/// files lie in another order than their bytes.
+const PIECES_GATHERED_MAX: usize = 65_536;
+
+/// Memory that the helper may need for files that wait for what was gathered, a quarter of what it gives them:
+/// a million small files must not wait.
+const WAITING_BYTES_MAX: usize = 32 << 20;
+
+/// What a waiting file takes there beyond its path and its attributes, roughly.
+const WAITING_FILE_BYTES: usize = 400;
 
 /// Frames in store order, with where their bytes go.
 pub type Gathered = Vec<(FrameId, Vec<Piece>)>;
@@ -28,29 +39,88 @@ pub type Gathered = Vec<(FrameId, Vec<Piece>)>;
 /// Gathers where the bytes of frames go, in path order, and hands them out in store order.
 #[derive(Debug, Default)]
 pub struct Gathering {
-    frames: BTreeMap<FrameId, Vec<Piece>>,
+    frames: BTreeMap<FrameId, Wanted>,
+    /// The frame of each pack that was wanted last.
+    last: BTreeMap<u64, u64>,
+    sum: Sum,
+    has_begun: bool,
+}
+
+#[derive(Debug, Default)]
+struct Wanted {
+    pieces: Vec<Piece>,
+    waiting_bytes: usize,
+}
+
+/// What so many frames take.
+#[derive(Debug, Default, Clone, Copy)]
+struct Sum {
+    frames: usize,
     pieces: usize,
+    waiting_bytes: usize,
+}
+
+impl Sum {
+    fn add(&mut self, wanted: &Wanted) {
+        self.frames += 1;
+        self.pieces += wanted.pieces.len();
+        self.waiting_bytes += wanted.waiting_bytes;
+    }
+
+    /// Whether it is more than one part in so many of what may be gathered.
+    fn is_over(&self, part: usize) -> bool {
+        self.frames > FRAMES_GATHERED_MAX / part
+            || self.pieces > PIECES_GATHERED_MAX / part
+            || self.waiting_bytes > WAITING_BYTES_MAX / part
+    }
 }
 
 impl Gathering {
-    /// Adds one piece. Gives frames back whenever there are enough of them, so that one huge file needs no
-    /// more memory than many small ones.
-    pub fn push(&mut self, frame: FrameId, piece: Piece) -> Option<Gathered> {
-        self.frames.entry(frame).or_default().push(piece);
-        self.pieces += 1;
-        let full = self.frames.len() > FRAMES_GATHERED_MAX || self.pieces > PIECES_GATHERED_MAX;
-        full.then(|| self.take(true))
+    /// Adds one piece of a file that takes `waiting_bytes` while it waits. Gives frames back whenever there are
+    /// enough of them, so that one huge file needs no more memory than many small ones.
+    pub fn push(&mut self, frame: FrameId, piece: Piece, waiting_bytes: usize) -> Option<Gathered> {
+        self.last.insert(frame.0, frame.1);
+        let wanted = self.frames.entry(frame).or_default();
+        if wanted.pieces.last().is_none_or(|before| before.entry != piece.entry) {
+            wanted.waiting_bytes += waiting_bytes;
+            self.sum.waiting_bytes += waiting_bytes;
+        }
+        wanted.pieces.push(piece);
+        self.sum.pieces += 1;
+        self.sum.frames = self.frames.len();
+        let is_enough = !self.has_begun && self.frames.len() > FRAMES_GATHERED_FIRST;
+        (is_enough || self.sum.is_over(1)).then(|| self.take(true))
     }
 
-    /// What has been gathered. With `keep_last`, the last frame stays: the next file most likely needs it
-    /// too, and it would be fetched twice.
+    /// What has been gathered. With `keep_last`, the frame of each pack that was wanted last stays: what comes next
+    /// most likely needs it too, and it would be fetched twice. One that nobody wanted since goes.
     pub fn take(&mut self, keep_last: bool) -> Gathered {
-        let last = if keep_last && self.frames.len() > 1 { self.frames.pop_last() } else { None };
-        let taken = std::mem::take(&mut self.frames).into_iter().collect();
-        self.pieces = last.as_ref().map_or(0, |(_, pieces)| pieces.len());
-        self.frames.extend(last);
-        taken
+        self.has_begun = true;
+        let last = std::mem::take(&mut self.last);
+        let is_last = |(pack, frame): &FrameId| keep_last && last.get(pack) == Some(frame);
+        let all = std::mem::take(&mut self.frames);
+        let (mut kept, mut taken): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            all.into_iter().partition(|(id, _)| is_last(id));
+        let sum = kept.values().fold(Sum::default(), |mut sum, wanted| {
+            sum.add(wanted);
+            sum
+        });
+        // So that it is not full again at once.
+        if sum.is_over(2) {
+            taken.append(&mut kept);
+            self.sum = Sum::default();
+        } else {
+            self.sum = sum;
+        }
+        self.frames = kept;
+        taken.into_iter().map(|(id, wanted)| (id, wanted.pieces)).collect()
     }
+}
+
+/// What a file takes in the helper while it waits for its bytes, roughly.
+pub fn waiting_bytes(entry: &Entry) -> usize {
+    let xattrs: usize = entry.xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len()).sum();
+    WAITING_FILE_BYTES + entry.path.as_bytes().len() + xattrs
 }
 
 /// The pieces of an entry's content, each with its frame; none for what is no file.
@@ -155,6 +225,65 @@ mod tests {
         check("too much for one", &[(0, 8 << 20), (8 << 20, 1)], &[(0, 8 << 20), (8 << 20, (8 << 20) + 1)]);
         check("rows that overlap are never joined", &[(0, 10), (5, 10)], &[(0, 10), (5, 15)]);
         check("nothing", &[], &[]);
+    }
+
+    /// How many frames are handed out for each one that there is, and the most pieces at once.
+    fn handed_out(wanted: impl IntoIterator<Item = (FrameId, Piece)>, waiting_bytes: usize) -> (f64, usize) {
+        let (mut gathering, mut handed, mut most) = (Gathering::default(), Vec::new(), 0);
+        let mut put = |gathered: Gathered| {
+            assert!(gathered.is_sorted_by(|a, b| a.0 < b.0));
+            most = most.max(gathered.iter().map(|(_, pieces)| pieces.len()).sum());
+            handed.extend(gathered.into_iter().map(|(id, _)| id));
+        };
+        let mut count = 0;
+        for (id, piece) in wanted {
+            count += 1;
+            if let Some(full) = gathering.push(id, piece, waiting_bytes) {
+                assert!(!full.is_empty());
+                put(full);
+            }
+        }
+        put(gathering.take(false));
+        let all = handed.len();
+        assert!(all > 0 && count > 0);
+        handed.sort_unstable();
+        handed.dedup();
+        (all as f64 / handed.len() as f64, most)
+    }
+
+    fn piece(entry: u64) -> Piece {
+        Piece { entry, file_offset: 0, frame_offset: 0, length: 1 }
+    }
+
+    /// Each MiB of a large file is in the frames of all packs, and each of these goes on for 40 MiB of it.
+    #[test]
+    fn packs_that_a_file_alternates_between_are_fetched_about_once() {
+        for packs in [2, 40, 42] {
+            let of_chunk = |chunk: u64| {
+                let changed = (1..packs).map(move |pack| ((pack, chunk / 40), piece(1)));
+                std::iter::once(((0, chunk), piece(1))).chain(changed)
+            };
+            let (times, _) = handed_out((0..4000).flat_map(of_chunk), 500);
+            assert!(times < 1.05, "{packs} packs: {times}");
+        }
+    }
+
+    #[test]
+    fn small_files_in_another_order_than_their_bytes_are_not_fetched_over_and_over() {
+        let files = |count: u64| {
+            (0..count).map(move |n| ((7, n.wrapping_mul(2_654_435_761) % count / 250), piece(n)))
+        };
+        let (times, _) = handed_out(files(100_000), 450);
+        assert!(times < 2.5, "{times}");
+        // What waits in the helper is bounded nevertheless.
+        let (_, most) = handed_out(files(100_000), 64 << 10);
+        assert!(most * (64 << 10) <= WAITING_BYTES_MAX + (64 << 10), "{most}");
+    }
+
+    #[test]
+    fn more_packs_than_may_wait_are_handed_out() {
+        let (times, most) = handed_out((0..5000).map(|n| ((n, 0), piece(n))), 0);
+        assert!((times - 1.0).abs() < 1e-9 && most <= FRAMES_GATHERED_MAX + 1, "{times} {most}");
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 //! Every byte that comes in here, from the store or from the helper, is hostile until its hash or its bounds
 //! have been checked. Memory is bounded by the constants of each stage, whatever the size of the volume.
 
+mod ahead;
 pub mod answers;
 pub mod channel;
 pub mod content;

@@ -24,6 +24,7 @@ struct State {
     objects: BTreeMap<String, Bytes>,
     uploads: BTreeMap<u64, String>,
     uploads_begun: u64,
+    ranges: Vec<(String, Range<u64>)>,
 }
 
 impl MemoryStore {
@@ -51,6 +52,11 @@ impl MemoryStore {
     /// All objects, to compare two moments.
     pub fn snapshot(&self) -> BTreeMap<String, Bytes> {
         self.state().objects.clone()
+    }
+
+    /// Which ranges of which objects were asked for since this was asked last.
+    pub fn take_ranges(&self) -> Vec<(String, Range<u64>)> {
+        std::mem::take(&mut self.state().ranges)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -97,6 +103,7 @@ impl ReadStore for MemoryStore {
 
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
         let object = self.object(key)?;
+        self.state().ranges.push((key.to_owned(), range.clone()));
         let within = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
         match within {
             Some((start, end)) if start < end && end <= object.len() => Ok(object.slice(start..end)),

@@ -9,7 +9,7 @@ use archive::path::TreePath;
 use serde::Serialize;
 
 use crate::failure::{Class, Failure};
-use crate::pipeline::content;
+use crate::pipeline::content::{self, Contents};
 use crate::pipeline::entries::Entries;
 use crate::pipeline::reading::Reading;
 use crate::usecase::blame;
@@ -188,6 +188,7 @@ pub async fn diff(
     let (first, second) = (open(at_a, a).await?, open(at_b, b).await?);
     let mut left = Side::new(&first, a);
     let mut right = Side::new(&second, b);
+    let mut contents = (Contents::new(&first.reading), Contents::new(&second.reading));
     let mut totals = DiffTotals::default();
     loop {
         let order = match (left.peek().await?, right.peek().await?) {
@@ -202,8 +203,7 @@ pub async fn diff(
         totals.bytes_after += after.as_ref().map_or(0, Entry::size);
         let change = match (&before, &after) {
             (Some(before), Some(after)) => {
-                let readings = (&first.reading, &second.reading);
-                compare(readings, before, after)
+                compare((&first.reading, &second.reading), &mut contents, before, after)
                     .await
                     .map_err(|e| blame::read(format!("compare `{a}` and `{b}`"), e))?
             }
@@ -227,6 +227,7 @@ pub async fn diff(
 
 async fn compare(
     readings: (&Arc<Reading>, &Arc<Reading>),
+    contents: &mut (Contents, Contents),
     before: &Entry,
     after: &Entry,
 ) -> Result<Option<Change>, crate::pipeline::reading::ReadError> {
@@ -238,7 +239,7 @@ async fn compare(
             let one_lineage = one_store && m.host == n.host && m.source == n.source;
             s == size
                 && ((one_lineage && c == content)
-                    || content::same(readings.0, c, readings.1, content).await?)
+                    || content::same(&mut contents.0, c, &mut contents.1, content).await?)
         }
         (kind, other) => kind == other,
     };
