@@ -39,14 +39,16 @@ async fn find(
     session: &Session,
 ) -> Result<(Host, SetPlan), Failure> {
     let stores = session.stores(host)?;
-    let mut missing = None;
+    let (mut missing, mut failed) = (None, None);
     for at in stores.in_use() {
         match plan_restore_set(at, id, terms).await {
             Ok(plan) => return Ok((at.clone(), plan)),
             Err(failure) if failure.class == Class::NotFound => missing = Some(failure),
-            Err(failure) => return Err(failure),
+            // Another store may have all of it: an id is of one set alone.
+            Err(failure) => failed = failed.or(Some(failure)),
         }
     }
+    let missing = failed.or(missing);
     Err(missing.unwrap_or_else(|| Failure::not_found(format!("there is no set `{id}`"))))
 }
 

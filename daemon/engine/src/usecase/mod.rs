@@ -77,6 +77,7 @@ pub mod thaw;
 pub mod together;
 pub mod undo;
 mod unfinished;
+pub mod unread;
 pub mod vanished;
 pub mod verify;
 pub mod watch;

@@ -10,7 +10,7 @@ use crate::catalog::{Verified, VerifiedResult};
 use crate::failure::{Class, Failure};
 use crate::format::manifest::Consistency;
 use crate::port::docker::Docker;
-use crate::usecase::choice::choose;
+use crate::usecase::choice::{Chosen, Damaged, choose};
 use crate::usecase::comparing::compare;
 use crate::usecase::host::Host;
 use crate::usecase::notes::warnings;
@@ -128,7 +128,7 @@ pub struct RestorePlan {
 
 /// Plans a restore. Changes nothing.
 pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<RestorePlan, Failure> {
-    let (name, why) = choose(host, request).await?;
+    let Chosen { name, why, warnings: passed_over } = choose(host, request, Damaged::PassOver).await?;
     let opened = open(host, &name).await?;
     let docker = host.docker().await?;
     let place = place(host, &*docker, request).await?;
@@ -174,7 +174,7 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
         free_bytes: None,
         free_inodes: None,
         stops: stops(&place.users),
-        warnings: Vec::new(),
+        warnings: passed_over,
         request: request.clone(),
         name,
     };

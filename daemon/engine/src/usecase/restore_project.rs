@@ -238,7 +238,7 @@ async fn fitting(
 ) -> Result<BTreeMap<SourceName, Vec<SnapshotLine>>, Failure> {
     let wanted = Wanted { host: WantedHost::This, source: None, deleted: false };
     let mut of_source: BTreeMap<SourceName, Vec<SnapshotLine>> = BTreeMap::new();
-    for line in snapshots(at, &wanted).await? {
+    for line in snapshots(at, &wanted).await?.lines {
         if by.is_none_or(|by| line.taken_at <= by) {
             of_source.entry(line.source.clone()).or_default().push(line);
         }
