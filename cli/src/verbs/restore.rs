@@ -58,9 +58,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID", conflicts_with_all = ["source", "at", "snapshot", "into", "to", "paths", "from_host"])]
     set: Option<RunId>,
 
-    /// All sources of this compose project, each in place: of one set if one has them all, else the newest of each
+    /// All sources of this compose project, each in place and as its newest snapshot
+    ///
+    /// A set that has them all and is not the newest of each is refused, for somebody has to say which is meant:
+    /// `--set ID` or `--newest`.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["source", "set", "snapshot", "into", "to", "paths", "from_host", "delta"])]
     project: Option<String>,
+
+    /// With `--project`: the newest of each, though a set has them all as of one earlier moment
+    #[arg(long, requires = "project")]
+    newest: bool,
 
     /// The newest snapshot taken at or before T: `2026-11-20 14:00`, `2026-11-20`, `yesterday`, `14:00`, `2h ago`, `3d`
     #[arg(long, value_name = "T", conflicts_with = "snapshot")]
@@ -106,7 +113,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["delta", "paths"])]
     fresh: bool,
 
-    /// Restore a snapshot that lacks files which could not be read
+    /// Restore a snapshot that lacks files which could not be read; of a set or project, what of it can be restored
     #[arg(long)]
     accept_partial: bool,
 
@@ -122,6 +129,7 @@ impl Args {
             source: Some(source),
             set: None,
             project: None,
+            newest: false,
             at,
             snapshot: None,
             into: Some(new),
