@@ -337,6 +337,7 @@ mod tests {
             files: 1,
             entries: 2,
             bytes: 3,
+            data_bytes: 3,
             fetch_bytes: 3,
             free_bytes: None,
             free_inodes: None,

@@ -139,7 +139,8 @@ restore alog@7 into db-data
         assert!(text.starts_with(want), "{text}");
         let of_set = super::text(&of_project(Some("5f2a")), &TimeZone::UTC);
         assert!(of_set.contains("\nof one moment: all are of set 5f2a\n"), "{of_set}");
-        let beside = ProjectPlan { beside_set: vec!["old@3".into()], ..of_project(Some("5f2a")) };
+        let mut beside = of_project(Some("5f2a"));
+        beside.beside_set = vec!["old@3".into()];
         let beside = super::text(&beside, &TimeZone::UTC);
         assert!(beside.contains("\nof one moment, as set 5f2a: all but old@3, which"), "{beside}");
         let asked = question(&of_project(None));

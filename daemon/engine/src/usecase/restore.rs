@@ -208,6 +208,7 @@ impl Deed<'_> {
         self.run.unpacking()?;
         if !self.found.place.exists {
             self.make_volume(journal).await?;
+            self.check_room_of_new().await?;
         }
         if waits && self.plan.request.paths.is_empty() {
             if self.plan.unfinished_at.is_some() {

@@ -11,7 +11,7 @@ use crate::failure::{Class, Failure};
 use crate::format::manifest::Consistency;
 use crate::port::docker::Docker;
 use crate::usecase::choice::{Chosen, Damaged, choose};
-use crate::usecase::comparing::compare;
+use crate::usecase::comparing::{Counted, compare, count};
 use crate::usecase::host::Host;
 use crate::usecase::notes::warnings;
 use crate::usecase::opened::{Opened, open};
@@ -108,6 +108,9 @@ pub struct RestorePlan {
     pub entries: u64,
     /// Apparent bytes in the snapshot.
     pub bytes: u64,
+    /// Bytes that are written: those of files, holes apart.
+    #[serde(skip)]
+    pub data_bytes: u64,
     /// Bytes to fetch at most.
     pub fetch_bytes: u64,
     /// Bytes free at the target.
@@ -170,6 +173,7 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
         files: manifest.totals.files,
         entries: manifest.totals.entries,
         bytes: manifest.totals.bytes,
+        data_bytes: manifest.totals.data_bytes,
         fetch_bytes: manifest.packs.iter().map(crate::format::manifest::PackRef::wanted_bytes).sum(),
         free_bytes: None,
         free_inodes: None,
@@ -180,6 +184,8 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
     };
     if place.exists {
         weigh(host, &*docker, &place, &opened, &mut plan).await?;
+    } else {
+        count_paths(host, &opened, &mut plan).await?;
     }
     let said = plan_warnings(&plan, &opened, verified);
     plan.warnings.extend(said);
@@ -230,10 +236,37 @@ async fn weigh(
     };
     let said = fitting.check().await?;
     plan.warnings.extend(said);
-    if plan.in_place && (looked.top_entries > 0 || !plan.request.paths.is_empty()) {
+    if !plan.in_place {
+        count_paths(host, opened, plan).await?;
+        return if plan.request.paths.is_empty() { Ok(()) } else { check_room(plan, &looked) };
+    }
+    if looked.top_entries > 0 || !plan.request.paths.is_empty() {
         weigh_content(host, docker, place, opened, &looked, plan).await?;
     }
     Ok(())
+}
+
+/// Counts what is restored of paths, where nothing is compared; refuses one that the snapshot does not have.
+async fn count_paths(host: &Host, opened: &Opened, plan: &mut RestorePlan) -> Result<(), Failure> {
+    if plan.request.paths.is_empty() {
+        return Ok(());
+    }
+    match count(host, opened, &plan.request.paths).await {
+        Some(counted) => plan.take(counted),
+        None => Ok(()),
+    }
+}
+
+impl RestorePlan {
+    /// What was counted at the paths is what is restored.
+    fn take(&mut self, counted: Counted) -> Result<(), Failure> {
+        if let Some(path) = counted.nothing_at {
+            return Err(no_such_path(&self.snapshot, &path));
+        }
+        (self.files, self.entries) = (counted.files, counted.entries);
+        (self.bytes, self.data_bytes) = (counted.bytes, counted.data_bytes);
+        Ok(())
+    }
 }
 
 /// Looks at what is there, where it is to be replaced.
@@ -255,9 +288,7 @@ async fn weigh_content(
     if paths.is_empty() {
         return Ok(());
     }
-    if let Some(path) = counted.nothing_at {
-        return Err(no_such_path(&plan.snapshot, &path));
-    }
+    plan.take(counted)?;
     if let Some(blocked) = compared.blocked {
         return Err(Failure::new(
             Class::Unsafe,
@@ -270,7 +301,6 @@ async fn weigh_content(
     }
     let absent = |path: &&String| !compared.there.contains(path);
     plan.absent_paths = Some(plan.paths.iter().filter(absent).cloned().collect());
-    (plan.files, plan.entries, plan.bytes) = (counted.files, counted.entries, counted.bytes);
     check_room(plan, looked)
 }
 

@@ -23,6 +23,7 @@ mod projects;
 mod recipes;
 mod refused;
 mod restoring;
+mod restoring_beside;
 mod restoring_paths;
 mod retention;
 mod sets;
