@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::failure::{Class, Failure};
+use engine::failure::Failure;
 use engine::usecase::cover::{policies, sources};
 use engine::usecase::restore_project::{
     Known, ProjectPlan, ProjectRequest, plan_restore_project, restore_project,
@@ -10,7 +10,7 @@ use engine::usecase::restore_project::{
 use engine::usecase::restore_set::SetTerms;
 use jiff::tz::TimeZone;
 
-use super::set::tell;
+use super::set::{left_out, tell};
 use super::{Args, meant, plan_text};
 use crate::screen::proposing::{Consent, Proposal};
 use crate::screen::{plain, units};
@@ -45,8 +45,7 @@ pub(super) async fn run(name: &str, args: &Args, session: &Session) -> Result<En
     let heard = telling.end();
     let of = plan.members.len() + plan.left.len();
     let ending = tell(&result?, (of, keep_previous), &heard, session)?;
-    // What was left out was named in the plan, and is no less missing for that.
-    Ok(if plan.left.is_empty() { ending } else { Ending::With(Class::Partial) })
+    Ok(left_out(ending, plan.left.is_empty()))
 }
 
 fn question(plan: &ProjectPlan) -> String {

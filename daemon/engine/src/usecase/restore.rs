@@ -83,6 +83,16 @@ pub(super) fn end<T>(run: Run<'_>, done: Result<T, Broken>) -> Result<T, Failure
     }
 }
 
+/// Adds to the hint of what keeps containers from running that it is tried again, and what else there is to do.
+pub(super) fn still_down(failure: Failure, more: &str) -> Failure {
+    let next = failure.hint.as_ref().map_or_else(String::new, |hint| format!("{hint}; "));
+    failure.hint(format!("{next}{TRIES_AGAIN}{more}"))
+}
+
+/// What brings back what a run left down: every verb that changes something does that first.
+pub(super) const TRIES_AGAIN: &str =
+    "`backupctl catalog rebuild` tries again to start them, as does whatever else changes something";
+
 /// One restore, with everything that it needs.
 pub(super) struct Deed<'a> {
     pub(super) host: &'a Host,
@@ -150,8 +160,26 @@ impl Deed<'_> {
 
     /// Starts again who was stopped, and tells what was done.
     async fn bring_back(&self, staged: Staged) -> Result<RestoreReport, Broken> {
-        let again = self.resume(&staged.journal.containers).await.map_err(|failure| (failure, false))?;
-        Ok(self.report(staged, again))
+        match self.resume(&staged.journal.containers).await {
+            Ok(again) => Ok(self.report(staged, again)),
+            Err(failure) => Err((self.down(&staged, failure), false)),
+        }
+    }
+
+    /// Who used the target does not run again. That is no word about what was restored, so that is told first.
+    fn down(&self, staged: &Staged, failure: Failure) -> Failure {
+        let (snapshot, target) = (&self.plan.snapshot, &self.plan.target);
+        let what =
+            format!("`{snapshot}` is in `{target}`, every byte checked, but not all who use it run again");
+        let kept = staged.previous.is_some() && self.plan.request.keep_previous;
+        let undo = match kept {
+            true => format!(
+                "; `backupctl undo-restore {}` brings back what was there before",
+                self.plan.request.source
+            ),
+            false => String::new(),
+        };
+        still_down(failure.within(&what), &undo)
     }
 
     /// What was done, when who was stopped runs again.
@@ -198,6 +226,7 @@ impl Deed<'_> {
             containers: service::journal(&self.found.place.users)?,
             stopping: false,
             unfinished: false,
+            swapped: false,
         };
         self.run.preparing(self.found.opened.signed.manifest.number, &journal)?;
         Ok(journal)
@@ -250,7 +279,7 @@ impl Deed<'_> {
         for staged in looked.staged {
             if staged.swapping {
                 return Err(Failure::new(Class::Unsafe, format!("a restore by run `{}` was cut off while it swapped `{}`", staged.run, self.plan.target))
-                    .hint("`backupd --once` on the installation that began it finishes it; or restore into a new volume with `--into NEW`"));
+                    .hint("`backupctl catalog rebuild` on the installation that began it finishes it; or restore into a new volume with `--into NEW`"));
             }
             resume::discard(self.host, self.docker, self.run.id(), &self.found.place.mount, &staged.run)
                 .await?;
@@ -335,9 +364,9 @@ impl Deed<'_> {
                 let what = format!("{failure}; and it could not be undone: {also}");
                 let failure = Failure::new(failure.class, what);
                 (
-                    failure.hint(
-                        "containers may be down; `backupctl doctor` looks for the cause, `backupd --once` tries again",
-                    ),
+                    failure.hint(format!(
+                        "containers may be down; `backupctl doctor` looks for the cause, {TRIES_AGAIN}"
+                    )),
                     false,
                 )
             }

@@ -24,6 +24,7 @@ mod recipes;
 mod refused;
 mod restoring;
 mod restoring_beside;
+mod restoring_down;
 mod restoring_paths;
 mod retention;
 mod sets;
