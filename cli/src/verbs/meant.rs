@@ -78,7 +78,9 @@ mod tests {
             ("time_zone = \"Asia/Tokyo\"\n", "2026-11-19T17:00:00Z"),
             ("", "2026-11-20T01:00:00Z"),
         ] {
-            let text = format!("schedule = \"0 2 * * *\"\n{named}select.volumes = [\"db\"]\n");
+            let text = format!(
+                "schedule = \"0 2 * * *\"\n{named}consistency.mode = \"live\"\nselect.volumes = [\"db\"]\n"
+            );
             let folder = Folder::judge([("p.toml", text.as_str())]).unwrap();
             let terms = folder.policies()[0].terms();
             let read = when::parse("02:00", now, zone_of(terms, &berlin)).unwrap();

@@ -20,6 +20,7 @@ use crate::usecase::fill::Fill;
 use crate::usecase::host::{Host, with_hint};
 use crate::usecase::notes::warnings;
 use crate::usecase::opened::{Opened, open};
+use crate::usecase::restore_down::TRIES_AGAIN;
 use crate::usecase::restore_place::{Place, place};
 use crate::usecase::restore_plan::stops;
 pub use crate::usecase::restore_plan::{PlannedStop, RestorePlan, RestoreRequest, plan_restore};
@@ -83,16 +84,6 @@ pub(super) fn end<T>(run: Run<'_>, done: Result<T, Broken>) -> Result<T, Failure
     }
 }
 
-/// Adds to the hint of what keeps containers from running that it is tried again, and what else there is to do.
-pub(super) fn still_down(failure: Failure, more: &str) -> Failure {
-    let next = failure.hint.as_ref().map_or_else(String::new, |hint| format!("{hint}; "));
-    failure.hint(format!("{next}{TRIES_AGAIN}{more}"))
-}
-
-/// What brings back what a run left down: every verb that changes something does that first.
-pub(super) const TRIES_AGAIN: &str =
-    "`backupctl catalog rebuild` tries again to start them, as does whatever else changes something";
-
 /// One restore, with everything that it needs.
 pub(super) struct Deed<'a> {
     pub(super) host: &'a Host,
@@ -110,7 +101,7 @@ pub(super) struct Staged {
     /// Who uses the target was stopped.
     pub(super) stopped: bool,
     /// Where the previous content is kept, once the two are swapped.
-    previous: Option<String>,
+    pub(super) previous: Option<String>,
 }
 
 /// What was brought.
@@ -164,22 +155,6 @@ impl Deed<'_> {
             Ok(again) => Ok(self.report(staged, again)),
             Err(failure) => Err((self.down(&staged, failure), false)),
         }
-    }
-
-    /// Who used the target does not run again. That is no word about what was restored, so that is told first.
-    fn down(&self, staged: &Staged, failure: Failure) -> Failure {
-        let (snapshot, target) = (&self.plan.snapshot, &self.plan.target);
-        let what =
-            format!("`{snapshot}` is in `{target}`, every byte checked, but not all who use it run again");
-        let kept = staged.previous.is_some() && self.plan.request.keep_previous;
-        let undo = match kept {
-            true => format!(
-                "; `backupctl undo-restore {}` brings back what was there before",
-                self.plan.request.source
-            ),
-            false => String::new(),
-        };
-        still_down(failure.within(&what), &undo)
     }
 
     /// What was done, when who was stopped runs again.

@@ -13,9 +13,8 @@ use crate::catalog::journal::StoppedContainer;
 use crate::failure::Failure;
 use crate::port::docker::Docker;
 use crate::usecase::host::Host;
-use crate::usecase::restore::{
-    Broken, Deed, Found, RestorePlan, RestoreReport, Staged, begin, end, find, still_down,
-};
+use crate::usecase::restore::{Broken, Deed, Found, RestorePlan, RestoreReport, Staged, begin, end, find};
+use crate::usecase::restore_down::still_down;
 use crate::usecase::run::Run;
 use crate::usecase::runs_again::Again;
 use crate::usecase::service;

@@ -11,11 +11,12 @@ use crate::failure::{Class, Failure};
 use crate::format::manifest::Consistency;
 use crate::port::docker::Docker;
 use crate::usecase::choice::{Chosen, Damaged, choose};
-use crate::usecase::comparing::{Counted, compare, count};
+use crate::usecase::comparing::compare;
 use crate::usecase::host::Host;
 use crate::usecase::notes::warnings;
 use crate::usecase::opened::{Opened, open};
 use crate::usecase::restore_fit::Fitting;
+use crate::usecase::restore_paths::{apart, count_paths};
 use crate::usecase::restore_place::{Place, look, place};
 use crate::usecase::restore_room::check_room;
 use crate::usecase::source::User;
@@ -246,29 +247,6 @@ async fn weigh(
     Ok(())
 }
 
-/// Counts what is restored of paths, where nothing is compared; refuses one that the snapshot does not have.
-async fn count_paths(host: &Host, opened: &Opened, plan: &mut RestorePlan) -> Result<(), Failure> {
-    if plan.request.paths.is_empty() {
-        return Ok(());
-    }
-    match count(host, opened, &plan.request.paths).await {
-        Some(counted) => plan.take(counted),
-        None => Ok(()),
-    }
-}
-
-impl RestorePlan {
-    /// What was counted at the paths is what is restored.
-    fn take(&mut self, counted: Counted) -> Result<(), Failure> {
-        if let Some(path) = counted.nothing_at {
-            return Err(no_such_path(&self.snapshot, &path));
-        }
-        (self.files, self.entries) = (counted.files, counted.entries);
-        (self.bytes, self.data_bytes) = (counted.bytes, counted.data_bytes);
-        Ok(())
-    }
-}
-
 /// Looks at what is there, where it is to be replaced.
 async fn weigh_content(
     host: &Host,
@@ -302,22 +280,6 @@ async fn weigh_content(
     let absent = |path: &&String| !compared.there.contains(path);
     plan.absent_paths = Some(plan.paths.iter().filter(absent).cloned().collect());
     check_room(plan, looked)
-}
-
-fn no_such_path(snapshot: &str, path: &TreePath) -> Failure {
-    Failure::not_found(format!("`{path}` is not in snapshot `{snapshot}`"))
-        .hint(format!("`backupctl ls {snapshot}` lists what is"))
-}
-
-/// Paths in order, none within another; none at all if one of them is the root, for then it is all.
-fn apart(paths: &[TreePath]) -> Vec<TreePath> {
-    if paths.iter().any(TreePath::is_root) {
-        return Vec::new();
-    }
-    let mut paths = paths.to_vec();
-    paths.sort();
-    paths.dedup_by(|later, earlier| later.is_within(earlier));
-    paths
 }
 
 /// In the order in which they are stopped, each once.
