@@ -153,7 +153,7 @@ impl Tour<'_> {
 
     async fn list(&self) -> Result<(), Failure> {
         let wanted = Wanted { host: WantedHost::This, source: None, deleted: false };
-        let lines = snapshots(&self.host, &wanted).await?;
+        let lines = snapshots(&self.host, &wanted).await?.lines;
         let screen = &self.session.screen;
         // Two columns go to the indentation.
         let width = screen.width().map(|width| width.saturating_sub(2));

@@ -53,7 +53,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     } else {
         session.screen.say(&text(&report));
     }
-    Ok(Ending::Done)
+    Ok(if report.partial { Ending::With(Class::Partial) } else { Ending::Done })
 }
 
 async fn to_stdout(args: &Args, what: ExportAs, session: &Session) -> Result<ExportReport, Failure> {

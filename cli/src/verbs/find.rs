@@ -1,7 +1,7 @@
 //! `backupctl find`.
 
-use engine::failure::Failure;
-use engine::usecase::browse::{Found, find};
+use engine::failure::{Class, Failure};
+use engine::usecase::browse::{Found, Searched, find};
 use engine::words::HostName;
 use serde_json::json;
 
@@ -53,12 +53,22 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
             value
         })
     };
-    let mut count = 0;
+    let mut searched = Searched::default();
     for at in session.stores(&host)?.in_use() {
-        count += find(at, &args.glob, &wanted, &mut each).await?;
+        let Searched { found, unread } = find(at, &args.glob, &wanted, &mut each).await?;
+        searched.found += found;
+        searched.unread.extend(unread);
     }
     listing.end()?;
-    if count == 0 {
+    for (snapshot, failure) in &searched.unread {
+        // What comes on stdout is one array.
+        session.screen.give_stdout_away();
+        session.screen.failure(failure, json!({ "snapshot": snapshot }));
+    }
+    if !searched.unread.is_empty() {
+        return Ok(Ending::With(Class::Partial));
+    }
+    if searched.found == 0 {
         session.screen.say("nothing matches\n");
     }
     Ok(Ending::Done)

@@ -8,6 +8,7 @@ use engine::usecase::terms::terms_for;
 use engine::words::SourceName;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use policies::policy::Terms;
 
 use crate::session::Session;
 use crate::when::{self, WhenError};
@@ -36,9 +37,8 @@ pub(super) fn meant(
     session: &Session,
 ) -> Result<Option<Timestamp>, Failure> {
     let Some(text) = text else { return Ok(None) };
-    let of_policy = cover.and_then(|cover| terms_for(cover, source)).map(|terms| &terms.time_zone);
     let local = session.screen.zone();
-    let zone = of_policy.filter(|zone| **zone != TimeZone::UTC).unwrap_or(local);
+    let zone = zone_of(cover.and_then(|cover| terms_for(cover, source)), local);
     let now = session.screen.now();
     let moment = when::parse(text, now, zone).map_err(|e| refused(&e))?;
     if when::parse(text, now, local) != Ok(moment) {
@@ -46,6 +46,11 @@ pub(super) fn meant(
         session.screen.say(&format!("`{text}` is read in {name}, the zone of the policy of `{source}`\n"));
     }
     Ok(Some(moment))
+}
+
+/// The zone that the policy names, or else the terminal's.
+fn zone_of<'a>(terms: Option<&'a Terms>, local: &'a TimeZone) -> &'a TimeZone {
+    terms.filter(|terms| terms.time_zone_named).map_or(local, |terms| &terms.time_zone)
 }
 
 /// In the zone of the terminal.
@@ -56,4 +61,31 @@ pub(super) fn here(text: Option<&str>, session: &Session) -> Result<Option<Times
 
 fn refused(why: &WhenError) -> Failure {
     Failure::new(Class::Usage, format!("--at: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use policies::policy::Folder;
+
+    use super::*;
+
+    #[test]
+    fn a_zone_that_a_policy_names_is_meant_also_if_it_is_utc() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        let now = "2026-11-20T12:00:00Z".parse().unwrap();
+        for (named, want) in [
+            ("time_zone = \"UTC\"\n", "2026-11-20T02:00:00Z"),
+            ("time_zone = \"Asia/Tokyo\"\n", "2026-11-19T17:00:00Z"),
+            ("", "2026-11-20T01:00:00Z"),
+        ] {
+            let text = format!(
+                "schedule = \"0 2 * * *\"\n{named}consistency.mode = \"live\"\nselect.volumes = [\"db\"]\n"
+            );
+            let folder = Folder::judge([("p.toml", text.as_str())]).unwrap();
+            let terms = folder.policies()[0].terms();
+            let read = when::parse("02:00", now, zone_of(terms, &berlin)).unwrap();
+            assert_eq!(read.to_string(), want, "{named}");
+        }
+        assert_eq!(zone_of(None, &berlin), &berlin);
+    }
 }

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 
 use super::backup::covered;
 use super::meant::{self, meant};
-use super::values::tree_path;
+use super::values::{Named, tree_path};
 use crate::screen::proposing::{Consent, Proposal};
 use crate::screen::{fields, plain};
 use crate::session::{Ending, Session};
@@ -45,22 +45,30 @@ pub(super) use plan::named;
   backupctl restore db-data --at \"2026-11-20 14:00\" --into db-data-look
   backupctl restore db-data --path etc/app.conf --path etc/keys --at yesterday
   backupctl restore db-data --snapshot 42 --path etc/app.conf --to ./rescued --yes
+  backupctl restore db-data@42 --into db-data-look
   backupctl restore db-data --delta
   backupctl restore db-data --from-host old-vm
   backupctl restore --set 5f2a9c01d4e87b36 --dry-run
   backupctl restore --project shop --at yesterday")]
 pub(crate) struct Args {
-    /// A volume, or `CONTAINER:/MOUNT/POINT`
+    /// A volume, or `CONTAINER:/MOUNT/POINT`; or one snapshot as `snapshots` prints it: `SOURCE@42`, `HOST/SOURCE@42`
     #[arg(required_unless_present_any = ["set", "project"])]
-    source: Option<SourceName>,
+    source: Option<Named>,
 
     /// All sources of a set, each in place; its id is in `backupctl show SNAPSHOT`
     #[arg(long, value_name = "ID", conflicts_with_all = ["source", "at", "snapshot", "into", "to", "paths", "from_host"])]
     set: Option<RunId>,
 
-    /// All sources of this compose project, each in place: of one set if one has them all, else the newest of each
+    /// All sources of this compose project, each in place and as its newest snapshot
+    ///
+    /// A set that has them all and is not the newest of each is refused, for somebody has to say which is meant:
+    /// `--set ID` or `--newest`.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["source", "set", "snapshot", "into", "to", "paths", "from_host", "delta"])]
     project: Option<String>,
+
+    /// With `--project`: the newest of each, though a set has them all as of one earlier moment
+    #[arg(long, requires = "project")]
+    newest: bool,
 
     /// The newest snapshot taken at or before T: `2026-11-20 14:00`, `2026-11-20`, `yesterday`, `14:00`, `2h ago`, `3d`
     #[arg(long, value_name = "T", conflicts_with = "snapshot")]
@@ -106,7 +114,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["delta", "paths"])]
     fresh: bool,
 
-    /// Restore a snapshot that lacks files which could not be read
+    /// Restore a snapshot that lacks files which could not be read; of a set or project, what of it can be restored
     #[arg(long)]
     accept_partial: bool,
 
@@ -119,9 +127,10 @@ impl Args {
     /// All of `source` into the new volume `new`, leaving it alone.
     pub(super) fn into_new(source: SourceName, new: String, at: Option<String>) -> Self {
         Self {
-            source: Some(source),
+            source: Some(Named::of(source)),
             set: None,
             project: None,
+            newest: false,
             at,
             snapshot: None,
             into: Some(new),
@@ -152,13 +161,17 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     if let Some(name) = &args.project {
         return project::run(name, args, session).await;
     }
-    let Some(source) = &args.source else {
+    let Some(named) = &args.source else {
         return Err(Failure::new(Class::Usage, "restore what?").hint("name a source, a set or a project"));
     };
     meant::check(args.at.as_deref(), session)?;
-    let request = request(source, args)?;
+    let request = request(named, args)?;
+    let source = &named.source;
     let host = if args.dry_run { session.open().await? } else { session.open_to_write().await? };
-    let cover = match (&args.at, &args.from_host) {
+    // Who names this host means no other.
+    let from_host = request.host.clone().filter(|whose| *whose != host.settings().host);
+    let request = RestoreRequest { host: from_host.clone(), ..request };
+    let cover = match (&args.at, &from_host) {
         (Some(_), None) => covered(&host, session).await?,
         _ => None,
     };
@@ -167,7 +180,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     let RestoreRequest { source, host: whose, number, at, .. } = &request;
     let host = session.at_store_with(&host, whose.as_ref(), source, *number, *at).await?;
     let plan = plan_restore(&host, &request).await?;
-    let text = plan_text(&plan, args.from_host.as_ref(), screen.zone());
+    let text = plan_text(&plan, from_host.as_ref(), screen.zone());
     let (question, deed) = (question(&plan), format!("restore `{}`", plan.target));
     let proposal = Proposal { text: &text, question: &question, deed: &deed };
     if !screen.propose(&plan, proposal, Consent { dry_run: args.dry_run, yes: args.yes })? {
@@ -190,15 +203,26 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
 }
 
 /// All but the moment, which depends on policies.
-fn request(source: &SourceName, args: &Args) -> Result<RestoreRequest, Failure> {
+fn request(named: &Named, args: &Args) -> Result<RestoreRequest, Failure> {
     let usage = |e: &dyn std::fmt::Display| Failure::new(Class::Usage, e.to_string());
+    let Named { host, source, number: own } = named;
+    if own.is_some() && (args.snapshot.is_some() || args.at.is_some()) {
+        return Err(usage(&"the snapshot is named twice: leave out `@…`, or `--snapshot` and `--at`"));
+    }
+    if let (Some(host), Some(from)) = (host, &args.from_host)
+        && host != from
+    {
+        return Err(usage(&format!(
+            "`{host}` and `{from}` are two hosts: leave out `--from-host`, or `{host}/`"
+        )));
+    }
     let number = match &args.snapshot {
-        None => None,
+        None => *own,
         Some(text) => number(source, text).map_err(|why| usage(&format!("--snapshot: {why}")))?,
     };
     Ok(RestoreRequest {
         source: source.clone(),
-        host: args.from_host.clone(),
+        host: args.from_host.clone().or_else(|| host.clone()),
         number,
         at: None,
         into: args.into.clone(),
@@ -329,6 +353,7 @@ mod tests {
             files: 1,
             entries: 2,
             bytes: 3,
+            data_bytes: 3,
             fetch_bytes: 3,
             free_bytes: None,
             free_inodes: None,

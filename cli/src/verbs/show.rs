@@ -208,6 +208,7 @@ mod tests {
                 at: "/var/lib/postgresql/data".into(),
                 running: false,
                 server: None,
+                project: None,
             }],
             imported: None,
             made_by: pairs("backupd", "0.1.0"),

@@ -4,8 +4,8 @@ use engine::catalog::DrillResult;
 use engine::failure::{Class, Failure};
 use engine::format::manifest::SnapshotKind;
 use engine::usecase::host::Host;
-use engine::usecase::snapshots::{SnapshotLine, Wanted, snapshots};
-use engine::words::HostName;
+use engine::usecase::snapshots::{Listed, SnapshotLine, Wanted, snapshots};
+use engine::words::{HostName, SnapshotName};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -50,9 +50,9 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     let screen = &session.screen;
     if screen.is_json() {
         screen.value(&lines)?;
-    } else if lines.is_empty() {
+    } else if lines.is_empty() && missing.is_empty() {
         screen.say("no snapshots; `backupctl backup SOURCE` makes one\n");
-    } else {
+    } else if !lines.is_empty() {
         screen.result(&text(&lines, screen.now(), screen.zone(), screen.width(), screen.paint()))?;
     }
     for store in stores.former() {
@@ -74,7 +74,20 @@ async fn listed(
     let (mut lines, mut missing) = (Vec::new(), Vec::new());
     for at in stores {
         match snapshots(at, wanted).await {
-            Ok(found) => lines.extend(found),
+            Ok(Listed { lines: found, unread }) => {
+                lines.extend(found);
+                for one in &unread {
+                    // What comes on stdout is one array.
+                    session.screen.give_stdout_away();
+                    let name = SnapshotName {
+                        host: Some(one.lineage.host.clone()),
+                        source: one.lineage.source.clone(),
+                        number: Some(one.number),
+                    };
+                    session.screen.failure(&one.failure, json!({ "snapshot": name.to_string() }));
+                    missing.push(Class::Partial);
+                }
+            }
             Err(failure) if stores.len() == 1 => return Err(failure),
             Err(failure) => {
                 // What comes on stdout is one array.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::ran::Ran;
 use crate::running::{Hanging, large};
@@ -77,6 +77,7 @@ fn what_each_verb_prints_is_what_was_promised() {
 
     assert_eq!(last(&world, "restore", &["restore", &volume, "--dry-run"])["event"], "plan");
     done(&world, "restore", &["restore", &volume, "--keep-previous", "--yes"]);
+    done(&world, "restore", &["restore", &volume, "--snapshot", "1", "--delta", "--yes"]);
     told(&world, "undo-restore", &["undo-restore", &volume, "--list"]);
     assert_eq!(last(&world, "undo-restore", &["undo-restore", &volume, "--dry-run"])["event"], "plan");
     let undone = last(&world, "undo-restore", &["undo-restore", &volume, "--yes"]);
@@ -100,6 +101,42 @@ fn what_each_verb_prints_is_what_was_promised() {
     world.assert_only(&[&volume, &new, &copy]);
 }
 
+/// Several sources as one deed; and a file of one, which comes on stdout as it is.
+#[test]
+fn what_is_printed_of_sets_and_projects_is_what_was_promised() {
+    let world = World::new();
+    let project = world.volume_name("shop");
+    let [db, uploads] = ["db", "uploads"].map(|what| {
+        let labels = json!({ "Labels": { "com.docker.compose.project": project } });
+        let (name, place) = world.volume_as(what, labels);
+        put(&place.join("file"), what.as_bytes());
+        name
+    });
+    done(&world, "backup", &["backup", &db, &uploads, "--set", "--consistency", "pause"]);
+    let set = last(&world, "show", &["show", &format!("{db}@1")])["set"].as_str().unwrap().to_owned();
+    let of_set = last(&world, "restore", &["restore", "--set", &set, "--dry-run"]);
+    assert_eq!((&of_set["event"], &of_set["set"]), (&json!("plan"), &json!(set)));
+    done(&world, "restore", &["restore", "--set", &set, "--yes"]);
+    let of_project = last(&world, "restore", &["restore", "--project", &project, "--dry-run"]);
+    assert_eq!((&of_project["event"], &of_project["set"]), (&json!("plan"), &json!(set)));
+    done(&world, "restore", &["restore", "--project", &project, "--yes"]);
+    let cat = world.run(&["--json", "cat", &format!("{db}@1"), "file"]);
+    assert_eq!((cat.code, &cat.stdout[..]), (0, &b"db"[..]), "{cat}");
+    world.assert_only(&[&db, &uploads]);
+}
+
+#[test]
+fn what_is_printed_of_drills_is_what_was_promised() {
+    let world = World::new();
+    let (volume, _place) = world.small_volume("v");
+    done(&world, "backup", &["backup", &volume]);
+    let plan = last(&world, "drill", &["drill", &volume, "--checker", "files", "--dry-run"]);
+    assert_eq!(plan["event"], "plan", "{plan}");
+    done(&world, "drill", &["drill", &volume, "--checker", "files"]);
+    told(&world, "drill", &["drill", &volume, "--last"]);
+    world.assert_only(&[&volume]);
+}
+
 #[test]
 fn what_is_printed_of_policies_is_what_was_promised() {
     let world = World::new();
@@ -117,7 +154,7 @@ fn what_is_printed_of_policies_is_what_was_promised() {
     told(&world, "schedule", &["--policies", folder, "schedule"]);
     told(&world, "volumes", &["--policies", folder, "volumes"]);
     told(&world, "policy-plan", &["policy", "plan", folder]);
-    assert_eq!(last(&world, "policy-check", &["policy", "check", folder]), serde_json::json!([]));
+    assert_eq!(last(&world, "policy-check", &["policy", "check", folder]), json!([]));
     done(&world, "backup", &["--policies", folder, "backup", &volume]);
     told(&world, "status", &["--policies", folder, "status"]);
     put(&policies.join("bad.toml"), b"shedule = 1\n");

@@ -34,6 +34,7 @@ pub(crate) fn finish(judge: &mut Judge<'_>, name: String, draft: Draft) -> Optio
     let terms = Terms {
         schedule: draft.schedule?,
         time_zone: draft.time_zone,
+        time_zone_named: draft.seen.contains_key("time_zone"),
         jitter: draft.jitter,
         store: draft.store,
         consistency: draft.consistency,

@@ -101,6 +101,9 @@ pub struct Terms {
     pub schedule: Schedule,
     /// The zone in which `schedule` is meant; UTC if none was said.
     pub time_zone: TimeZone,
+    /// Somebody said so: a zone that was named means something to who reads times, one that is there because none was
+    /// named does not.
+    pub time_zone_named: bool,
     /// Runs begin up to this much later, so that hosts do not begin all at once.
     pub jitter: Duration,
     /// Where its snapshots live; in the store of the settings if `None`.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::failure::{Class, Failure};
+use engine::failure::Failure;
 use engine::usecase::cover::{policies, sources};
 use engine::usecase::restore_project::{
     Known, ProjectPlan, ProjectRequest, plan_restore_project, restore_project,
@@ -10,7 +10,7 @@ use engine::usecase::restore_project::{
 use engine::usecase::restore_set::SetTerms;
 use jiff::tz::TimeZone;
 
-use super::set::tell;
+use super::set::{left_out, tell};
 use super::{Args, meant, plan_text};
 use crate::screen::proposing::{Consent, Proposal};
 use crate::screen::{plain, units};
@@ -20,8 +20,12 @@ pub(super) async fn run(name: &str, args: &Args, session: &Session) -> Result<En
     let screen = &session.screen;
     let Args { keep_previous, fresh, accept_partial, accept_version, .. } = *args;
     let terms = SetTerms { keep_previous, fresh, accept_partial, accept_version };
-    let request =
-        ProjectRequest { project: name.to_owned(), at: meant::here(args.at.as_deref(), session)?, terms };
+    let request = ProjectRequest {
+        project: name.to_owned(),
+        at: meant::here(args.at.as_deref(), session)?,
+        newest: args.newest,
+        terms,
+    };
     let host = if args.dry_run { session.open().await? } else { session.open_to_write().await? };
     let stores = session.stores(&host)?;
     let places = session.places()?;
@@ -41,8 +45,7 @@ pub(super) async fn run(name: &str, args: &Args, session: &Session) -> Result<En
     let heard = telling.end();
     let of = plan.members.len() + plan.left.len();
     let ending = tell(&result?, (of, keep_previous), &heard, session)?;
-    // What was left out was named in the plan, and is no less missing for that.
-    Ok(if plan.left.is_empty() { ending } else { Ending::With(Class::Partial) })
+    Ok(left_out(ending, plan.left.is_empty()))
 }
 
 fn question(plan: &ProjectPlan) -> String {
@@ -56,12 +59,22 @@ fn text(plan: &ProjectPlan, zone: &TimeZone) -> String {
     let members = units::counted(plan.members.len() as u64, "source, all or none", "sources, all or none");
     let mut out = format!("Project {}: {members}\n", plain::line(&plan.project));
     out += &match (&plan.set, plan.span_seconds) {
-        (Some(set), _) => format!("of one moment: all are of set {set}\n"),
+        (Some(set), _) if plan.beside_set.is_empty() => {
+            format!("of one moment: all are of set {set}\n")
+        }
+        (Some(set), _) => format!(
+            "of one moment, as set {set}: all but {}, which is not on this host any more and in no such set\n",
+            plain::line(&plan.beside_set.join(", "))
+        ),
         (None, Some(seconds)) => apart(plan, seconds, zone),
         (None, None) => String::new(),
     };
     for left in &plan.left {
         out += &format!("cannot be restored: `{}`: {}\n", plain::line(&left.source), plain::line(&left.why));
+    }
+    for perhaps in &plan.perhaps {
+        let (source, why) = (plain::line(&perhaps.source), plain::line(&perhaps.why));
+        out += &format!("may belong to it: `{source}`: {why}\n");
     }
     for aside in &plan.aside {
         out += &format!("stays as it is: `{}`: {}\n", plain::line(&aside.source), plain::line(&aside.why));
@@ -105,6 +118,7 @@ mod tests {
         plan.set = set.map(str::to_owned);
         plan.span_seconds = Some(7205).filter(|_| set.is_none());
         plan.left = vec![left("queue", "there is no snapshot of it")];
+        plan.perhaps = vec![left("web:/srv", "nobody knows")];
         plan.aside = vec![left("cache", "policy `none` says: a cache")];
         plan
     }
@@ -116,6 +130,7 @@ mod tests {
 Project shop\\u{1b}: 2 sources, all or none
 not of one moment: 2 h between the oldest (alog@7, 2026-11-20 11:00:00 +00:00) and the newest (db-data@42, 2026-11-20 13:00:05 +00:00); what refers to each other may not fit
 cannot be restored: `queue`: there is no snapshot of it
+may belong to it: `web:/srv`: nobody knows
 stays as it is: `cache`: policy `none` says: a cache
 
 restore alog@7 into db-data
@@ -123,6 +138,10 @@ restore alog@7 into db-data
         assert!(text.starts_with(want), "{text}");
         let of_set = super::text(&of_project(Some("5f2a")), &TimeZone::UTC);
         assert!(of_set.contains("\nof one moment: all are of set 5f2a\n"), "{of_set}");
+        let mut beside = of_project(Some("5f2a"));
+        beside.beside_set = vec!["old@3".into()];
+        let beside = super::text(&beside, &TimeZone::UTC);
+        assert!(beside.contains("\nof one moment, as set 5f2a: all but old@3, which"), "{beside}");
         let asked = question(&of_project(None));
         assert_eq!(
             asked,

@@ -28,7 +28,8 @@ pub(super) async fn run(id: &RunId, args: &Args, session: &Session) -> Result<En
     let telling = session.attend()?;
     let result = restore_set(&host, &plan, &telling).await;
     let heard = telling.end();
-    tell(&result?, (plan.members.len() + plan.missing.len(), keep_previous), &heard, session)
+    let ending = tell(&result?, (plan.members.len() + plan.missing.len(), keep_previous), &heard, session)?;
+    Ok(left_out(ending, plan.missing.is_empty()))
 }
 
 /// The plan, and this host at the store that has the set.
@@ -39,15 +40,25 @@ async fn find(
     session: &Session,
 ) -> Result<(Host, SetPlan), Failure> {
     let stores = session.stores(host)?;
-    let mut missing = None;
+    let (mut missing, mut failed) = (None, None);
     for at in stores.in_use() {
         match plan_restore_set(at, id, terms).await {
             Ok(plan) => return Ok((at.clone(), plan)),
             Err(failure) if failure.class == Class::NotFound => missing = Some(failure),
-            Err(failure) => return Err(failure),
+            // Another store may have all of it: an id is of one set alone.
+            Err(failure) => failed = failed.or(Some(failure)),
         }
     }
+    let missing = failed.or(missing);
     Err(missing.unwrap_or_else(|| Failure::not_found(format!("there is no set `{id}`"))))
+}
+
+/// What was left out was named in the plan, and is no less missing for that.
+pub(super) fn left_out(ending: Ending, nothing: bool) -> Ending {
+    match ending {
+        Ending::Done if !nothing => Ending::With(Class::Partial),
+        Ending::Done | Ending::With(_) => ending,
+    }
 }
 
 /// Tells of each, of all together, and of what failed; `of` so many, whose previous content is kept or not.
@@ -75,10 +86,14 @@ pub(super) fn tell(
     for (snapshot, failure) in &report.failed {
         screen.failure(failure, json!({ "snapshot": snapshot }));
     }
-    Ok(match report.failed.first() {
-        None => Ending::Done,
+    if let Some(down) = &report.down {
+        screen.failure(down, json!({}));
+    }
+    Ok(match (&report.down, report.failed.first()) {
+        (None, None) => Ending::Done,
+        (Some(down), None) => Ending::With(down.class),
         // Some of it is in place and some is not, whatever the reason was.
-        Some(_) => Ending::With(Class::Partial),
+        (_, Some(_)) => Ending::With(Class::Partial),
     })
 }
 

@@ -38,6 +38,9 @@ pub struct RestoreJournal {
     /// It was cut off, and what it had unpacked waits in the target for the next one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unfinished: bool,
+    /// The new content is in place, whatever becomes of the containers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub swapped: bool,
 }
 
 /// A container as it was before we stopped it.

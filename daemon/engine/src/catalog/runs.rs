@@ -141,6 +141,15 @@ impl Catalog {
         self.advance(run, RunEvent::Resume, |_row| {})
     }
 
+    /// The new content is in place, and it is about to start containers again.
+    pub fn note_in_place(&self, run: &RunId) -> Result<(), CatalogError> {
+        self.advance(run, RunEvent::Resume, |row| {
+            if let Some(journal) = &mut row.journal {
+                journal.swapped = true;
+            }
+        })
+    }
+
     /// It is over.
     pub fn finish_run(
         &self,

@@ -154,6 +154,9 @@ pub struct UserOfSource {
     /// The server in it and its version, as `PostgreSQL 15.5`, as far as image and container tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
+    /// The compose project that it belonged to; empty if it belonged to none, `None` if nobody recorded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
 }
 
 /// Snapshots of several sources whose writers were held at one moment.

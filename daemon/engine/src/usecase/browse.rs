@@ -15,8 +15,8 @@ use crate::pipeline::reading::Reading;
 use crate::usecase::blame;
 use crate::usecase::glob::Glob;
 use crate::usecase::host::Host;
-use crate::usecase::opened::{Opened, open};
-use crate::usecase::snapshots::{Wanted, snapshots};
+use crate::usecase::opened::{Opened, open, snapshot_id};
+use crate::usecase::snapshots::{Listed, Wanted, snapshots};
 use crate::words::SnapshotName;
 
 /// Whoever prints could not: a closed pipe, a full disk.
@@ -107,29 +107,52 @@ pub struct Found {
     pub entry: Entry,
 }
 
-/// Searches the wanted snapshots, newest first, for paths that match.
+/// What came of a search.
+#[derive(Debug, Default)]
+pub struct Searched {
+    /// So many paths matched.
+    pub found: u64,
+    /// Snapshots that could not be searched, or not to their end, and why.
+    pub unread: Vec<(String, Failure)>,
+}
+
+/// Searches the wanted snapshots, newest first, for paths that match. One that cannot be read does not hide the others.
 pub async fn find(
     host: &Host,
     glob: &str,
     wanted: &Wanted,
     each: &mut (dyn FnMut(&Found) -> io::Result<()> + Send),
-) -> Result<u64, Failure> {
+) -> Result<Searched, Failure> {
     let glob = Glob::parse(glob);
-    let mut found = 0;
-    for line in snapshots(host, wanted).await?.into_iter().rev() {
+    let Listed { lines, unread } = snapshots(host, wanted).await?;
+    let unread = unread.into_iter().map(|one| (snapshot_id(host, &one.lineage, one.number), one.failure));
+    let mut searched = Searched { found: 0, unread: unread.collect() };
+    for line in lines.into_iter().rev() {
         let name = line.name();
-        let opened = open(host, &name).await?;
+        let opened = match open(host, &name).await {
+            Ok(opened) => opened,
+            Err(failure) => {
+                searched.unread.push((line.id, failure));
+                continue;
+            }
+        };
         let mut stream = Entries::new(Arc::clone(&opened.reading), TreePath::root());
-        while let Some(batch) = stream.next().await.map_err(|e| blame::read(format!("search `{name}`"), e))? {
-            for entry in batch.entries {
-                if glob.matches(entry.path.as_bytes()) {
-                    each(&Found { snapshot: line.id.clone(), entry }).map_err(cannot_write)?;
-                    found += 1;
+        loop {
+            let batch = match stream.next().await {
+                Ok(Some(batch)) => batch,
+                Ok(None) => break,
+                Err(e) => {
+                    searched.unread.push((line.id, blame::read(format!("search `{name}`"), e)));
+                    break;
                 }
+            };
+            for entry in batch.entries.into_iter().filter(|entry| glob.matches(entry.path.as_bytes())) {
+                each(&Found { snapshot: line.id.clone(), entry }).map_err(cannot_write)?;
+                searched.found += 1;
             }
         }
     }
-    Ok(found)
+    Ok(searched)
 }
 
 /// What became of a path between two snapshots.

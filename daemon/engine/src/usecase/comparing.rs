@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use archive::channel::{CompareJob, End, Job, RecordKind};
 use archive::compare::Compared;
-use archive::entry::Kind;
+use archive::entry::{Entry, Extent, Kind};
 use archive::path::TreePath;
 use archive::row::put_row;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -40,8 +40,56 @@ pub(super) struct Counted {
     pub(super) entries: u64,
     /// Apparent bytes of the files.
     pub(super) bytes: u64,
+    /// What of them is not holes.
+    pub(super) data_bytes: u64,
     /// The first place that it has nothing at.
     pub(super) nothing_at: Option<TreePath>,
+}
+
+impl Counted {
+    fn add(&mut self, entry: &Entry) {
+        self.entries += 1;
+        if let Kind::File { size, content } = &entry.kind {
+            let stored = content.iter().filter(|extent| matches!(extent, Extent::Stored { .. }));
+            self.files += 1;
+            self.bytes = self.bytes.saturating_add(*size);
+            self.data_bytes = self.data_bytes.saturating_add(stored.map(Extent::length).sum());
+        }
+    }
+}
+
+/// Counts what the snapshot has at places, which are in path order and none within another; `None` if that takes too long,
+/// or its tables cannot be read.
+pub(super) async fn count(host: &Host, opened: &Opened, places: &[TreePath]) -> Option<Counted> {
+    let counting = async {
+        let mut counted = Counted::default();
+        for place in places {
+            let before = counted.entries;
+            let mut entries = Entries::new(Arc::clone(&opened.reading), place.clone());
+            while let Some(batch) = entries.next().await? {
+                batch
+                    .entries
+                    .iter()
+                    .filter(|entry| entry.path.is_within(place))
+                    .for_each(|one| counted.add(one));
+            }
+            if counted.entries == before && counted.nothing_at.is_none() {
+                counted.nothing_at = Some(place.clone());
+            }
+        }
+        Ok::<_, ReadError>(counted)
+    };
+    tokio::select! {
+        counted = counting => match counted {
+            Ok(counted) => Some(counted),
+            Err(e) => {
+                // Whoever restores it reads these tables too, and is told then.
+                tracing::debug!("count what is at paths: {e}");
+                None
+            }
+        },
+        () = host.clock().sleep(PATIENCE) => None,
+    }
 }
 
 /// Compares, all or what lies at or beneath places, which are in path order and none within another; `None` if it takes
@@ -158,11 +206,7 @@ async fn send_place(
         for entry in batch.entries.iter().filter(|entry| entry.path.is_within(place)) {
             put_row(&mut rows, &last, entry);
             last = entry.path.as_bytes().to_vec();
-            counted.entries += 1;
-            if let Kind::File { size, .. } = &entry.kind {
-                counted.files += 1;
-                counted.bytes = counted.bytes.saturating_add(*size);
-            }
+            counted.add(entry);
         }
         if !rows.is_empty() {
             write_record(to, RecordKind::Rows, &rows, &[]).await.map_err(Broken::Channel)?;

@@ -40,6 +40,8 @@ pub struct ExportReport {
     pub bytes: u64,
     /// BLAKE3 of them.
     pub blake3: String,
+    /// Something that should be in it is not.
+    pub partial: bool,
 }
 
 /// Writes the tarball to `out`.
@@ -73,7 +75,7 @@ pub async fn export(
     }
     counted.out.flush().map_err(cannot_write)?;
     let blake3 = counted.hasher.finalize().to_hex().to_string();
-    Ok(ExportReport { snapshot: id, bytes: counted.bytes, blake3 })
+    Ok(ExportReport { snapshot: id, bytes: counted.bytes, blake3, partial: manifest.is_partial() })
 }
 
 /// What went out.

@@ -32,8 +32,9 @@ use crate::usecase::host::Host;
 use crate::usecase::job::{Session, spec};
 use crate::usecase::run::Run;
 use crate::usecase::scratch;
-use crate::usecase::snapshots::refresh;
+use crate::usecase::snapshots::{Refreshed, refresh};
 use crate::usecase::source::{self, Source};
+use crate::usecase::unread;
 use crate::usecase::watch::{Progress, Told, Watch};
 use crate::words::SourceName;
 
@@ -202,7 +203,10 @@ impl Work<'_> {
     /// Without a time, a restore takes what was committed last. An old archive must not become that.
     async fn refuse_newer(&self) -> Result<(), Failure> {
         let Deed { host, store, lineage, .. } = *self.deed;
-        let rows = refresh(host, store, lineage).await?.rows;
+        let Refreshed { rows, unread, .. } = refresh(host, store, lineage).await?;
+        // One that cannot be read may be later than the archive too.
+        unread::refuse(unread, &rows, None, rows.iter().map(|row| row.key.number).max())
+            .map_err(|failure| failure.hint("import it as another source, say `--as NAME-of-before`"))?;
         let live = rows.iter().filter(|row| row.deleted_at.is_none());
         let Some(newer) = live.filter(|row| row.taken_at > self.taken_at).max_by_key(|row| row.taken_at)
         else {

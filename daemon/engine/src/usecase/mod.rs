@@ -3,6 +3,7 @@
 
 pub mod backup;
 pub mod base;
+mod belonging;
 mod blame;
 pub mod browse;
 mod choice;
@@ -45,9 +46,11 @@ pub mod recover;
 pub mod reindex;
 mod removal;
 pub mod restore;
+mod restore_down;
 mod restore_fit;
 mod restore_members;
 mod restore_new;
+mod restore_paths;
 mod restore_place;
 mod restore_plan;
 pub mod restore_project;
@@ -77,6 +80,7 @@ pub mod thaw;
 pub mod together;
 pub mod undo;
 mod unfinished;
+pub mod unread;
 pub mod vanished;
 pub mod verify;
 pub mod watch;

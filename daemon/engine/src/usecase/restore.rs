@@ -20,6 +20,7 @@ use crate::usecase::fill::Fill;
 use crate::usecase::host::{Host, with_hint};
 use crate::usecase::notes::warnings;
 use crate::usecase::opened::{Opened, open};
+use crate::usecase::restore_down::TRIES_AGAIN;
 use crate::usecase::restore_place::{Place, place};
 use crate::usecase::restore_plan::stops;
 pub use crate::usecase::restore_plan::{PlannedStop, RestorePlan, RestoreRequest, plan_restore};
@@ -100,7 +101,7 @@ pub(super) struct Staged {
     /// Who uses the target was stopped.
     pub(super) stopped: bool,
     /// Where the previous content is kept, once the two are swapped.
-    previous: Option<String>,
+    pub(super) previous: Option<String>,
 }
 
 /// What was brought.
@@ -150,8 +151,10 @@ impl Deed<'_> {
 
     /// Starts again who was stopped, and tells what was done.
     async fn bring_back(&self, staged: Staged) -> Result<RestoreReport, Broken> {
-        let again = self.resume(&staged.journal.containers).await.map_err(|failure| (failure, false))?;
-        Ok(self.report(staged, again))
+        match self.resume(&staged.journal.containers).await {
+            Ok(again) => Ok(self.report(staged, again)),
+            Err(failure) => Err((self.down(&staged, failure), false)),
+        }
     }
 
     /// What was done, when who was stopped runs again.
@@ -198,6 +201,7 @@ impl Deed<'_> {
             containers: service::journal(&self.found.place.users)?,
             stopping: false,
             unfinished: false,
+            swapped: false,
         };
         self.run.preparing(self.found.opened.signed.manifest.number, &journal)?;
         Ok(journal)
@@ -208,6 +212,7 @@ impl Deed<'_> {
         self.run.unpacking()?;
         if !self.found.place.exists {
             self.make_volume(journal).await?;
+            self.check_room_of_new().await?;
         }
         if waits && self.plan.request.paths.is_empty() {
             if self.plan.unfinished_at.is_some() {
@@ -249,7 +254,7 @@ impl Deed<'_> {
         for staged in looked.staged {
             if staged.swapping {
                 return Err(Failure::new(Class::Unsafe, format!("a restore by run `{}` was cut off while it swapped `{}`", staged.run, self.plan.target))
-                    .hint("`backupd --once` on the installation that began it finishes it; or restore into a new volume with `--into NEW`"));
+                    .hint("`backupctl catalog rebuild` on the installation that began it finishes it; or restore into a new volume with `--into NEW`"));
             }
             resume::discard(self.host, self.docker, self.run.id(), &self.found.place.mount, &staged.run)
                 .await?;
@@ -334,9 +339,9 @@ impl Deed<'_> {
                 let what = format!("{failure}; and it could not be undone: {also}");
                 let failure = Failure::new(failure.class, what);
                 (
-                    failure.hint(
-                        "containers may be down; `backupctl doctor` looks for the cause, `backupd --once` tries again",
-                    ),
+                    failure.hint(format!(
+                        "containers may be down; `backupctl doctor` looks for the cause, {TRIES_AGAIN}"
+                    )),
                     false,
                 )
             }

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::port::docker::Docker;
 use crate::usecase::host::Host;
 use crate::usecase::restore::{Broken, Deed, Found, RestorePlan, RestoreReport, Staged, begin, end, find};
+use crate::usecase::restore_down::still_down;
 use crate::usecase::run::Run;
 use crate::usecase::runs_again::Again;
 use crate::usecase::service;
@@ -27,6 +28,8 @@ pub struct SetReport {
     pub restored: Vec<RestoreReport>,
     /// What was not, by snapshot, and why.
     pub failed: Vec<(String, Failure)>,
+    /// Why not all who use what was put in place run again.
+    pub down: Option<Failure>,
 }
 
 /// A plan for each member, and this host at the store that has its snapshot. Fails as a whole as long as nothing was
@@ -36,7 +39,7 @@ pub(super) async fn restore_members(
     watch: &dyn Watch,
 ) -> Result<SetReport, Failure> {
     let Some((host, _)) = members.first() else {
-        return Ok(SetReport { restored: Vec::new(), failed: Vec::new() });
+        return Ok(SetReport { restored: Vec::new(), failed: Vec::new(), down: None });
     };
     let began = host.clock().elapsed();
     let docker = host.docker().await?;
@@ -58,11 +61,20 @@ pub(super) async fn restore_members(
     let deeds = members.iter().zip(&found).zip(&runs);
     let deed = |((&(host, plan), found), run)| Deed { host, docker: &*docker, found, plan, run, watch };
     let deeds: Vec<Deed<'_>> = deeds.map(deed).collect();
-    let (ends, culprit) = Together { deeds: &deeds, docker: &*docker, host, watch }.carry_out().await;
+    let Ends { ends, culprit, down } =
+        Together { deeds: &deeds, docker: &*docker, host, watch }.carry_out().await;
     drop(deeds);
     let seconds = host.clock().elapsed().saturating_sub(began).as_secs_f64();
-    let mut report = SetReport { restored: Vec::new(), failed: Vec::new() };
+    let mut report = SetReport { restored: Vec::new(), failed: Vec::new(), down };
     for (i, ((run, done), (_, plan))) in runs.into_iter().zip(ends).zip(members).enumerate() {
+        let done = match done {
+            End::Over(done) => done,
+            // Its row stays unfinished, so recovery starts who uses it.
+            End::InPlace(done) => {
+                report.restored.push(RestoreReport { seconds, ..done });
+                continue;
+            }
+        };
         match end(run, done) {
             Ok(done) => report.restored.push(RestoreReport { seconds, ..done }),
             // Whose failure it is comes first: the others only follow from it.
@@ -81,7 +93,23 @@ fn give_up(run: Run<'_>, failure: &Failure) {
     let _told: Result<(), Failure> = run.end(Err(also));
 }
 
-type End = Result<RestoreReport, Broken>;
+/// How one ended.
+enum End {
+    /// It is over.
+    Over(Result<RestoreReport, Broken>),
+    /// What it restored is in place, and not all who use it run.
+    InPlace(RestoreReport),
+}
+
+/// How all ended.
+struct Ends {
+    /// Each, in the order of members.
+    ends: Vec<End>,
+    /// Whose failure it was, if it was one's.
+    culprit: Option<usize>,
+    /// Why not all who were stopped run again.
+    down: Option<Failure>,
+}
 
 /// All members, with what they need together.
 struct Together<'a> {
@@ -92,13 +120,12 @@ struct Together<'a> {
 }
 
 impl Together<'_> {
-    /// How each ended, and whose failure it was, if it was one's.
-    async fn carry_out(&self) -> (Vec<End>, Option<usize>) {
+    async fn carry_out(&self) -> Ends {
         let mut staged = Vec::with_capacity(self.deeds.len());
         for (i, deed) in self.deeds.iter().enumerate() {
             match deed.stage().await {
                 Ok(one) => staged.push(one),
-                Err(broken) => return (self.take_all_back(staged, broken).await, Some(i)),
+                Err(broken) => return self.take_all_back(staged, broken, Some(i)).await,
             }
         }
         let users = match self.stop(&mut staged).await {
@@ -110,11 +137,12 @@ impl Together<'_> {
                     Some((staged, deed)) => deed.take_back(&staged, failure).await,
                     None => (failure, true),
                 };
-                return (self.take_all_back(staged, broken).await, self.deeds.len().checked_sub(1));
+                return self.take_all_back(staged, broken, self.deeds.len().checked_sub(1)).await;
             }
         };
         let (placed, culprit) = self.put_in_place(staged).await;
-        (self.bring_back(placed, &users).await, culprit)
+        let (ends, down) = self.bring_back(placed, &users).await;
+        Ends { ends, culprit, down }
     }
 
     /// Stops who uses any of them, each once, whoever depends on another before it.
@@ -159,7 +187,11 @@ impl Together<'_> {
     }
 
     /// Nobody starts before all are in place. Of a container that uses several, the first tells.
-    async fn bring_back(&self, placed: Vec<Result<Staged, Broken>>, users: &[StoppedContainer]) -> Vec<End> {
+    async fn bring_back(
+        &self,
+        placed: Vec<Result<Staged, Broken>>,
+        users: &[StoppedContainer],
+    ) -> (Vec<End>, Option<Failure>) {
         let mut unsettled: Option<Failure> = None;
         for (deed, placed) in self.deeds.iter().zip(&placed) {
             if placed.is_ok() {
@@ -175,41 +207,37 @@ impl Together<'_> {
                 service::start_again(self.docker, self.host.clock(), users, false).await
             }
         };
-        let mut left = match &again {
-            Ok(again) => again.clone(),
-            Err(_failed) => Again::default(),
+        let (mut left, down) = match again {
+            Ok(again) => (again, None),
+            Err(failure) => (Again::default(), Some(still_down(failure, ""))),
         };
         let mut ends = Vec::with_capacity(self.deeds.len());
         for (deed, placed) in self.deeds.iter().zip(placed) {
-            ends.push(match (placed, &again) {
-                (Err(broken), _) => Err(broken),
-                // Its row stays unfinished, so recovery starts them.
-                (Ok(_), Err(failure)) => {
-                    let also = Failure::new(failure.class, failure.to_string());
-                    Err((also.hint("`backupd --once` tries again to start what was stopped"), false))
-                }
-                (Ok(staged), Ok(_)) => {
+            ends.push(match (placed, &down) {
+                (Err(broken), _) => End::Over(Err(broken)),
+                (Ok(staged), Some(_)) => End::InPlace(deed.report(staged, Again::default())),
+                (Ok(staged), None) => {
                     let own = |name: &String| staged.journal.containers.iter().any(|one| one.name == *name);
                     let (started, others) = left.started.into_iter().partition(|one| own(&one.container));
                     let warnings = std::mem::take(&mut left.warnings);
                     left.started = others;
-                    Ok(deed.report(staged, Again { started, warnings }))
+                    End::Over(Ok(deed.report(staged, Again { started, warnings })))
                 }
             });
         }
-        ends
+        (ends, down)
     }
 
     /// One could not be staged, or nobody could be stopped, so none is restored.
-    async fn take_all_back(&self, staged: Vec<Staged>, broken: Broken) -> Vec<End> {
+    async fn take_all_back(&self, staged: Vec<Staged>, broken: Broken, culprit: Option<usize>) -> Ends {
         let (class, words) = (broken.0.class, broken.0.to_string());
         let also = || Failure::new(class, format!("its set was not restored: {words}"));
         let mut ends = Vec::with_capacity(self.deeds.len());
         for (deed, staged) in self.deeds.iter().zip(&staged) {
-            ends.push(Err(deed.take_back(staged, also()).await));
+            ends.push(End::Over(Err(deed.take_back(staged, also()).await)));
         }
-        ends.push(Err(broken));
-        ends.resize_with(self.deeds.len(), || Err((also(), true)));
-        ends
+        ends.push(End::Over(Err(broken)));
+        ends.resize_with(self.deeds.len(), || End::Over(Err((also(), true))));
+        Ends { ends, culprit, down: None }
     }
 }

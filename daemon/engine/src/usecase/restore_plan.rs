@@ -10,12 +10,13 @@ use crate::catalog::{Verified, VerifiedResult};
 use crate::failure::{Class, Failure};
 use crate::format::manifest::Consistency;
 use crate::port::docker::Docker;
-use crate::usecase::choice::choose;
+use crate::usecase::choice::{Chosen, Damaged, choose};
 use crate::usecase::comparing::compare;
 use crate::usecase::host::Host;
 use crate::usecase::notes::warnings;
 use crate::usecase::opened::{Opened, open};
 use crate::usecase::restore_fit::Fitting;
+use crate::usecase::restore_paths::{apart, count_paths};
 use crate::usecase::restore_place::{Place, look, place};
 use crate::usecase::restore_room::check_room;
 use crate::usecase::source::User;
@@ -108,6 +109,9 @@ pub struct RestorePlan {
     pub entries: u64,
     /// Apparent bytes in the snapshot.
     pub bytes: u64,
+    /// Bytes that are written: those of files, holes apart.
+    #[serde(skip)]
+    pub data_bytes: u64,
     /// Bytes to fetch at most.
     pub fetch_bytes: u64,
     /// Bytes free at the target.
@@ -128,7 +132,7 @@ pub struct RestorePlan {
 
 /// Plans a restore. Changes nothing.
 pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<RestorePlan, Failure> {
-    let (name, why) = choose(host, request).await?;
+    let Chosen { name, why, warnings: passed_over } = choose(host, request, Damaged::PassOver).await?;
     let opened = open(host, &name).await?;
     let docker = host.docker().await?;
     let place = place(host, &*docker, request).await?;
@@ -170,16 +174,19 @@ pub async fn plan_restore(host: &Host, request: &RestoreRequest) -> Result<Resto
         files: manifest.totals.files,
         entries: manifest.totals.entries,
         bytes: manifest.totals.bytes,
+        data_bytes: manifest.totals.data_bytes,
         fetch_bytes: manifest.packs.iter().map(crate::format::manifest::PackRef::wanted_bytes).sum(),
         free_bytes: None,
         free_inodes: None,
         stops: stops(&place.users),
-        warnings: Vec::new(),
+        warnings: passed_over,
         request: request.clone(),
         name,
     };
     if place.exists {
         weigh(host, &*docker, &place, &opened, &mut plan).await?;
+    } else {
+        count_paths(host, &opened, &mut plan).await?;
     }
     let said = plan_warnings(&plan, &opened, verified);
     plan.warnings.extend(said);
@@ -230,7 +237,11 @@ async fn weigh(
     };
     let said = fitting.check().await?;
     plan.warnings.extend(said);
-    if plan.in_place && (looked.top_entries > 0 || !plan.request.paths.is_empty()) {
+    if !plan.in_place {
+        count_paths(host, opened, plan).await?;
+        return if plan.request.paths.is_empty() { Ok(()) } else { check_room(plan, &looked) };
+    }
+    if looked.top_entries > 0 || !plan.request.paths.is_empty() {
         weigh_content(host, docker, place, opened, &looked, plan).await?;
     }
     Ok(())
@@ -255,9 +266,7 @@ async fn weigh_content(
     if paths.is_empty() {
         return Ok(());
     }
-    if let Some(path) = counted.nothing_at {
-        return Err(no_such_path(&plan.snapshot, &path));
-    }
+    plan.take(counted)?;
     if let Some(blocked) = compared.blocked {
         return Err(Failure::new(
             Class::Unsafe,
@@ -270,24 +279,7 @@ async fn weigh_content(
     }
     let absent = |path: &&String| !compared.there.contains(path);
     plan.absent_paths = Some(plan.paths.iter().filter(absent).cloned().collect());
-    (plan.files, plan.entries, plan.bytes) = (counted.files, counted.entries, counted.bytes);
     check_room(plan, looked)
-}
-
-fn no_such_path(snapshot: &str, path: &TreePath) -> Failure {
-    Failure::not_found(format!("`{path}` is not in snapshot `{snapshot}`"))
-        .hint(format!("`backupctl ls {snapshot}` lists what is"))
-}
-
-/// Paths in order, none within another; none at all if one of them is the root, for then it is all.
-fn apart(paths: &[TreePath]) -> Vec<TreePath> {
-    if paths.iter().any(TreePath::is_root) {
-        return Vec::new();
-    }
-    let mut paths = paths.to_vec();
-    paths.sort();
-    paths.dedup_by(|later, earlier| later.is_within(earlier));
-    paths
 }
 
 /// In the order in which they are stopped, each once.

@@ -1,31 +1,27 @@
 //! Restores a compose project: all its sources on this host, as one deed.
 //!
-//! Of one moment, if there is a set that holds all of them; else the newest of each, and then the plan says how far apart
-//! they were taken. What belongs to the project is what carries its label now, and what is gone and carried it when it was
-//! last backed up: after `docker compose down -v` nothing else tells.
+//! Each comes back as its newest whole snapshot. If these are all of one set, all is of one moment. If there is a set that has
+//! all of it and some of its sources have newer snapshots, nobody guesses which of the two is meant: a person says.
 //!
-//! Always true: what belongs to it and is not restored is named, with the reason.
+//! Always true: what belongs to it and is not restored is named, with the reason; and nothing of it is replaced if another
+//! source of it was refused or could not be looked at, unless somebody accepts that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use policies::policy::Folder;
-use policies::select::{Source, Verdict, choose};
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
+use crate::usecase::belonging::{Gone, OfStore};
+pub use crate::usecase::belonging::{Known, Left};
 use crate::usecase::host::Host;
-use crate::usecase::opened::open;
 use crate::usecase::restore::{RestorePlan, plan_restore};
 use crate::usecase::restore_members::restore_members;
 use crate::usecase::restore_set::{SetReport, SetTerms};
 use crate::usecase::snapshots::{SnapshotLine, Wanted, WantedHost, snapshots};
 use crate::usecase::stores::Stores;
 use crate::usecase::watch::Watch;
-use crate::words::{Number, SourceName};
-
-/// What compose says of a volume that it made.
-const PROJECT_LABEL: &str = "com.docker.compose.project";
+use crate::words::SourceName;
 
 /// What to restore.
 #[derive(Debug, Clone)]
@@ -34,17 +30,10 @@ pub struct ProjectRequest {
     pub project: String,
     /// As it was by then.
     pub at: Option<Timestamp>,
+    /// The newest of each will do, though there is a set that has all of it.
+    pub newest: bool,
     /// How each is restored.
     pub terms: SetTerms,
-}
-
-/// A source that is not restored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Left {
-    /// Which.
-    pub source: String,
-    /// Why.
-    pub why: String,
 }
 
 /// What a restore of a project would do.
@@ -54,26 +43,21 @@ pub struct ProjectPlan {
     pub project: String,
     /// The set that all are of, if there is one.
     pub set: Option<String>,
+    /// Snapshots that are not of that set: of sources that are not on this host any more, and that it does not have.
+    pub beside_set: Vec<String>,
     /// So much time lies between the oldest and the newest, if they are not of one moment.
     pub span_seconds: Option<i64>,
     /// What would be done for each, in the order of names.
     pub members: Vec<RestorePlan>,
     /// What cannot be restored.
     pub left: Vec<Left>,
+    /// What is gone and may belong to it: nobody recorded that.
+    pub perhaps: Vec<Left>,
     /// What somebody decided not to back up.
     pub aside: Vec<Left>,
     /// This host at the store of each member.
     #[serde(skip)]
     hosts: Vec<Host>,
-}
-
-/// The sources of this host, and what its policies say of them, as far as these could be read.
-#[derive(Clone, Copy)]
-pub struct Known<'a> {
-    /// All of them.
-    pub sources: &'a [Source],
-    /// The policies.
-    pub policies: Option<&'a Folder>,
 }
 
 /// Plans it. Changes nothing.
@@ -82,31 +66,48 @@ pub async fn plan_restore_project(
     known: Known<'_>,
     request: &ProjectRequest,
 ) -> Result<ProjectPlan, Failure> {
-    let aside = aside(known, &request.project);
-    let mut belongs = belongs_now(known.sources, &request.project);
-    let mut found: Vec<OfStore<'_>> = Vec::new();
+    let aside = known.aside(&request.project);
+    let mut belongs = known.belongs(&request.project);
+    let (mut found, mut gone) = (Vec::new(), Gone::default());
     for at in stores.in_use() {
-        let lines = fitting(at, request.at).await?;
-        belongs.extend(belonged(at, &lines, known.sources, &request.project).await?);
-        found.push((at, lines));
+        let wanted = Wanted { host: WantedHost::This, source: None, deleted: false };
+        let mut listed = snapshots(at, &wanted).await?;
+        listed.lines.retain(|line| request.at.is_none_or(|by| line.taken_at <= by));
+        let of_store = OfStore::of(listed);
+        gone.look(at, &of_store, known, &request.project).await;
+        found.push((at, of_store));
     }
+    belongs.extend(gone.belongs.iter().cloned());
     belongs.retain(|source| !aside.iter().any(|left| left.source == source.to_string()));
+    let (left, perhaps) = (gone.left(), gone.perhaps());
     if belongs.is_empty() {
-        return Err(Failure::not_found(format!("nothing of project `{}` is known here", request.project))
-            .because("no source of this host carries its label, and no snapshot of it did")
-            .hint("`docker compose ls` lists projects, `backupctl snapshots` what was backed up"));
+        return Err(nothing_known(&request.project, &left, &perhaps));
     }
-    let has = |source: &SourceName| found.iter().any(|(_, lines)| lines.contains_key(source));
-    let (there, without): (Vec<SourceName>, Vec<SourceName>) = belongs.into_iter().partition(has);
+    let (there, without): (Vec<_>, Vec<_>) =
+        belongs.into_iter().partition(|source| found.iter().any(|(_, of_store)| of_store.has(source)));
+    let mut plan = ProjectPlan { left, perhaps, aside, ..ProjectPlan::new(request.project.clone()) };
     let by = request.at.map_or_else(String::new, |at| format!(" that was taken by {at:.0}"));
-    let why = format!("there is no snapshot of it{by}");
-    let left = without.iter().map(|source| Left { source: source.to_string(), why: why.clone() }).collect();
-    let mut plan = ProjectPlan { left, aside, ..ProjectPlan::new(request.project.clone()) };
-    match whole_set(&found, &there, request) {
-        Some((at, of_set)) => plan.add_set(at, &of_set, request).await?,
-        None => plan.add_newest(stores, &there, request).await?,
-    }
+    plan.left.extend(
+        without.iter().map(|source| Left {
+            source: source.to_string(),
+            why: format!("there is no snapshot of it{by}"),
+        }),
+    );
+    plan.add(stores, &there, known, request).await?;
+    plan.compare(whole_set(&found, &plan, known, request), request)?;
     Ok(plan)
+}
+
+fn nothing_known(project: &str, left: &[Left], perhaps: &[Left]) -> Failure {
+    let failure = Failure::not_found(format!("nothing of project `{project}` is known here"));
+    let Some(one) = left.iter().chain(perhaps).next() else {
+        return failure
+            .because("no source of this host carries its label, and no snapshot of it did")
+            .hint("`docker compose ls` lists projects, `backupctl snapshots` what was backed up");
+    };
+    failure
+        .because(format!("of `{}`: {}", one.source, one.why))
+        .hint("`backupctl snapshots` shows what was backed up; `backupctl restore SOURCE` restores one")
 }
 
 /// Carries a plan out. Fails as a whole as long as nothing was replaced.
@@ -121,45 +122,22 @@ impl ProjectPlan {
         Self {
             project,
             set: None,
+            beside_set: Vec::new(),
             span_seconds: None,
             members: Vec::new(),
             left: Vec::new(),
+            perhaps: Vec::new(),
             aside: Vec::new(),
             hosts: Vec::new(),
         }
     }
 
-    /// All of one moment. What has a newer snapshot of its own is told so.
-    async fn add_set(
-        &mut self,
-        at: &Host,
-        of_set: &[OfSet<'_>],
-        request: &ProjectRequest,
-    ) -> Result<(), Failure> {
-        let mut broke = None;
-        for (line, newer) in of_set {
-            let wanted = request.terms.request(line.source.clone(), Number::new(line.number), None);
-            match plan_restore(at, &wanted).await {
-                Ok(mut member) => {
-                    let set = line.set.clone().unwrap_or_default();
-                    member.why = format!("it belongs to set {set}, which has all of the project");
-                    member.warnings.extend(newer.map(|newer| {
-                        format!("a newer one was taken of it alone: `{}`, {:.0}", newer.id, newer.taken_at)
-                    }));
-                    self.set = Some(set);
-                    self.add(at, member);
-                }
-                Err(failure) => self.leave(&line.source, failure, &mut broke),
-            }
-        }
-        self.refuse_nothing(broke)
-    }
-
-    /// The newest of each, which may be of different moments.
-    async fn add_newest(
+    /// The newest of each. What cannot be planned ends it: whoever wants all of a project is not served by some of it.
+    async fn add(
         &mut self,
         stores: &Stores,
         there: &[SourceName],
+        known: Known<'_>,
         request: &ProjectRequest,
     ) -> Result<(), Failure> {
         let mut broke = None;
@@ -171,29 +149,78 @@ impl ProjectPlan {
                 Ok::<_, Failure>((at, member))
             };
             match planned.await {
-                Ok((at, member)) => self.add(&at, member),
-                Err(failure) => self.leave(source, failure, &mut broke),
+                Ok((at, member)) => {
+                    self.hosts.push(at);
+                    self.members.push(member);
+                }
+                Err(failure) if request.terms.accept_partial || has_no_place(source, known, &failure) => {
+                    let hint = failure.hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
+                    self.left.push(Left { source: source.to_string(), why: format!("{failure}{hint}") });
+                    // The first one's class tells what went wrong, if it is with all of them.
+                    broke.get_or_insert(failure);
+                }
+                Err(failure) => {
+                    let failure =
+                        failure.within(&format!("restore `{source}` of project `{}`", self.project));
+                    let without = "`--accept-partial` restores the others without it";
+                    let hint = match &failure.hint {
+                        Some(hint) => format!("{hint}; {without}"),
+                        None => without.to_owned(),
+                    };
+                    return Err(failure.hint(hint));
+                }
             }
         }
-        let taken = || self.members.iter().map(|member| member.taken_at.as_second());
-        self.span_seconds = taken()
-            .max()
-            .zip(taken().min())
-            .filter(|_| self.members.len() > 1)
-            .map(|(last, first)| last - first);
         self.refuse_nothing(broke)
     }
 
-    fn add(&mut self, at: &Host, member: RestorePlan) {
-        self.hosts.push(at.clone());
-        self.members.push(member);
-    }
-
-    fn leave(&mut self, source: &SourceName, failure: Failure, broke: &mut Option<Failure>) {
-        let hint = failure.hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
-        self.left.push(Left { source: source.to_string(), why: format!("{failure}{hint}") });
-        // The first one's class tells what went wrong, if it is with all of them.
-        broke.get_or_insert(failure);
+    /// Whether they are of one moment; and if they are not and a set is, whether somebody has said what is meant.
+    fn compare(&mut self, set: Option<WholeSet<'_>>, request: &ProjectRequest) -> Result<(), Failure> {
+        let mut other = None;
+        if let Some(set) = &set {
+            for (at, member) in self.hosts.iter().zip(&self.members) {
+                let of_set = set.lines.iter().find(|line| line.source == member.request.source);
+                let same = |line: &&&SnapshotLine| {
+                    at.store_address() == set.at.store_address() && Some(line.number) == number(member)
+                };
+                match of_set {
+                    Some(line) if !same(&line) => other = other.or(Some((member, *line))),
+                    Some(_) => {}
+                    None => self.beside_set.push(member.snapshot.clone()),
+                }
+            }
+        }
+        match (set, other) {
+            (Some(set), None) => {
+                let beside = &self.beside_set;
+                for member in self.members.iter_mut().filter(|one| !beside.contains(&one.snapshot)) {
+                    member.why = format!("it belongs to set {}, which has all of the project", set.id);
+                }
+                self.set = Some(set.id.to_owned());
+            }
+            (Some(set), Some((member, line))) if !request.newest => {
+                return Err(Failure::new(
+                    Class::Unsafe,
+                    format!("set `{}` has all of project `{}`, and not the newest of each", set.id, self.project),
+                )
+                .because(format!(
+                    "`{}` of {:.0} is not of it: that has `{}` of {:.0}",
+                    member.snapshot, member.taken_at, line.id, line.taken_at
+                ))
+                .hint(format!(
+                    "`backupctl restore --set {}` restores what belongs together; `--newest` the newest of each, taken at \
+                     different times",
+                    set.id
+                )));
+            }
+            (Some(_), Some(_)) | (None, _) => self.beside_set.clear(),
+        }
+        if self.set.is_none() || !self.beside_set.is_empty() {
+            let taken = || self.members.iter().map(|member| member.taken_at.as_second());
+            let span = taken().max().zip(taken().min()).filter(|_| self.members.len() > 1);
+            self.span_seconds = span.map(|(last, first)| last - first);
+        }
+        Ok(())
     }
 
     fn refuse_nothing(&self, broke: Option<Failure>) -> Result<(), Failure> {
@@ -210,103 +237,52 @@ impl ProjectPlan {
     }
 }
 
-/// What carries the label of the project now, or is used by who does.
-fn belongs_now(sources: &[Source], project: &str) -> BTreeSet<SourceName> {
-    let of_project = sources.iter().filter(|source| source.projects().any(|of| of == project));
-    of_project.filter_map(|source| source.name.parse().ok()).collect()
-}
-
-/// What of the project somebody decided not to back up: an old snapshot of it is not what is missed.
-fn aside(known: Known<'_>, project: &str) -> Vec<Left> {
-    let Some(folder) = known.policies else { return Vec::new() };
-    let outcomes = choose(folder, known.sources).into_iter();
-    let of_project = outcomes.filter(|outcome| outcome.source.projects().any(|of| of == project));
-    let decided = of_project.filter_map(|outcome| match outcome.verdict {
-        Verdict::DecidedNot { why } => Some(Left { source: outcome.source.name.clone(), why }),
-        Verdict::Chosen { .. }
-        | Verdict::Unprotected { .. }
-        | Verdict::Clash { .. }
-        | Verdict::UnknownPolicy { .. } => None,
-    });
-    decided.collect()
-}
-
-/// The snapshots of this host at one store that were taken by then, by source.
-async fn fitting(
-    at: &Host,
-    by: Option<Timestamp>,
-) -> Result<BTreeMap<SourceName, Vec<SnapshotLine>>, Failure> {
-    let wanted = Wanted { host: WantedHost::This, source: None, deleted: false };
-    let mut of_source: BTreeMap<SourceName, Vec<SnapshotLine>> = BTreeMap::new();
-    for line in snapshots(at, &wanted).await? {
-        if by.is_none_or(|by| line.taken_at <= by) {
-            of_source.entry(line.source.clone()).or_default().push(line);
-        }
+/// A container's mount has no place until the container is there again, and that is nothing to wait for.
+fn has_no_place(source: &SourceName, known: Known<'_>, failure: &Failure) -> bool {
+    match source {
+        SourceName::Mount { .. } => failure.class == Class::NotFound && !known.is_here(source),
+        SourceName::Volume(_) => false,
     }
-    Ok(of_source)
 }
 
-/// What is not on this host any more, and belonged to the project when it was last backed up.
-async fn belonged(
-    at: &Host,
-    lines: &BTreeMap<SourceName, Vec<SnapshotLine>>,
-    now: &[Source],
-    project: &str,
-) -> Result<Vec<SourceName>, Failure> {
-    let mut found = Vec::new();
-    for (source, lines) in lines {
-        let name = source.to_string();
-        let Some(last) = lines.iter().max_by_key(|line| line.number) else { continue };
-        if now.iter().any(|known| known.name == name) {
-            continue;
-        }
-        // One that cannot be read is told by whoever restores it by its name.
-        let Ok(opened) = open(at, &last.name()).await.inspect_err(|e| tracing::warn!("passed over: {e}"))
-        else {
-            continue;
-        };
-        let label = opened.signed.manifest.volume.labels.get(PROJECT_LABEL);
-        if label.is_some_and(|of| of == project) {
-            found.push(source.clone());
-        }
-    }
-    Ok(found)
+fn number(member: &RestorePlan) -> Option<u64> {
+    member.name.number.map(crate::words::Number::get)
 }
 
-/// This host at a store, and what that has.
-type OfStore<'a> = (&'a Host, BTreeMap<SourceName, Vec<SnapshotLine>>);
+/// The newest set that has all that is on this host, whole.
+struct WholeSet<'a> {
+    id: &'a str,
+    at: &'a Host,
+    /// Its snapshots of sources of the project.
+    lines: Vec<&'a SnapshotLine>,
+}
 
-/// A member of a set, and the newest of its source, if that is newer.
-type OfSet<'a> = (&'a SnapshotLine, Option<&'a SnapshotLine>);
-
-/// The newest set that has all of these, whole, and of each the snapshot that is newer, if there is one.
+/// What is gone keeps no set from being one: it may have been retired before. Where all is gone, two make a set.
 fn whole_set<'a>(
-    found: &'a [OfStore<'a>],
-    there: &[SourceName],
+    found: &'a [(&'a Host, OfStore)],
+    plan: &ProjectPlan,
+    known: Known<'_>,
     request: &ProjectRequest,
-) -> Option<(&'a Host, Vec<OfSet<'a>>)> {
-    let mut best: Option<(Timestamp, &Host, Vec<OfSet<'_>>)> = None;
-    for (at, of_source) in found {
+) -> Option<WholeSet<'a>> {
+    let mut best: Option<(Timestamp, WholeSet<'a>)> = None;
+    let sources = || plan.members.iter().map(|member| &member.request.source);
+    for (at, of_store) in found {
+        let whole = |line: &&SnapshotLine| !line.damaged && (!line.partial || request.terms.accept_partial);
         let sets: BTreeSet<&String> =
-            of_source.values().flatten().filter_map(|line| line.set.as_ref()).collect();
-        for set in sets {
-            let members: Option<Vec<_>> = there
-                .iter()
-                .map(|source| {
-                    let lines = of_source.get(source)?;
-                    let is_it = |line: &&SnapshotLine| line.set.as_ref() == Some(set);
-                    let whole = |line: &&SnapshotLine| !line.partial || request.terms.accept_partial;
-                    let line = lines.iter().filter(is_it).find(whole)?;
-                    let newest = lines.iter().max_by_key(|newer| newer.number);
-                    Some((line, newest.filter(|newest| newest.number > line.number)))
-                })
-                .collect();
-            let Some(members) = members else { continue };
-            let Some(taken) = members.iter().map(|(line, _)| line.taken_at).max() else { continue };
-            if best.as_ref().is_none_or(|(before, ..)| taken > *before) {
-                best = Some((taken, *at, members));
+            of_store.lines.values().flatten().filter_map(|line| line.set.as_ref()).collect();
+        for id in sets {
+            let line = |source: &SourceName| {
+                let lines = of_store.lines.get(source)?;
+                lines.iter().filter(|line| line.set.as_ref() == Some(id)).find(whole)
+            };
+            let lines: Vec<&SnapshotLine> = sources().filter_map(line).collect();
+            let lacks = sources().any(|source| known.is_here(source) && line(source).is_none());
+            let Some(taken) = lines.iter().map(|line| line.taken_at).max() else { continue };
+            if lacks || lines.len() < 2 || best.as_ref().is_some_and(|(before, _)| taken <= *before) {
+                continue;
             }
+            best = Some((taken, WholeSet { id, at: *at, lines }));
         }
     }
-    best.map(|(_, at, members)| (at, members))
+    best.map(|(_, set)| set)
 }

@@ -9,7 +9,7 @@ use crate::usecase::opened::open;
 use crate::usecase::restore::{RestorePlan, RestoreRequest, plan_restore};
 pub use crate::usecase::restore_members::SetReport;
 use crate::usecase::restore_members::restore_members;
-use crate::usecase::snapshots::{SnapshotLine, Wanted, WantedHost, snapshots};
+use crate::usecase::snapshots::{Listed, SnapshotLine, Wanted, WantedHost, snapshots};
 use crate::usecase::watch::Watch;
 use crate::words::{Number, RunId, SourceName};
 
@@ -66,7 +66,8 @@ impl SetTerms {
 pub async fn plan_restore_set(host: &Host, set: &RunId, terms: SetTerms) -> Result<SetPlan, Failure> {
     let wanted = Wanted { host: WantedHost::This, source: None, deleted: false };
     let of_set = |line: &SnapshotLine| line.set.as_deref() == Some(set.as_str());
-    let mut lines: Vec<SnapshotLine> = snapshots(host, &wanted).await?.into_iter().filter(of_set).collect();
+    let Listed { lines, unread } = snapshots(host, &wanted).await?;
+    let mut lines: Vec<SnapshotLine> = lines.into_iter().filter(of_set).collect();
     lines.sort_by(|a, b| a.source.cmp(&b.source));
     let (mut there, mut sources) = (Vec::with_capacity(lines.len()), None);
     for line in lines {
@@ -81,11 +82,19 @@ pub async fn plan_restore_set(host: &Host, set: &RunId, terms: SetTerms) -> Resu
         }
     }
     let (lines, Some(sources)) = (there, sources) else {
+        // Any that cannot be read may be of it.
+        if let Some(one) = unread.into_iter().next() {
+            return Err(one.failure.within(&format!("find set `{set}`")));
+        }
         return Err(Failure::not_found(format!("there is no set `{set}` of this host"))
             .hint("`backupctl snapshots --json` tells the sets of snapshots"));
     };
     let missing: Vec<SourceName> =
         sources.into_iter().filter(|source| !lines.iter().any(|line| line.source == *source)).collect();
+    let unknown = unread.into_iter().find(|one| missing.contains(&one.lineage.source));
+    if let Some(one) = unknown.filter(|_| !terms.accept_partial) {
+        return Err(one.failure.within(&format!("find what set `{set}` has of `{}`", one.lineage.source)));
+    }
     if !missing.is_empty() && !terms.accept_partial {
         let names: Vec<String> = missing.iter().map(|source| format!("`{source}`")).collect();
         return Err(Failure::new(Class::Unsafe, format!("set `{set}` is not whole"))

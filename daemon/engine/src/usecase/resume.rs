@@ -93,7 +93,11 @@ pub(crate) async fn settle(
         | RunState::Swapping
         | RunState::Ended => content(host, docker, &row, journal).await?,
     };
-    host.catalog().note_resume(run).map_err(|e| catalog_failure("note what the run does", e))?;
+    let noted = match settled {
+        Settled::Forwards => host.catalog().note_in_place(run),
+        Settled::Back | Settled::Left | Settled::Unfinished(_) => host.catalog().note_resume(run),
+    };
+    noted.map_err(|e| catalog_failure("note what the run does", e))?;
     // What the row says now, since the caller's copy may be older.
     let stopping = row.journal.is_some_and(|journal| journal.stopping);
     service::start_again(docker, host.clock(), &journal.containers, stopping).await?;
@@ -211,6 +215,12 @@ pub(crate) async fn recover(
             Outcome::Not(Class::Interrupted),
             format!(
                 "{deed} of {target} was cut off; what it had fetched waits: restore again, and that is gone on with"
+            ),
+        ),
+        Settled::Back if row.state == RunState::Resuming && journal.swapped => (
+            Outcome::Done,
+            format!(
+                "{deed} of {target} is in place; it was cut off while containers were started, and they run again"
             ),
         ),
         Settled::Back if row.state == RunState::Resuming => (

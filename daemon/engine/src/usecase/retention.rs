@@ -153,7 +153,7 @@ pub(crate) async fn look(
     zone: &TimeZone,
 ) -> Result<Looked, Failure> {
     let store = host.reading().await?;
-    let Refreshed { folder, rows } = refresh(host, &*store, lineage).await?;
+    let Refreshed { folder, rows, .. } = refresh(host, &*store, lineage).await?;
     let proven = rows.iter().filter_map(proven).collect();
     let plan = plan_of(host, &store.name(), lineage, rows, keep, zone)?;
     let planned: BTreeSet<u64> = plan.all.iter().map(|decided| decided.number).collect();

@@ -122,8 +122,9 @@ impl<'a> Run<'a> {
         self.note(self.host.catalog().note_swap(&self.id))
     }
 
+    /// The content is in place, and containers are about to be started.
     pub(crate) fn resuming(&self) -> Result<(), Failure> {
-        self.note(self.host.catalog().note_resume(&self.id))
+        self.note(self.host.catalog().note_in_place(&self.id))
     }
 
     fn note(&self, noted: Result<(), CatalogError>) -> Result<(), Failure> {

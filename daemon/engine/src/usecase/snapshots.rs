@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::catalog::{DrillRow, Filter, SnapshotKey, SnapshotRow, VerifiedResult};
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
 use crate::format::manifest::{Consistency, Manifest, SnapshotKind};
 use crate::format::names::Lineage;
 use crate::port::store::ReadStore;
@@ -17,6 +17,7 @@ use crate::usecase::drill::DrillLine;
 use crate::usecase::host::{Host, catalog_failure};
 use crate::usecase::index::{self, Folder};
 use crate::usecase::opened::{open, snapshot_id, trusted};
+use crate::usecase::unread::Unread;
 use crate::words::{HostName, Number, SnapshotName, SourceName};
 
 /// Manifests fetched at once.
@@ -123,8 +124,17 @@ impl SnapshotLine {
     }
 }
 
-/// The wanted snapshots, oldest first, after a look at what is new in the store.
-pub async fn snapshots(host: &Host, wanted: &Wanted) -> Result<Vec<SnapshotLine>, Failure> {
+/// What there is.
+#[derive(Debug)]
+pub struct Listed {
+    /// The wanted snapshots, oldest first.
+    pub lines: Vec<SnapshotLine>,
+    /// Those of them that the store lists and whose manifests cannot be read, by name.
+    pub unread: Vec<Unread>,
+}
+
+/// The wanted snapshots, after a look at what is new in the store.
+pub async fn snapshots(host: &Host, wanted: &Wanted) -> Result<Listed, Failure> {
     let store = host.reading().await?;
     let whose = match &wanted.host {
         WantedHost::This => Some(host.settings().host.clone()),
@@ -135,6 +145,7 @@ pub async fn snapshots(host: &Host, wanted: &Wanted) -> Result<Vec<SnapshotLine>
     let mut lineages = index::lineages(&*store, whose.as_ref()).await?;
     lineages.retain(is_wanted);
     let mut rows = unlisted(host, &store.name(), whose.as_ref(), &lineages, is_wanted)?;
+    let mut unread = Vec::new();
     // Each is a task of its own: reading long listings is work, which one thread would do alone.
     let mut refreshed = stream::iter(lineages)
         .map(|lineage| {
@@ -143,12 +154,17 @@ pub async fn snapshots(host: &Host, wanted: &Wanted) -> Result<Vec<SnapshotLine>
         })
         .buffer_unordered(FETCHES);
     while let Some(of_one) = refreshed.next().await {
-        rows.extend(of_one.map_err(|e| Failure::failed("list snapshots").because(e))??.rows);
+        let of_one = of_one.map_err(|e| Failure::failed("list snapshots").because(e))??;
+        rows.extend(of_one.rows);
+        unread.extend(of_one.unread);
     }
     rows.retain(|row| wanted.deleted || row.deleted_at.is_none());
+    unread.retain(|one| wanted.deleted || !one.deleted);
+    unread.sort_by(|a, b| (&a.lineage, a.number).cmp(&(&b.lineage, b.number)));
     rows.sort_by(|a, b| (a.taken_at, a.key.number, &a.key).cmp(&(b.taken_at, b.key.number, &b.key)));
     let said = Said::of(host, &store.name(), whose.as_ref(), wanted.source.as_ref())?;
-    Ok(rows.into_iter().map(|row| SnapshotLine::new(host, row, &said)).collect())
+    let lines = rows.into_iter().map(|row| SnapshotLine::new(host, row, &said)).collect();
+    Ok(Listed { lines, unread })
 }
 
 /// What the catalog knows of wanted lineages that the store does not list: nobody looked each of them up, so nobody
@@ -197,6 +213,8 @@ pub(crate) struct Refreshed {
     pub(crate) folder: Folder,
     /// What the catalog knows now, soft-deleted ones among them, by the time at which they were taken.
     pub(crate) rows: Vec<SnapshotRow>,
+    /// What the store lists and nobody could read, so that it is not among the rows.
+    pub(crate) unread: Vec<Unread>,
 }
 
 /// Brings the catalog's rows of one lineage up to what the store has, and gives both: listing and rows may be long, so
@@ -220,17 +238,24 @@ pub(crate) async fn refresh(
     let deleted = folder.deleted.iter().map(|number| (*number, true));
     let new: Vec<_> = live.chain(deleted).filter(|(number, deleted)| !is_known(*number, *deleted)).collect();
     let mut changed = !new.is_empty();
+    let mut unread = Vec::new();
     if changed {
         let keys = trusted(host, store, &lineage.host).await?;
         let mut fetched = stream::iter(new)
-            .map(|(number, deleted)| index::manifest(store, lineage, number, deleted, &keys))
+            .map(|(number, deleted)| {
+                let signed = index::manifest(store, lineage, number, deleted, &keys);
+                async move { (number, deleted, signed.await) }
+            })
             .buffered(FETCHES);
         let mut numbers = Vec::new();
-        while let Some(signed) = fetched.next().await {
+        while let Some((number, deleted, signed)) = fetched.next().await {
             match signed {
                 Ok(signed) => numbers.push(signed),
+                // It was deleted since it was listed.
+                Err(failure)
+                    if failure.class == Class::NotFound && !holds(store, lineage, number).await? => {}
                 // One that cannot be trusted is not listed, and does not hide the others.
-                Err(failure) => tracing::warn!("passed over: {failure}"),
+                Err(failure) => unread.push(Unread { lineage: lineage.clone(), number, deleted, failure }),
             }
         }
         for signed in numbers {
@@ -255,7 +280,18 @@ pub(crate) async fn refresh(
     } else {
         known
     };
-    Ok(Refreshed { folder, rows })
+    Ok(Refreshed { folder, rows, unread })
+}
+
+/// Whether a number is in the store, live or soft-deleted.
+async fn holds(store: &dyn ReadStore, lineage: &Lineage, number: Number) -> Result<bool, Failure> {
+    for object in [lineage.manifest(number), lineage.deleted(number)] {
+        let found = store.head(&object).await.map_err(|e| blame::store(format!("look for `{object}`"), e))?;
+        if found.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A listing that lacks a key may be stale; only an object that is asked for and is not there is gone.
@@ -265,11 +301,8 @@ async fn forget_if_gone(
     lineage: &Lineage,
     key: &SnapshotKey,
 ) -> Result<(), Failure> {
-    for object in [lineage.manifest(key.number), lineage.deleted(key.number)] {
-        let found = store.head(&object).await.map_err(|e| blame::store(format!("look for `{object}`"), e))?;
-        if found.is_some() {
-            return Ok(());
-        }
+    if holds(store, lineage, key.number).await? {
+        return Ok(());
     }
     host.catalog().forget(key).map_err(|e| catalog_failure(format!("forget `{key}`"), e))
 }

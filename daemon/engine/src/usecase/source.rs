@@ -12,6 +12,9 @@ use crate::usecase::overlap::{self, Leads, Places};
 use crate::usecase::server::Server;
 use crate::words::SourceName;
 
+/// What compose says of a container or volume that it made.
+pub(crate) const PROJECT_LABEL: &str = "com.docker.compose.project";
+
 /// A container that has the source mounted, or can write to files of it through a mount of something else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct User {
@@ -73,6 +76,7 @@ impl Source {
                 at: user.at.clone(),
                 running: user.is_up(),
                 server: Server::of_container(&user.container, &user.at).map(|server| server.to_string()),
+                project: Some(user.container.labels.get(PROJECT_LABEL).cloned().unwrap_or_default()),
             })
             .collect()
     }

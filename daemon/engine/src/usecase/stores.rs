@@ -14,7 +14,8 @@ use crate::failure::{Class, Failure};
 use crate::format::names::Lineage;
 use crate::usecase::host::{Host, catalog_failure};
 use crate::usecase::index;
-use crate::usecase::snapshots::refresh;
+use crate::usecase::snapshots::{Refreshed, refresh};
+use crate::usecase::unread;
 use crate::words::{HostName, Number, SnapshotName, SourceName};
 
 /// This host at the store in which the snapshots of a policy live; `host` is at that of the settings.
@@ -240,8 +241,15 @@ async fn one_of(mut found: Vec<Host>, sought: &Sought) -> Result<Host, Failure> 
     if found.len() > 1 {
         let mut newest = None;
         for (place, at) in found.iter().enumerate() {
-            let rows = refresh(at, &*at.reading().await?, &sought.lineage).await?.rows;
-            let taken = newest_in(&rows, sought.at);
+            let Refreshed { rows, unread, .. } = refresh(at, &*at.reading().await?, &sought.lineage).await?;
+            let newest_here = newest_in(&rows, sought.at);
+            unread::refuse(unread, &rows, sought.at, newest_here.map(|row| row.key.number)).map_err(|failure| {
+                failure.hint(format!(
+                    "it may be newer than those of other stores; `--store` names the one to take, `{}` or another",
+                    at.store_address()
+                ))
+            })?;
+            let taken = newest_here.map(|row| row.taken_at);
             if taken > newest {
                 (newest, best) = (taken, place);
             }
@@ -250,9 +258,9 @@ async fn one_of(mut found: Vec<Host>, sought: &Sought) -> Result<Host, Failure> 
     Ok(found.swap_remove(best))
 }
 
-fn newest_in(rows: &[SnapshotRow], at: Option<Timestamp>) -> Option<Timestamp> {
-    let live = rows.iter().filter(|row| row.deleted_at.is_none()).map(|row| row.taken_at);
-    live.filter(|taken| at.is_none_or(|at| *taken <= at)).max()
+fn newest_in(rows: &[SnapshotRow], at: Option<Timestamp>) -> Option<&SnapshotRow> {
+    let live = rows.iter().filter(|row| row.deleted_at.is_none());
+    live.filter(|row| at.is_none_or(|at| row.taken_at <= at)).max_by_key(|row| row.taken_at)
 }
 
 /// What the catalog knows of a lineage in one store.

@@ -23,6 +23,7 @@ use crate::usecase::host::Host;
 use crate::usecase::job::{ask, spec};
 use crate::usecase::kept::{KeptLine, find, look, nothing};
 use crate::usecase::restore::{Broken, end};
+use crate::usecase::restore_down::{TRIES_AGAIN, still_down};
 use crate::usecase::restore_place::Place;
 use crate::usecase::restore_plan::{PlannedStop, stops};
 use crate::usecase::resume::{self, Settled};
@@ -174,7 +175,13 @@ impl Deed<'_> {
             Ok(previous) => previous,
             Err(failure) => return Err(self.settle(&journal, failure).await),
         };
-        let unsettled = |failure| (failure, false);
+        let unsettled = |failure: Failure| {
+            let what = format!(
+                "`{}` holds again what it held before run {}, but not all who use it run again",
+                self.plan.target, self.plan.run
+            );
+            (still_down(failure.within(&what), ""), false)
+        };
         self.run.resuming().map_err(unsettled)?;
         let again = service::start_again(self.docker, self.host.clock(), &journal.containers, false)
             .await
@@ -204,6 +211,7 @@ impl Deed<'_> {
             target: self.place.journal_target(),
             created_volume: false,
             unfinished: false,
+            swapped: false,
             volume_made_at: None,
             keep_previous: !self.plan.request.discard,
             containers: service::journal(&self.place.users)?,
@@ -260,7 +268,8 @@ impl Deed<'_> {
             }
             Err(also) => {
                 let what = format!("{failure}; and it could not be taken back: {also}");
-                let hint = "containers may be down; `backupctl doctor` looks for the cause, `backupd --once` tries again";
+                let hint =
+                    format!("containers may be down; `backupctl doctor` looks for the cause, {TRIES_AGAIN}");
                 (Failure::new(failure.class, what).hint(hint), false)
             }
         }

@@ -220,7 +220,7 @@ async fn nothing_half_deleted_comes_back(host: &Host, wrong: &mut Wrong) {
 /// What is listed restores identically, and what was committed is listed.
 async fn history(template: &Template, case: &Case, host: &Host, said_ok: bool, wrong: &mut Wrong) {
     let wanted = Wanted { host: WantedHost::This, source: None, deleted: false };
-    let lines = snapshots(host, &wanted).await.unwrap();
+    let lines = snapshots(host, &wanted).await.unwrap().lines;
     let listed: BTreeSet<u64> = lines.iter().map(|line| line.number).collect();
     let all: BTreeSet<u64> = (1..=template.trees.len() as u64).collect();
     let mut surely = all.clone();

@@ -59,7 +59,7 @@ async fn a_good_snapshot_is_clean() {
     assert_eq!((report.snapshots, &report.damaged[..]), (1, &[][..]));
     assert!(report.frames >= 2 && report.bytes > 1_300_000);
     let wanted = Wanted { host: WantedHost::This, source: None, deleted: false };
-    let line = snapshots(&host, &wanted).await.unwrap().remove(0);
+    let line = snapshots(&host, &wanted).await.unwrap().lines.remove(0);
     assert!(line.proven_at.is_some() && !line.damaged);
     restore_as(&host, &restore_request("db", 1, None)).await.unwrap();
     assert_eq!(differences(&world.tree("db"), &old), "");

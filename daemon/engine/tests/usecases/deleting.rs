@@ -36,7 +36,7 @@ async fn gone(host: &Host, name: &str, purge: bool) -> Result<(), Failure> {
 
 async fn listed(host: &Host, deleted: bool) -> Vec<u64> {
     let wanted = Wanted { host: WantedHost::This, source: None, deleted };
-    snapshots(host, &wanted).await.unwrap().iter().map(|line| line.number).collect()
+    snapshots(host, &wanted).await.unwrap().lines.iter().map(|line| line.number).collect()
 }
 
 #[tokio::test]

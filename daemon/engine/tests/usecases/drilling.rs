@@ -29,7 +29,7 @@ async fn drilled(host: &Host, request: &DrillRequest) -> Result<DrillReport, Fai
 
 async fn line(host: &Host) -> SnapshotLine {
     let wanted = Wanted { host: WantedHost::This, source: None, deleted: false };
-    snapshots(host, &wanted).await.unwrap().pop().unwrap()
+    snapshots(host, &wanted).await.unwrap().lines.pop().unwrap()
 }
 
 /// Nothing of any drill is there: no container, no volume, no unfinished run.

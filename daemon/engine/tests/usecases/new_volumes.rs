@@ -48,6 +48,7 @@ async fn dead(world: &World, made: Made, has_files: bool) {
         containers: Vec::new(),
         stopping: false,
         unfinished: false,
+        swapped: false,
     };
     let catalog = host.catalog();
     catalog.begin_run(&new, host.clock().now()).unwrap();

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use engine::failure::Class;
-use engine::port::docker::{ContainerState as State, Docker as _, NewVolume};
-use engine::testing::fake_docker::{Calls, Script};
+use engine::failure::{Class, Failure};
+use engine::port::docker::{ContainerState as State, Docker as _, MountOf, NewVolume};
+use engine::port::store::StoreErrorKind as Kind;
+use engine::testing::calls::{CallLog, When};
+use engine::testing::fake_docker::{Calls, FakeDocker, Script};
+use engine::testing::faulty_store::{Effect, Fault, FaultyStore, Verb};
 use engine::usecase::backup::BackupRequest;
 use engine::usecase::cover::{Places, sources};
 use engine::usecase::host::Host;
@@ -42,18 +46,24 @@ async fn world() -> World {
 }
 
 async fn host(world: &World, script: Script) -> Host {
-    world
-        .host_with(
-            std::sync::Arc::new(world.store.clone()),
-            std::sync::Arc::new(world.docker.reopened(script)),
-        )
-        .await
+    world.host_with(Arc::new(world.store.clone()), Arc::new(world.docker.reopened(script))).await
 }
 
-async fn plan(host: &Host, folder: Option<&Folder>) -> Result<ProjectPlan, engine::failure::Failure> {
+fn request() -> ProjectRequest {
+    ProjectRequest { project: "shop".to_owned(), at: None, newest: false, terms: SetTerms::default() }
+}
+
+async fn plan(host: &Host, folder: Option<&Folder>) -> Result<ProjectPlan, Failure> {
+    plan_as(host, folder, request()).await
+}
+
+async fn plan_as(
+    host: &Host,
+    folder: Option<&Folder>,
+    request: ProjectRequest,
+) -> Result<ProjectPlan, Failure> {
     let places = Places { policies: PathBuf::from("/none"), named: false, folders: Vec::new() };
     let found = sources(host, &places).await.unwrap();
-    let request = ProjectRequest { project: "shop".to_owned(), at: None, terms: SetTerms::default() };
     let known = Known { sources: &found, policies: folder };
     plan_restore_project(&Stores::only(host), known, &request).await
 }
@@ -101,24 +111,112 @@ async fn the_newest_of_each_comes_back_as_one_deed_and_the_time_between_them_is_
     assert_eq!(host.catalog().unfinished_runs().unwrap(), []);
 }
 
+async fn set_of(host: &Host, names: &[&str]) -> String {
+    let consistency = Consistency { mode: Mode::Pause, ..Consistency::default() };
+    let requests: Vec<_> = names
+        .iter()
+        .map(|name| BackupRequest { consistency: consistency.clone(), ..backup_request(name) })
+        .collect();
+    backup_set(host, &requests, &Silent::default()).await.unwrap()[0].set.clone().unwrap()
+}
+
 #[tokio::test]
-async fn one_set_with_all_of_it_is_preferred_and_what_is_newer_is_told() {
+async fn one_set_with_all_of_it_is_told_and_what_is_newer_is_never_passed_over() {
     let world = world().await;
     let host = world.host().await;
-    let request = |name: &str| {
-        let consistency = Consistency { mode: Mode::Pause, ..Consistency::default() };
-        BackupRequest { consistency, ..backup_request(name) }
-    };
-    let made = backup_set(&host, &[request("db"), request("alog")], &Silent::default()).await.unwrap();
+    let set = set_of(&host, &["db", "alog"]).await;
+    let of_set = plan(&host, None).await.unwrap();
+    assert_eq!(names(&of_set), ["alog@1", "db@1"]);
+    assert_eq!((&of_set.set, of_set.span_seconds), (&Some(set.clone()), None));
+    assert!(of_set.members.iter().all(|one| one.why.contains("it belongs to set")));
     world.clock.advance(60);
     world.replant("db", 7);
     back_up(&host, "db").await.unwrap();
+    let refused = plan(&host, None).await.err().unwrap();
+    assert_eq!(refused.class, Class::Unsafe);
+    let words = format!("{refused}: {:?}", refused.hint);
+    for part in [&format!("--set {set}"), "--newest", "`db@2`", "`db@1`"] {
+        assert!(words.contains(part), "{words}");
+    }
+    let newest = plan_as(&host, None, ProjectRequest { newest: true, ..request() }).await.unwrap();
+    assert_eq!((names(&newest), newest.span_seconds), (vec!["alog@1", "db@2"], Some(60)));
+    assert_eq!(newest.set, None);
+    // By a time at which it was the newest, it is.
+    let at = Some(of_set.members[0].taken_at);
+    let then = plan_as(&host, None, ProjectRequest { at, ..request() }).await.unwrap();
+    assert_eq!((names(&then), &then.set), (vec!["alog@1", "db@1"], &Some(set)));
+}
+
+/// What is not on this host any more, and was not when the set was made.
+#[tokio::test]
+async fn what_was_retired_keeps_no_set_from_being_one() {
+    let world = world().await;
+    let host = world.host().await;
+    let labels = BTreeMap::from([(LABEL.to_owned(), "shop".to_owned())]);
+    let new = NewVolume { name: "old".to_owned(), labels, ..NewVolume::default() };
+    world.docker.create_volume(&new).await.unwrap();
+    plant(&world.docker.volume_folder("old"), 4);
+    back_up(&host, "old").await.unwrap();
+    world.docker.remove_volume("old").await.unwrap();
+    world.clock.advance(60);
+    let set = set_of(&host, &["db", "alog"]).await;
     let plan = plan(&host, None).await.unwrap();
-    assert_eq!(names(&plan), ["alog@1", "db@1"]);
-    assert_eq!((&plan.set, plan.span_seconds), (&made[0].set, None));
-    let newer: Vec<_> =
-        plan.members.iter().flat_map(|one| &one.warnings).filter(|w| w.contains("newer")).collect();
-    assert!(newer.len() == 1 && newer[0].contains("`db@2`"), "{newer:?}");
+    assert_eq!(names(&plan), ["alog@1", "db@1", "old@1"]);
+    assert_eq!((plan.set, plan.beside_set), (Some(set), vec!["old@1".to_owned()]));
+    assert_eq!(plan.span_seconds, Some(60));
+}
+
+/// What was refused, or could not be looked at, is no reason to replace the others.
+#[tokio::test]
+async fn all_of_it_or_nothing_unless_somebody_accepts_less() {
+    let world = world().await;
+    for name in ["db", "alog"] {
+        back_up(&world.host().await, name).await.unwrap();
+    }
+    let fault = Fault::always(Verb::Get, Effect::Fail(When::Before, Kind::Unavailable));
+    let store = FaultyStore::new(
+        Arc::new(world.store.clone()),
+        Arc::new(CallLog::default()),
+        vec![fault.at("h1/db/00000001.manifest")],
+    );
+    let host = world.host_with(Arc::new(store), Arc::<FakeDocker>::clone(&world.docker)).await;
+    let failed = plan(&host, None).await.err().unwrap();
+    assert_eq!(failed.class, Class::Failed);
+    assert!(failed.to_string().starts_with("restore `db` of project `shop`: "), "{failed}");
+    let terms = SetTerms { accept_partial: true, ..SetTerms::default() };
+    let accepted = plan_as(&host, None, ProjectRequest { terms, ..request() }).await.unwrap();
+    assert_eq!(names(&accepted), ["alog@1"]);
+    assert_eq!(accepted.left.iter().map(|left| left.source.as_str()).collect::<Vec<_>>(), ["db"]);
+}
+
+/// After `docker compose down -v`: whose it was stands in manifests alone, and some cannot be read.
+#[tokio::test]
+async fn what_is_gone_and_cannot_be_told_is_named() {
+    let world = world().await;
+    let host = world.host().await;
+    let mut files = container("files", "alog", State::Running, "always");
+    files.labels = BTreeMap::from([(LABEL.to_owned(), "shop".to_owned())]);
+    files.mounts[0].of = MountOf::Bind { path: world.docker.volume_folder("alog").display().to_string() };
+    world.docker.put_container(files);
+    for name in ["db", "alog", "other", "files:/data"] {
+        back_up(&host, name).await.unwrap();
+    }
+    for name in ["server", "web", "files"] {
+        world.docker.drop_container(&format!("id-of-{name}"));
+    }
+    for name in ["db", "alog", "other"] {
+        world.docker.remove_volume(name).await.unwrap();
+    }
+    let key = "h1/db/00000001.manifest";
+    let mut bad = world.store.lose(key).unwrap().to_vec();
+    bad[10] ^= 1;
+    world.store.plant(key, bad);
+    let plan = plan(&host, None).await.unwrap();
+    assert_eq!(names(&plan), ["alog@1"]);
+    let left: Vec<_> = plan.left.iter().map(|left| left.source.as_str()).collect();
+    assert_eq!(left, ["db", "files:/data"], "{:?}", plan.left);
+    assert!(plan.left[0].why.contains("is not known"), "{:?}", plan.left);
+    assert!(plan.perhaps.is_empty(), "{:?}", plan.perhaps);
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ fn reasons(plan: &Retention, id: &str) -> String {
 
 async fn listed(world: &World) -> Vec<u64> {
     let wanted = Wanted { host: WantedHost::This, source: None, deleted: false };
-    snapshots(&world.host().await, &wanted).await.unwrap().iter().map(|line| line.number).collect()
+    snapshots(&world.host().await, &wanted).await.unwrap().lines.iter().map(|line| line.number).collect()
 }
 
 async fn restores(world: &World, numbers: &[u64], trees: &[Tree]) {

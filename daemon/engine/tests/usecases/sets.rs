@@ -52,7 +52,7 @@ async fn make(host: &Host, mode: Mode) -> Result<Vec<BackupReport>, Failure> {
 
 async fn lines(host: &Host) -> Vec<SnapshotLine> {
     let wanted = Wanted { host: WantedHost::This, source: None, deleted: false };
-    snapshots(host, &wanted).await.unwrap()
+    snapshots(host, &wanted).await.unwrap().lines
 }
 
 fn deeds(calls: &Calls, verbs: &[&str]) -> Vec<String> {

@@ -119,7 +119,9 @@ async fn each_source_is_where_its_policy_says_and_is_found_there() {
     let everything = Wanted { host: WantedHost::This, source: None, deleted: false };
     let mut all = Vec::new();
     for at in stores.in_use() {
-        all.extend(snapshots(at, &everything).await.unwrap().into_iter().map(|line| (line.id, line.store)));
+        all.extend(
+            snapshots(at, &everything).await.unwrap().lines.into_iter().map(|line| (line.id, line.store)),
+        );
     }
     let want = [("web@1", "memory"), ("db@1", FAR), ("db@2", FAR)];
     assert_eq!(all, want.map(|(id, store)| (id.to_owned(), store.to_owned())));
@@ -332,7 +334,7 @@ async fn a_place_that_is_on_another_server_now_begins_anew() {
         assert_eq!((done.snapshot, done.warnings), (format!("db@{number}"), Vec::new()));
     }
     let everything = Wanted { host: WantedHost::This, source: None, deleted: false };
-    assert_eq!(snapshots(&host, &everything).await.unwrap().len(), 2);
+    assert_eq!(snapshots(&host, &everything).await.unwrap().lines.len(), 2);
     assert_eq!(catalog_check(&host, &Silent::default()).await.unwrap().differences, Vec::<String>::new());
 
     // Back where it was, the same numbers are of other snapshots: that is told, and a rebuild knows them again. A restore
@@ -345,5 +347,5 @@ async fn a_place_that_is_on_another_server_now_begins_anew() {
     assert!(refused.hint.as_ref().is_some_and(|hint| hint.contains("catalog rebuild")), "{refused:?}");
     catalog_rebuild(&host, &Silent::default()).await.unwrap();
     show(&host, &snapshot("db@1")).await.unwrap();
-    assert_eq!(snapshots(&host, &everything).await.unwrap().len(), 3);
+    assert_eq!(snapshots(&host, &everything).await.unwrap().lines.len(), 3);
 }

@@ -18,7 +18,7 @@ async fn sources_of_a_set_are_backed_up_by_one_run_and_pruned_each() {
     turn(&mut keeping).await;
     world.pass(&mut keeping, 87).await;
     let wanted = Wanted { host: WantedHost::This, source: None, deleted: false };
-    let lines = snapshots(&*world.host().await, &wanted).await.unwrap();
+    let lines = snapshots(&*world.host().await, &wanted).await.unwrap().lines;
     let mut sets: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for line in lines {
         sets.entry(line.set.unwrap()).or_default().push(line.id);
@@ -46,7 +46,7 @@ async fn a_member_that_fails_fails_its_set_and_nothing_else() {
     std::fs::remove_file(world.docker.volume_folder("q-log").join("file")).unwrap();
     world.pass(&mut keeping, 16).await;
     let wanted = Wanted { host: WantedHost::This, source: None, deleted: false };
-    let lines = snapshots(&*world.host().await, &wanted).await.unwrap();
+    let lines = snapshots(&*world.host().await, &wanted).await.unwrap().lines;
     assert_eq!(lines.into_iter().map(|line| line.id).collect::<Vec<_>>(), ["a@1"]);
     let failures: Vec<(String, u32)> =
         keeping.health().unwrap().into_iter().map(|health| (health.source, health.failures)).collect();

@@ -84,6 +84,7 @@ fn every_key_is_read() {
     let want = Terms {
         schedule: Schedule::parse("0 2 * * MON-FRI").unwrap(),
         time_zone: TimeZone::get("Europe/Berlin").unwrap(),
+        time_zone_named: true,
         jitter: Duration::from_secs(900),
         store: Some("s3://bucket/prefix?region=eu-1".into()),
         consistency: Consistency {

@@ -181,6 +181,7 @@ fn fill(catalog: &Catalog) {
         containers: Vec::new(),
         stopping: false,
         unfinished: false,
+        swapped: false,
     };
     for n in 1..=6 {
         catalog.begin_run(&new_restore(n), at(0)).unwrap();

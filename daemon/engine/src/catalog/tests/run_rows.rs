@@ -34,6 +34,7 @@ fn journal() -> RestoreJournal {
         }],
         stopping: false,
         unfinished: false,
+        swapped: false,
     }
 }
 

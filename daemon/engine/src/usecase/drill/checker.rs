@@ -188,6 +188,7 @@ mod tests {
             at: "/data".into(),
             running,
             server: None,
+            project: None,
         }
     }
 

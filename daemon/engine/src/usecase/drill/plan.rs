@@ -11,7 +11,7 @@ use super::signs::{Signs, small_text};
 use crate::failure::{Class, Failure};
 use crate::format::manifest::{Consistency, PackRef};
 use crate::usecase::blame;
-use crate::usecase::choice;
+use crate::usecase::choice::{self, Chosen, Damaged};
 use crate::usecase::host::Host;
 use crate::usecase::notes::warnings;
 use crate::usecase::opened::{Opened, open};
@@ -136,7 +136,7 @@ struct Server {
 
 /// Plans a drill. Changes nothing.
 pub async fn plan_drill(host: &Host, request: &DrillRequest) -> Result<DrillPlan, Failure> {
-    let (name, why) = choice::choose(host, &request.as_restore()).await?;
+    let Chosen { name, why, .. } = choice::choose(host, &request.as_restore(), Damaged::Take).await?;
     let opened = open(host, &name).await?;
     let manifest = &opened.signed.manifest;
     let id = opened.id(host);

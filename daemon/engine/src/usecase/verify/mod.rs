@@ -110,7 +110,7 @@ pub async fn verify(
 /// What is listed, and what is not because its manifest cannot be trusted: that is damage too.
 async fn all_of_this_host(host: &Host) -> Result<Vec<SnapshotName>, Failure> {
     let wanted = Wanted { host: WantedHost::This, source: None, deleted: false };
-    let mut names: Vec<_> = snapshots(host, &wanted).await?.iter().map(|line| line.name()).collect();
+    let mut names: Vec<_> = snapshots(host, &wanted).await?.lines.iter().map(|line| line.name()).collect();
     let store = host.reading().await?;
     for lineage in index::lineages(&*store, Some(&host.settings().host)).await? {
         for number in index::folder(&*store, &lineage).await?.live {
