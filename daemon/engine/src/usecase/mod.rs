@@ -60,6 +60,7 @@ pub mod rule;
 mod run;
 pub mod runs;
 pub mod runs_again;
+pub mod scheduled;
 mod scratch;
 mod second;
 mod server;

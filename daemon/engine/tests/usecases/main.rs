@@ -25,6 +25,7 @@ mod refused;
 mod restoring;
 mod restoring_paths;
 mod retention;
+mod scheduling;
 mod sets;
 mod stores;
 #[path = "../support/mod.rs"]
