@@ -171,6 +171,7 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
             tell_change(failed.as_ref(), &mut told, supervisor);
         }
         heard = false;
+        keeping.note_trouble(failed.as_ref(), recovery.left());
         let until = turn(&mut keeping, failed.as_ref(), &page, supervisor);
         let nap = keeping::nap(until, clock.now()).min(pace(every, failed.as_ref()));
         tokio::select! {

@@ -79,6 +79,8 @@ impl Page {
             let alarming = health.drill.as_ref().is_some_and(DrillStanding::is_alarming);
             alarming.then(|| format!("not proven: {}", health.source))
         }));
+        let unpruned = sight.health.iter().filter(|health| health.is_unpruned());
+        ill.extend(unpruned.map(|health| format!("not pruned: {}", health.source)));
         ill.extend(sight.vanished.iter().map(|gone| format!("vanished: {}", gone.source)));
         ill.extend(trouble.map(str::to_owned));
         let metrics = metrics(&sight, counts, trouble.is_some());

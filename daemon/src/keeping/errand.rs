@@ -31,6 +31,8 @@ pub(super) struct Errand {
     /// What is kept, in whose days and weeks; everything if `None`.
     pub(super) rule: Option<(Keep, TimeZone)>,
     pub(super) cancel: Arc<Cancel>,
+    /// Where somebody else is at work, it is tried once more.
+    pub(super) patient: bool,
 }
 
 /// One source.
@@ -82,7 +84,8 @@ impl Errand {
         let Some(span) = spans.first() else { return Vec::new() };
         let watch = Logged::of(Arc::clone(&self.cancel), span.clone());
         let requests: Vec<BackupRequest> = self.wanted.iter().map(|one| one.request.clone()).collect();
-        let done = backup_scheduled(&self.host, &requests, false, &watch).instrument(span.clone()).await;
+        let done =
+            backup_scheduled(&self.host, &requests, self.patient, &watch).instrument(span.clone()).await;
         let each = self.wanted.iter().map(|one| one.request.source.to_string());
         match done {
             Ok(mut reports) => {

@@ -58,9 +58,8 @@ fn of_sources(out: &mut String, all: &[Health], counts: Counts<'_>) {
         Some(counts.failures.get(&name(h)?).copied().unwrap_or(0).to_string())
     });
     each("guard_held", "gauge", "1 while the guard holds its pruning.", &|h| flag(h.held.is_some()));
-    each("prune_refused", "gauge", "1 while its pruning would delete more than it keeps.", &|h| {
-        flag(counts.sweeping.contains(&name(h)?))
-    });
+    let about = "1 while its pruning is left undone: it would delete more than it keeps, or failed.";
+    each("prune_refused", "gauge", about, &|h| flag(h.unpruned.is_some()));
     each("last_prune_timestamp_seconds", "gauge", "When pruning last came to its end.", &|h| {
         h.pruned_at.map(seconds)
     });

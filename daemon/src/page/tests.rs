@@ -24,6 +24,7 @@ pub(super) fn health(source: &str, overdue: bool) -> Health {
         running: None,
         held: None,
         pruned_at: None,
+        unpruned: None,
         drill: None,
     }
 }
@@ -38,8 +39,7 @@ fn page() -> Page {
     Page::new("vm-1", Arc::new(SystemClock::start()), Arc::new(|| Ok(History::default())))
 }
 
-const NONE: Counts<'_> =
-    Counts { failures: &BTreeMap::new(), sweeping: &BTreeSet::new(), told: 0, untold: 0 };
+const NONE: Counts<'_> = Counts { failures: &BTreeMap::new(), told: 0, untold: 0 };
 
 #[test]
 fn health_is_red_until_all_is_known_to_be_well() {
@@ -53,6 +53,10 @@ fn health_is_red_until_all_is_known_to_be_well() {
     assert_eq!(status(&page), ("200 OK", "ok\n".to_owned()));
     page.set(sight(vec![health("a", false), health("b", true)], &["c"]), NONE, None);
     assert_eq!(status(&page), ("503 Service Unavailable", "overdue: b\nvanished: c\n".to_owned()));
+    let held = Health { held: Some("lost all".into()), ..health("a", false) };
+    let unpruned = Health { unpruned: Some("no space".into()), ..health("b", false) };
+    page.set(sight(vec![held, unpruned], &[]), NONE, None);
+    assert_eq!(status(&page), ("503 Service Unavailable", "not pruned: a\nnot pruned: b\n".to_owned()));
     page.set(sight(vec![health("a", false)], &[]), NONE, Some("Docker is away"));
     assert_eq!(status(&page).1, "Docker is away\n");
     assert_eq!(page.answer("POST /metrics HTTP/1.1").status, "405 Method Not Allowed");
@@ -133,10 +137,10 @@ fn what_drills_proved_is_told_and_a_proof_that_is_too_old_is_ill() {
 #[test]
 fn metrics_have_one_line_for_each_source_that_has_a_value() {
     let failures = BTreeMap::from([("a".parse().unwrap(), 3)]);
-    let sweeping = BTreeSet::from(["b".parse().unwrap()]);
-    let counts = Counts { failures: &failures, sweeping: &sweeping, told: 7, untold: 2 };
+    let counts = Counts { failures: &failures, told: 7, untold: 2 };
     let mut b = health("b", false);
     b.held = Some("lost all".into());
+    b.unpruned = Some("it would delete more than it keeps".into());
     b.pruned_at = Some("2026-11-20T02:00:00Z".parse().unwrap());
     b.failures = 4;
     let text = metrics(&sight(vec![health("a", true), b], &["gone"]), counts, false);

@@ -82,7 +82,7 @@ async fn nothing_is_written_where_a_disk_was_and_it_is_used_again_when_it_is_bac
     let sight = keeping.sight().unwrap();
     let why = sight.health[0].message.clone().unwrap_or_default();
     assert!(sight.health[0].failures == 2 && why.contains("is the disk mounted?"), "{:?}", sight.health);
-    keeping.teller.finish().await;
+    keeping.teller.finish(&keeping.host).await.unwrap();
     let lines = std::fs::read_to_string(&heard).unwrap_or_default();
     assert!(lines.contains("\"failure\"") && lines.contains("is the disk mounted?"), "{lines}");
 
