@@ -7,6 +7,7 @@ use engine::usecase::cover::{Cover, cover};
 use engine::usecase::health::{Health, health};
 use engine::usecase::host::Host;
 use engine::usecase::ledger::Ledger;
+use engine::usecase::presence::{AWAY, is_away};
 use engine::usecase::vanished::{Vanished, vanished};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -80,7 +81,11 @@ async fn look(host: &Host, session: &Session) -> Result<Status, Failure> {
     let ledger = Ledger::read(host)?;
     let sources = health(host, &cover, &ledger)?;
     let vanished = vanished(host, &cover, &ledger)?;
-    Ok(status(&cover, &ledger, vanished, sources))
+    let mut status = status(&cover, &ledger, vanished, sources);
+    if !status.sources.is_empty() && is_away(host) {
+        status.alarms.insert(0, AWAY.to_owned());
+    }
+    Ok(status)
 }
 
 fn status(cover: &Cover, ledger: &Ledger, vanished: Vec<Vanished>, sources: Vec<Health>) -> Status {

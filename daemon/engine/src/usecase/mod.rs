@@ -39,6 +39,7 @@ mod part;
 mod pass;
 pub mod pins;
 pub mod plant;
+pub mod presence;
 pub mod prune;
 mod recipe;
 pub mod recover;

@@ -5,6 +5,7 @@ use engine::failure::Class;
 use engine::format::names::Lineage;
 use engine::lock::{Holder, LockOn, Locks};
 use engine::usecase::host::Host;
+use engine::usecase::presence::{be_the_daemon, is_away};
 use engine::usecase::runs::{RunLine, runs};
 use engine::usecase::scheduled::backup_scheduled;
 use engine::usecase::watch::Silent;
@@ -66,4 +67,17 @@ async fn somebody_else_at_work_is_a_failure_for_whoever_does_not_try_again() {
         assert_eq!(done.unwrap_err().class, Class::Busy);
         assert_eq!(ends(&host).len(), want);
     }
+}
+
+#[tokio::test]
+async fn there_is_one_daemon_and_where_it_went_somebody_can_tell() {
+    let world = World::new();
+    let host = world.host().await;
+    assert!(!is_away(&host), "none ever ran here");
+    let first = be_the_daemon(&host).unwrap();
+    assert!(!is_away(&host));
+    assert_eq!(be_the_daemon(&world.host().await).unwrap_err().class, Class::Busy);
+    drop(first);
+    assert!(is_away(&host));
+    drop(be_the_daemon(&host).unwrap());
 }
