@@ -9,11 +9,12 @@ use engine::catalog::DrillResult;
 use engine::usecase::drill::DrillStanding;
 use engine::usecase::health::Health;
 use engine::words::SourceName;
+use jiff::Timestamp;
 
 use crate::keeping::{Counts, Sight};
 
 /// All of it.
-pub(super) fn metrics(sight: &Sight, counts: Counts<'_>, trouble: bool) -> String {
+pub(super) fn metrics(sight: &Sight, counts: Counts<'_>, trouble: bool, now: Timestamp) -> String {
     let mut out = String::new();
     of_sources(&mut out, &sight.health, counts);
     of_drills(&mut out, &sight.health);
@@ -23,6 +24,9 @@ pub(super) fn metrics(sight: &Sight, counts: Counts<'_>, trouble: bool) -> Strin
     let trouble = alone(u8::from(trouble).to_string());
     let about = "1 while Docker cannot be asked, policies are bad, or two claim one source.";
     family(&mut out, "trouble", "gauge", about, trouble);
+    let looked = alone(now.as_second().to_string());
+    let about = "When the daemon last went through its schedules.";
+    family(&mut out, "last_look_timestamp_seconds", "gauge", about, looked);
     let told = alone(counts.told.to_string());
     family(&mut out, "notifications_total", "counter", "Webhooks, commands and heartbeats that heard.", told);
     let untold = alone(counts.untold.to_string());

@@ -64,6 +64,44 @@ fn health_is_red_until_all_is_known_to_be_well() {
     assert_eq!(page.answer("GET /../etc HTTP/1.0").status, "404 Not Found");
 }
 
+fn now() -> jiff::Timestamp {
+    "2026-11-20T03:00:00Z".parse().unwrap()
+}
+
+/// A clock that is moved by hand.
+struct Moved(std::sync::Mutex<Duration>);
+
+#[async_trait::async_trait]
+impl Clock for Moved {
+    fn now(&self) -> jiff::Timestamp {
+        now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        *self.0.lock().unwrap()
+    }
+
+    async fn sleep(&self, _span: Duration) {}
+}
+
+/// What was good when the loop last came by says nothing once it hangs.
+#[test]
+fn what_nobody_has_set_for_long_is_not_well() {
+    let clock = Arc::new(Moved(std::sync::Mutex::default()));
+    let page = Page::new("vm-1", Arc::<Moved>::clone(&clock), Arc::new(|| Ok(History::default())));
+    page.set(sight(vec![health("a", false)], &[]), NONE, None);
+    for (seconds, status, body) in
+        [(300, "200 OK", "ok\n"), (301, "503 Service Unavailable", "has not looked for 301 s\n")]
+    {
+        *clock.0.lock().unwrap() = Duration::from_secs(seconds);
+        let answer = page.answer("GET /healthz HTTP/1.1");
+        assert_eq!((answer.status, answer.body.as_str()), (status, body));
+    }
+    assert!(page.answer("GET / HTTP/1.1").body.contains("backupd has not looked for 301 s"));
+    page.set(sight(vec![health("a", false)], &[]), NONE, None);
+    assert_eq!(page.answer("GET /healthz HTTP/1.1").status, "200 OK");
+}
+
 /// A web site may make its own name lead to this host; the browser still says that name.
 #[test]
 fn the_page_is_told_only_to_who_asks_for_a_loopback_name() {
@@ -143,7 +181,7 @@ fn metrics_have_one_line_for_each_source_that_has_a_value() {
     b.unpruned = Some("it would delete more than it keeps".into());
     b.pruned_at = Some("2026-11-20T02:00:00Z".parse().unwrap());
     b.failures = 4;
-    let text = metrics(&sight(vec![health("a", true), b], &["gone"]), counts, false);
+    let text = metrics(&sight(vec![health("a", true), b], &["gone"]), counts, false, now());
     for line in [
         "backupd_last_success_timestamp_seconds{source=\"a\",policy=\"p\"} 1795140000",
         "backupd_last_run_duration_seconds{source=\"a\",policy=\"p\"} 8.5",
@@ -156,6 +194,7 @@ fn metrics_have_one_line_for_each_source_that_has_a_value() {
         "backupd_last_prune_timestamp_seconds{source=\"b\",policy=\"p\"} 1795140000",
         "backupd_vanished{source=\"gone\",policy=\"p\"} 1",
         "backupd_trouble 0",
+        "backupd_last_look_timestamp_seconds 1795143600",
         "backupd_notifications_total 7",
         "backupd_notification_failures_total 2",
     ] {
@@ -175,7 +214,7 @@ fn names(text: &str) -> BTreeSet<String> {
 /// A rule or a panel about a metric that nobody writes stays silent for ever.
 #[test]
 fn alerts_and_dashboard_ask_for_what_is_told() {
-    let text = metrics(&sight(Vec::new(), &[]), NONE, false);
+    let text = metrics(&sight(Vec::new(), &[]), NONE, false, now());
     let told: BTreeSet<String> = text
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned))
