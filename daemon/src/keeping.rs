@@ -1,7 +1,7 @@
 //! Keeps the schedules: looks at the sources, asks `rounds` what to do, and does it.
 //!
-//! Always true: what a round decides is in the ledger before it is done, so a crash repeats no slot; policies
-//! change as a whole or not at all; whoever is asked to stop asks every run to stop, and waits for all of
+//! Always true: what a round decides is in the ledger before it is done, so a crash repeats no slot but the one that it
+//! cut off, and that one once; policies change as a whole or not at all; whoever is asked to stop asks every run to stop, and waits for all of
 //! them. Time comes from the host's clock alone.
 
 mod drilling;
@@ -9,6 +9,8 @@ mod ending;
 mod errand;
 mod jobs;
 mod missing;
+mod reading;
+mod trouble;
 mod unsettled;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,12 +21,12 @@ use engine::catalog::{Event, Level};
 use engine::failure::Failure;
 use engine::units;
 use engine::usecase::backup::BackupRequest;
-use engine::usecase::cover::{Cover, Places, Policies, policies, sources};
+use engine::usecase::cover::{Cover, Places, Policies, sources};
 use engine::usecase::health::{Health, backed_up, health};
 use engine::usecase::host::Host;
-use engine::usecase::ledger::{Entry, Ledger};
+use engine::usecase::ledger::{Entry, Ledger, Open};
 use engine::usecase::rule::{rule_line, rule_of};
-use engine::usecase::stores::{host_for, named};
+use engine::usecase::stores::host_for;
 use engine::usecase::together::grouped;
 use engine::usecase::watch::Cancel;
 use engine::words::SourceName;
@@ -36,9 +38,10 @@ use tracing::{error, info, warn};
 use self::drilling::Drilling;
 use self::errand::{Ended, Errand, Wanted};
 pub(crate) use self::missing::Sight;
+use self::trouble::Noted;
 pub(crate) use self::unsettled::Unsettled;
 use self::unsettled::unsettled;
-use crate::rounds::{Bounds, Deed, Step, round};
+use crate::rounds::{AtWork, Bounds, Deed, Step, round};
 use crate::telling::Teller;
 use crate::watching::{line, tell_failure};
 
@@ -51,6 +54,7 @@ pub(crate) struct Keeping {
     policies: Policies,
     /// Why the files on disk do not count, where they do not.
     refused: Option<String>,
+    noted: Noted,
     /// Sources that were meant to be backed up and are not.
     unsettled: Vec<Unsettled>,
     cover: Cover,
@@ -62,8 +66,6 @@ pub(crate) struct Keeping {
     drilling: Drilling,
     /// Runs that failed since this process began, by source.
     failures: BTreeMap<SourceName, u64>,
-    /// Whose newest plan of pruning was left for a person.
-    sweeping: BTreeSet<SourceName>,
     /// The host was looked at.
     looked: bool,
     /// What has vanished, as far as that was logged.
@@ -89,6 +91,7 @@ impl Keeping {
             bounds,
             policies,
             refused: None,
+            noted: Noted::default(),
             unsettled: Vec::new(),
             ledger,
             busy: BTreeMap::new(),
@@ -96,7 +99,6 @@ impl Keeping {
             runs: JoinSet::new(),
             drilling: Drilling::default(),
             failures: BTreeMap::new(),
-            sweeping: BTreeSet::new(),
             looked: false,
             missed: BTreeSet::new(),
             teller: Teller::default(),
@@ -113,55 +115,21 @@ impl Keeping {
         self.teller = teller;
     }
 
-    /// Reads the policies again: all of them, or none.
-    pub(crate) fn reload(&mut self) {
-        let read = policies(&self.places)
-            .map_err(Failure::from)
-            .and_then(|policies| self.still_there(policies))
-            .and_then(|policies| named(&self.host, Some(&policies.folder)).map(|_stores| policies));
-        match read {
-            Ok(policies) => {
-                info!("policies read: {}", policies.folder.policies().len());
-                self.policies = policies;
-                self.refused = None;
-                self.teller.policies_changed();
-            }
-            Err(bad) => {
-                let failure = bad.within("the policies are bad, so what held before still holds");
-                let words = failure.to_string();
-                if self.refused.as_ref() != Some(&words) {
-                    self.alarm(&words);
-                }
-                self.refused = Some(words);
-            }
-        }
-    }
-
-    /// A folder that was read once and is gone is one that is being replaced, or lost: what stands in for a folder that
-    /// nobody has would leave its sources without protection, silently.
-    fn still_there(&self, read: Policies) -> Result<Policies, Failure> {
-        if read.shipped && !self.policies.shipped && !self.policies.folder.policies().is_empty() {
-            let what =
-                format!("there is no folder of policies `{}` any more", self.places.policies.display());
-            return Err(
-                Failure::not_found(what).hint("put it back; if that is meant, start the service again")
-            );
-        }
-        Ok(read)
-    }
-
     /// Looks at all sources. Where Docker cannot be asked, what was known stays.
     pub(crate) async fn look(&mut self) -> Result<(), Failure> {
-        if self.refused.is_some() && self.policies.folder.policies().is_empty() {
+        if self.has_none() {
             self.reload();
         }
         let sources = sources(&self.host, &self.places).await?;
         self.cover = Cover { policies: self.policies.clone(), sources };
-        let before = std::mem::replace(&mut self.unsettled, unsettled(&self.cover, &self.ledger));
+        // Where policies are bad from the start, nothing is said of any source.
+        let all = if self.has_none() { Vec::new() } else { unsettled(&self.cover, &self.ledger) };
+        let before = std::mem::replace(&mut self.unsettled, all);
         self.unsettled.iter().filter(|one| !before.contains(one)).for_each(|one| self.alarm(&one.text));
         self.note_gone()?;
         let kept = &self.ledger.sources;
         self.ledger.pruned.retain(|source, _| kept.contains_key(source));
+        self.ledger.unpruned.retain(|source, _| kept.contains_key(source));
         Ok(())
     }
 
@@ -170,14 +138,14 @@ impl Keeping {
         let now = self.host.clock().now();
         let jobs = self.jobs();
         let known = self.known(&jobs)?;
-        let mut round_of = round(&jobs, &known, &self.busy, self.bounds, now);
+        let at_work = AtWork { busy: &self.busy, policies: &self.at_work() };
+        let mut round_of = round(&jobs, &known, at_work, self.bounds, now);
         for step in &round_of.steps {
             let Some(job) = jobs.iter().find(|job| job.source == step.source) else { continue };
+            let was = self.ledger.sources.get(&step.source);
             let since = match step.deed {
                 Deed::Notice | Deed::ClockWasAhead => now,
-                Deed::Run { .. } | Deed::Skip => {
-                    self.ledger.sources.get(&step.source).map_or(now, |entry| entry.since)
-                }
+                Deed::Run { .. } | Deed::Again | Deed::Skip => was.map_or(now, |entry| entry.since),
             };
             let entry = Entry {
                 policy: step.policy.clone(),
@@ -186,6 +154,12 @@ impl Keeping {
                 dealt_with: step.dealt_with,
                 labelled: job.labelled,
                 gone: None,
+                open: match step.deed {
+                    Deed::Run { .. } | Deed::Again => Some(open(step, now)),
+                    Deed::Notice | Deed::Skip | Deed::ClockWasAhead => {
+                        was.and_then(|entry| entry.open.clone())
+                    }
+                },
             };
             self.ledger.sources.insert(step.source.clone(), entry);
         }
@@ -197,7 +171,7 @@ impl Keeping {
         }
         let noticed = round_of.steps.iter().any(|step| step.deed == Deed::Notice);
         let steps = std::mem::take(&mut round_of.steps);
-        let is_run = |step: &Step| matches!(step.deed, Deed::Run { .. });
+        let is_run = |step: &Step| matches!(step.deed, Deed::Run { .. } | Deed::Again);
         let (runs, told): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(is_run);
         told.iter().for_each(|step| self.tell_step(step));
         let bonds = jobs.into_iter().filter_map(|job| Some((job.source, job.bond?))).collect();
@@ -223,14 +197,14 @@ impl Keeping {
                     "`{source}`: the clock was far ahead, or is far behind now; its schedule counts from now on"
                 ));
             }
-            Deed::Run { .. } => {}
+            Deed::Run { .. } | Deed::Again => {}
         }
     }
 
     /// Begins a run of one source, or of a set, whose members have one policy.
     fn begin_run(&mut self, steps: &[&Step]) {
         let Some(policy) = steps.first().map(|step| step.policy.clone()) else { return };
-        let terms = self.policies.folder.find(&policy).and_then(Policy::terms);
+        let terms = self.cover.policies.folder.find(&policy).and_then(Policy::terms);
         let rule = match terms.map(rule_of).transpose() {
             Ok(rule) => rule.flatten(),
             Err(failure) => {
@@ -247,13 +221,17 @@ impl Keeping {
             {
                 warn!(%source, policy, missed, "makes up for slots that were missed");
             }
+            if step.deed == Deed::Again {
+                warn!(%source, policy, slot = %step.dealt_with, "makes up for a run that was cut off");
+            }
             info!(%source, policy, slot = %step.dealt_with, "backup begins");
             self.busy.insert(source.clone(), policy.clone());
             let same_rule = line.is_some() && self.ledger.pruned.get(source) == line.as_ref();
             wanted.push(Wanted { request: BackupRequest::scheduled(source.clone(), terms), same_rule });
         }
         let (host, cancel) = (host_for(&self.host, terms).anew(), Arc::clone(&self.cancel));
-        let task = self.runs.spawn(Errand { host, wanted, rule, cancel }.run());
+        let patient = steps.iter().all(|step| step.deed != Deed::Again);
+        let task = self.runs.spawn(Errand { host, wanted, rule, cancel, patient }.run());
         self.tasks.insert(task.id(), steps.iter().map(|step| step.source.clone()).collect());
     }
 
@@ -275,14 +253,7 @@ impl Keeping {
     /// What this process has counted.
     pub(crate) fn counts(&self) -> Counts<'_> {
         let (told, untold) = self.teller.counted();
-        Counts { failures: &self.failures, sweeping: &self.sweeping, told, untold }
-    }
-
-    /// What keeps sources from being backed up, whatever Docker and the store do: bad policies, or two for one.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        let unsettled = self.unsettled.iter().map(|one| &one.text);
-        let all: Vec<&str> = self.refused.iter().chain(unsettled).map(String::as_str).collect();
-        (!all.is_empty()).then(|| all.join("; "))
+        Counts { failures: &self.failures, told, untold }
     }
 
     /// One line for systemd.
@@ -302,8 +273,15 @@ impl Keeping {
         while !self.runs.is_empty() || !self.drilling.is_idle() {
             self.one_ended().await;
         }
-        self.teller.finish().await;
+        if let Err(failure) = self.teller.finish(&self.host).await {
+            tell_failure(&failure);
+        }
     }
+}
+
+/// A run that begins.
+fn open(step: &Step, now: Timestamp) -> Open {
+    Open { began_at: now, again: step.deed == Deed::Again, not_before: now }
 }
 
 /// What was counted since this process began.
@@ -311,8 +289,6 @@ impl Keeping {
 pub(crate) struct Counts<'a> {
     /// Runs that failed, by source.
     pub(crate) failures: &'a BTreeMap<SourceName, u64>,
-    /// Whose pruning was left for a person.
-    pub(crate) sweeping: &'a BTreeSet<SourceName>,
     /// Messages that were told, and that were given up.
     pub(crate) told: u64,
     pub(crate) untold: u64,

@@ -29,6 +29,7 @@ use engine::failure::Failure;
 use engine::port::clock::Clock;
 use engine::usecase::history::history;
 use engine::usecase::host::Host;
+use engine::usecase::presence::be_the_daemon;
 use engine::usecase::recover::recover;
 use engine::usecase::watch::Cancel;
 use tokio::signal::unix::{SignalKind, signal};
@@ -136,6 +137,7 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
     if args.once {
         return look(&host, &Logged::new(Arc::clone(&cancel))).await;
     }
+    let _presence = be_the_daemon(&host)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(signals)?;
     let at_once = usize::from(args.at_once);
     let mut keeping = Keeping::begin(Arc::clone(&host), settled.places, at_once, Arc::clone(&cancel));
@@ -171,6 +173,7 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
             tell_change(failed.as_ref(), &mut told, supervisor);
         }
         heard = false;
+        keeping.note_trouble(failed.as_ref(), recovery.left());
         let until = turn(&mut keeping, failed.as_ref(), &page, supervisor);
         let nap = keeping::nap(until, clock.now()).min(pace(every, failed.as_ref()));
         tokio::select! {

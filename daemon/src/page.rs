@@ -34,6 +34,9 @@ const REQUEST_BYTES_MAX: usize = 4 << 10;
 const PATIENCE: Duration = Duration::from_secs(2);
 const AT_ONCE: usize = 8;
 
+/// The loop sets what is told at least each minute; what is older than this says nothing of today.
+const STALE: Duration = Duration::from_secs(300);
+
 /// What was backed up so far; asked when somebody looks.
 pub(crate) type Past = Arc<dyn Fn() -> Result<History, Failure> + Send + Sync>;
 
@@ -52,6 +55,8 @@ struct Told {
     trouble: Option<String>,
     /// `None` until the first look: nobody knows yet.
     ill: Option<Vec<String>>,
+    /// When it was set, by the time that no clock on a wall changes.
+    at: Duration,
 }
 
 /// What is sent back.
@@ -79,10 +84,13 @@ impl Page {
             let alarming = health.drill.as_ref().is_some_and(DrillStanding::is_alarming);
             alarming.then(|| format!("not proven: {}", health.source))
         }));
+        let unpruned = sight.health.iter().filter(|health| health.is_unpruned());
+        ill.extend(unpruned.map(|health| format!("not pruned: {}", health.source)));
         ill.extend(sight.vanished.iter().map(|gone| format!("vanished: {}", gone.source)));
         ill.extend(trouble.map(str::to_owned));
-        let metrics = metrics(&sight, counts, trouble.is_some());
-        let told = Told { metrics, sight, trouble: trouble.map(str::to_owned), ill: Some(ill) };
+        let metrics = metrics(&sight, counts, trouble.is_some(), self.clock.now());
+        let at = self.clock.elapsed();
+        let told = Told { metrics, sight, trouble: trouble.map(str::to_owned), ill: Some(ill), at };
         *self.told.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(told);
     }
 
@@ -96,9 +104,13 @@ impl Page {
         let mut words = request.lines().next().unwrap_or_default().split_whitespace();
         let (verb, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let told = self.told();
+        let stale = self.stale(&told);
         match (verb, path) {
             ("GET", "/metrics") => text("200 OK", told.metrics.clone()),
             ("GET", "/healthz") => match &told.ill {
+                Some(_) if stale.is_some() => {
+                    text("503 Service Unavailable", stale.unwrap_or_default() + "\n")
+                }
                 Some(ill) if ill.is_empty() => text("200 OK", "ok\n".to_owned()),
                 Some(ill) => text("503 Service Unavailable", ill.join("\n") + "\n"),
                 None => text("503 Service Unavailable", "has not looked yet\n".to_owned()),
@@ -112,11 +124,20 @@ impl Page {
         }
     }
 
+    /// Nobody has set it for long: the loop that keeps the schedules hangs.
+    fn stale(&self, told: &Told) -> Option<String> {
+        let age = self.clock.elapsed().saturating_sub(told.at);
+        let stale = told.ill.is_some() && age > STALE;
+        stale.then(|| format!("has not looked for {} s", age.as_secs()))
+    }
+
     fn screen(&self, told: &Told) -> Answer {
         let past = (self.past)();
         let catalog = past.as_ref().err().map(|failure| format!("the catalog cannot be asked: {failure}"));
         let unseen = told.ill.is_none().then(|| "nobody has looked at this host yet".to_owned());
-        let trouble: Vec<String> = told.trouble.iter().cloned().chain(unseen).chain(catalog).collect();
+        let stale = self.stale(told).map(|stale| format!("backupd {stale}: what follows is of then"));
+        let trouble = told.trouble.iter().cloned().chain(stale).chain(unseen).chain(catalog);
+        let trouble: Vec<String> = trouble.collect();
         let view = View {
             host: &self.host,
             sight: &told.sight,

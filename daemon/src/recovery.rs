@@ -59,6 +59,12 @@ impl Recovery {
         Ok(())
     }
 
+    /// What could not be put right when it was last tried.
+    pub(crate) fn left(&self) -> Option<String> {
+        let left: Vec<&str> = self.left.iter().map(String::as_str).collect();
+        (!left.is_empty()).then(|| left.join("; "))
+    }
+
     /// Waits for a look that is on, for a moment: most of them end by themselves.
     pub(crate) async fn stop(&mut self, clock: &dyn Clock) {
         let Some(task) = &mut self.task else { return };

@@ -37,6 +37,8 @@ pub(crate) struct Known {
     pub(crate) dealt_with: Timestamp,
     /// A run of it is on: ours, or somebody's by hand.
     pub(crate) running: bool,
+    /// The run of its newest slot was cut off, and nothing has made up for it.
+    pub(crate) cut: bool,
 }
 
 /// What to do with one job; `dealt_with` is to be written down first.
@@ -58,6 +60,8 @@ pub(crate) enum Deed {
         /// Slots before this one that it makes up for.
         missed: usize,
     },
+    /// Back it up for a slot whose run was cut off.
+    Again,
     /// A run is still on: this slot passes, and somebody should know.
     Skip,
     /// The clock was far ahead once: slots count from now on.
@@ -80,46 +84,78 @@ pub(crate) struct Bounds {
     pub(crate) watching_since: Timestamp,
 }
 
-/// What to do at `now`. `busy` are the runs that are on, by source, with their policies.
+/// The runs of this process that are on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AtWork<'a> {
+    /// Their sources, with the policy of each.
+    pub(crate) busy: &'a BTreeMap<SourceName, String>,
+    /// The policy of each run: a set is one, however many sources it has.
+    pub(crate) policies: &'a [&'a str],
+}
+
+/// What to do at `now`.
 pub(crate) fn round(
     jobs: &[Job],
     known: &BTreeMap<SourceName, Known>,
-    busy: &BTreeMap<SourceName, String>,
+    at_work: AtWork<'_>,
     bounds: Bounds,
     now: Timestamp,
 ) -> Round {
     let mut round = Round { steps: Vec::new(), until: None };
     let mut due = Vec::new();
+    let ours = |job: &Job| at_work.busy.contains_key(&job.source);
+    // A set waits while somebody works on one of it, and what was cut off of it is all of it.
+    let bonds = |is: &dyn Fn(&Job, &Known) -> bool| -> BTreeSet<&Bond> {
+        let of = |job: &&Job| known.get(&job.source).is_some_and(|known| is(job, known));
+        jobs.iter().filter(of).filter_map(|job| job.bond.as_ref()).collect()
+    };
+    let waiting = bonds(&|job, known| known.running && !ours(job));
+    let cut = bonds(&|_, known| known.cut);
     for job in jobs {
         let Some(known) = known.get(&job.source) else {
             round.steps.push(job.step(now, Deed::Notice));
             continue;
         };
+        let is = |bonds: &BTreeSet<&Bond>| job.bond.as_ref().is_some_and(|bond| bonds.contains(bond));
         let standing = Standing {
             dealt_with: known.dealt_with,
             watching_since: bounds.watching_since,
-            running: known.running || busy.contains_key(&job.source),
+            running: ours(job) || (known.running && job.bond.is_none()),
         };
+        let again = (known.cut || is(&cut)) && !standing.running;
         match decide(&job.schedule, &job.zone, job.jitter, now, &standing) {
-            Due::Wait { until, .. } => round.until = Some(round.until.map_or(until, |at| at.min(until))),
-            Due::Run { slot, missed } => {
+            Due::Run { slot, missed } if !is(&waiting) => {
                 let since = job.schedule.next_after(known.dealt_with, &job.zone).unwrap_or(slot);
-                due.push((since, &job.source, job, slot, missed));
+                due.push((since, job, slot, Deed::Run { missed }));
             }
+            Due::Run { .. } => {}
             Due::SkipOverlap { slot, .. } => round.steps.push(job.step(slot, Deed::Skip)),
             Due::ClockWasAhead { restart, .. } => round.steps.push(job.step(restart, Deed::ClockWasAhead)),
-            Due::Over => {}
+            waits @ (Due::Wait { .. } | Due::Over) => {
+                if let Due::Wait { until, .. } = waits {
+                    round.until = Some(round.until.map_or(until, |at| at.min(until)));
+                }
+                if again && !is(&waiting) {
+                    due.push((known.dealt_with, job, known.dealt_with, Deed::Again));
+                }
+            }
         }
     }
-    due.sort_by_key(|(since, source, ..)| (*since, *source));
+    due.sort_by_key(|(since, job, ..)| (*since, &job.source));
+    place(&mut round, due, at_work.policies, bounds.places);
+    round
+}
+
+/// Gives places to what is due, in this order.
+fn place(round: &mut Round, due: Vec<(Timestamp, &Job, Timestamp, Deed)>, on: &[&str], places: usize) {
     let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
-    busy.values().for_each(|policy| *taken.entry(policy).or_default() += 1);
-    let mut free = bounds.places.saturating_sub(busy.len());
+    on.iter().for_each(|policy| *taken.entry(policy).or_default() += 1);
+    let mut free = places.saturating_sub(on.len());
     let mut sets: BTreeSet<&Bond> = BTreeSet::new();
-    for (_, _, job, slot, missed) in due {
+    for (_, job, slot, deed) in due {
         // A set is one run: where one of it has a place, all of it has.
         if job.bond.as_ref().is_some_and(|bond| sets.contains(bond)) {
-            round.steps.push(job.step(slot, Deed::Run { missed }));
+            round.steps.push(job.step(slot, deed));
             continue;
         }
         let of_policy = taken.entry(&job.policy).or_default();
@@ -127,10 +163,9 @@ pub(crate) fn round(
             sets.extend(&job.bond);
             *of_policy += 1;
             free -= 1;
-            round.steps.push(job.step(slot, Deed::Run { missed }));
+            round.steps.push(job.step(slot, deed));
         }
     }
-    round
 }
 
 impl Job {
@@ -161,20 +196,24 @@ mod tests {
         }
     }
 
-    /// Sources with what is dealt with (`!` behind it: somebody's run is on), our runs, places, now, and what comes out.
+    /// Sources with what is dealt with (`!` behind it: somebody's run is on; `?`: it was cut off), our runs (sources of
+    /// one with `+`), now, and what comes out.
     #[track_caller]
     fn check(jobs: &[Job], known: &[(&str, &str)], busy: &[(&str, &str)], now: &str, want: &[&str]) {
         let known = known
             .iter()
             .map(|(source, dealt)| {
-                let known =
-                    Known { dealt_with: at(dealt.trim_end_matches('!')), running: dealt.ends_with('!') };
+                let (running, cut) = (dealt.ends_with('!'), dealt.ends_with('?'));
+                let known = Known { dealt_with: at(dealt.trim_end_matches(['!', '?'])), running, cut };
                 (source.parse().unwrap(), known)
             })
             .collect();
-        let busy = busy.iter().map(|(s, p)| (s.parse().unwrap(), (*p).to_owned())).collect();
+        let policies: Vec<&str> = busy.iter().map(|(_, policy)| *policy).collect();
+        let each = busy.iter().flat_map(|(sources, p)| sources.split('+').map(move |source| (source, p)));
+        let busy = each.map(|(s, p)| (s.parse().unwrap(), (*p).to_owned())).collect();
         let bounds = Bounds { places: 2, watching_since: at("01T00:00") };
-        let round = round(jobs, &known, &busy, bounds, at(now));
+        let at_work = AtWork { busy: &busy, policies: &policies };
+        let round = round(jobs, &known, at_work, bounds, at(now));
         let mut got: Vec<String> = round
             .steps
             .iter()
@@ -182,6 +221,7 @@ mod tests {
                 let deed = match &step.deed {
                     Deed::Notice => "notice".to_owned(),
                     Deed::Run { missed } => format!("run+{missed}"),
+                    Deed::Again => "again".to_owned(),
                     Deed::Skip => "skip".to_owned(),
                     Deed::ClockWasAhead => "ahead".to_owned(),
                 };
@@ -243,6 +283,35 @@ mod tests {
         let set = ["run+0 a 06T02:00", "run+0 b 06T02:00", "run+0 c 06T02:00"];
         check(&jobs, &known, &[], "06T02:00", &[set[0], set[1], set[2], "run+0 x 06T02:00"]);
         check(&jobs, &known, &[("v", "v"), ("w", "w")], "06T02:00", &[]);
+    }
+
+    #[test]
+    fn a_set_that_is_on_takes_one_place_and_one_that_somebody_works_on_waits() {
+        let of_set = |source| {
+            let bond = Some(Bond { policy: "p".into(), project: "shop".into() });
+            Job { bond, ..job(source, "p", "0 2 * * *", 1) }
+        };
+        let jobs = [of_set("a"), of_set("b"), of_set("c"), job("x", "q", "0 3 * * *", 1)];
+        let on = [("a", "06T02:00!"), ("b", "06T02:00!"), ("c", "06T02:00!"), ("x", "05T12:00")];
+        check(&jobs, &on, &[("a+b+c", "p")], "06T03:00", &["run+0 x 06T03:00", "until 07T02:00"]);
+        // Somebody backs up one of it: a set without it would be none.
+        let by_hand = [("a", "05T12:00"), ("b", "05T12:00!"), ("c", "05T12:00"), ("x", "06T03:00")];
+        check(&jobs, &by_hand, &[], "06T02:00", &["until 07T03:00"]);
+        let free = [("a", "05T12:00"), ("b", "05T12:00"), ("c", "05T12:00"), ("x", "06T03:00")];
+        let all = ["run+0 a 06T02:00", "run+0 b 06T02:00", "run+0 c 06T02:00", "until 07T03:00"];
+        check(&jobs, &free, &[], "06T02:10", &all);
+        // What was cut off of it is all of it.
+        let cut = [("a", "06T02:00"), ("b", "06T02:00?"), ("c", "06T02:00"), ("x", "06T03:00")];
+        let again = ["again a 06T02:00", "again b 06T02:00", "again c 06T02:00", "until 07T02:00"];
+        check(&jobs, &cut, &[], "06T04:00", &again);
+    }
+
+    #[test]
+    fn what_was_cut_off_is_made_up_for_at_once_or_by_a_newer_slot() {
+        let jobs = [job("db", "p", "0 2 * * *", 1)];
+        check(&jobs, &[("db", "06T02:00?")], &[], "06T04:00", &["again db 06T02:00", "until 07T02:00"]);
+        check(&jobs, &[("db", "06T02:00?")], &[], "07T02:00", &["run+0 db 07T02:00"]);
+        check(&jobs, &[("db", "06T02:00?")], &[("v", "v"), ("w", "w")], "06T04:00", &["until 07T02:00"]);
     }
 
     #[test]

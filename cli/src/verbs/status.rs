@@ -7,6 +7,7 @@ use engine::usecase::cover::{Cover, cover};
 use engine::usecase::health::{Health, health};
 use engine::usecase::host::Host;
 use engine::usecase::ledger::Ledger;
+use engine::usecase::presence::{AWAY, is_away};
 use engine::usecase::vanished::{Vanished, vanished};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -50,8 +51,17 @@ struct Status {
 pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failure> {
     let host = session.open().await?;
     loop {
-        let status = look(&host, session).await?;
         let screen = &session.screen;
+        let status = match look(&host, session).await {
+            Ok(status) => status,
+            // Whoever watches sees when it is over.
+            Err(failure) if args.watch && !screen.is_reader_gone() => {
+                screen.failure(&failure, serde_json::json!({}));
+                session.clock().sleep(EVERY).await;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
         if screen.is_json() {
             screen.value(&status)?;
         } else {
@@ -71,12 +81,17 @@ async fn look(host: &Host, session: &Session) -> Result<Status, Failure> {
     let ledger = Ledger::read(host)?;
     let sources = health(host, &cover, &ledger)?;
     let vanished = vanished(host, &cover, &ledger)?;
-    Ok(status(&cover, &ledger, vanished, sources))
+    let mut status = status(&cover, &ledger, vanished, sources);
+    if !status.sources.is_empty() && is_away(host) {
+        status.alarms.insert(0, AWAY.to_owned());
+    }
+    Ok(status)
 }
 
 fn status(cover: &Cover, ledger: &Ledger, vanished: Vec<Vanished>, sources: Vec<Health>) -> Status {
     let mut alarms: Vec<String> = sources.iter().flat_map(Health::alarms).collect();
     alarms.extend(vanished.iter().map(Vanished::alarm));
+    alarms.extend(ledger.lost(cover));
     let mut unprotected = 0;
     for outcome in cover.outcomes() {
         match outcome.verdict {
@@ -166,6 +181,8 @@ fn at_now(health: &Health, now: Timestamp) -> Cell {
         Some(run) => Cell::styled(&run.progress(now), Style::Good),
         None if health.overdue => Cell::styled("overdue", Style::Bad),
         None if health.failures > 0 => Cell::styled("failed", Style::Bad),
+        None if health.held.is_some() => Cell::styled("held", Style::Bad),
+        None if health.unpruned.is_some() => Cell::styled("not pruned", Style::Bad),
         None => Cell::styled("-", Style::Faint),
     }
 }
@@ -199,6 +216,7 @@ mod tests {
             running: None,
             held: None,
             pruned_at: None,
+            unpruned: None,
             drill: None,
         }
     }
@@ -222,18 +240,20 @@ mod tests {
         let proven = Health { drill: Some(drilled(Some("18T02:00"))), ..good() };
         let late = DrillStanding { overdue: true, restore_seconds: None, ..drilled(None) };
         let late = Health { source: "web".into(), drill: Some(late), ..good() };
-        let none = Health { source: "other".into(), ..good() };
+        let held = Some("has 1 files after 8".to_owned());
+        let none = Health { source: "other".into(), held, ..good() };
         let folder = Folder::judge([("x.toml", "nothing = \"x\"\n")]).unwrap();
         let cover = Cover { policies: Policies { folder, shipped: false }, sources: Vec::new() };
         let status = status(&cover, &Ledger::default(), Vec::new(), vec![proven, late, none]);
         let want = "\
 ALARM `web` was never proven by a drill; `backupctl drill web`
+ALARM `other` has 1 files after 8; nothing of it is pruned: look at it, then `backupctl acknowledge other`
 3 sources under a policy, see the alarms
 
 SOURCE   POLICY  LAST GOOD                AGE  PROVEN             NEXT                 NOW
 db-data  db      2026-11-20 02:05:00  7 h ago  2 d ago in 42.0 s  2026-11-21 02:05:00  -
 web      db      2026-11-20 02:05:00  7 h ago  never              2026-11-21 02:05:00  -
-other    db      2026-11-20 02:05:00  7 h ago  -                  2026-11-21 02:05:00  -
+other    db      2026-11-20 02:05:00  7 h ago  -                  2026-11-21 02:05:00  held
 ";
         let now = "2026-11-20T10:00:30Z".parse().unwrap();
         assert_eq!(text(&status, now, &TimeZone::UTC, None, Paint::OFF), want);
@@ -261,6 +281,7 @@ other    db      2026-11-20 02:05:00  7 h ago  -                  2026-11-21 02:
             dealt_with: at("19T02:00"),
             labelled: false,
             gone: None,
+            open: None,
         };
         let sources = [("lost".parse().unwrap(), entry.clone()), ("old".parse().unwrap(), entry)];
         let ledger = Ledger { sources: sources.into(), ..Ledger::default() };

@@ -50,6 +50,17 @@ fn check_of_a_good_folder_says_so() {
 }
 
 #[test]
+fn check_of_a_folder_without_policies_says_so() {
+    let place = place(&[]);
+    std::fs::create_dir_all(place.path().join("empty")).unwrap();
+    for args in [&["policy", "check", "empty"][..], &["--json", "policy", "check", "empty"]] {
+        let gave = place.run(args);
+        assert_eq!(gave.code, 10);
+        assert!(gave.stderr.contains("there is no policy in `empty`"), "{}", gave.stderr);
+    }
+}
+
+#[test]
 fn the_shipped_policies_pass_their_own_check() {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../policies");
     let gave = Place::new().run(&["policy", "check", shipped]);

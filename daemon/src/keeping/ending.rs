@@ -1,16 +1,25 @@
-//! How a run ended, for the log, the counts and whoever waits for a heartbeat.
+//! How a run ended, for the log, the counts, the ledger and whoever waits for a heartbeat.
 //!
 //! Always true: its place is free again before anything is told of it.
 
+use std::collections::BTreeSet;
+
 use engine::failure::{Class, Failure};
+use engine::usecase::health::Health;
+use engine::usecase::ledger::Unpruned;
 use engine::usecase::prune::Pruned;
+use engine::usecase::vanished::vanished;
 use engine::words::SourceName;
+use jiff::SignedDuration;
 use tokio::task::{Id, JoinError};
 use tracing::{Span, info, warn};
 
 use super::Keeping;
 use super::errand::{Ended, Pruning};
 use crate::watching::{line, tell_failure};
+
+/// So long somebody else may be at work before it is tried once more.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 
 impl Keeping {
     /// Waits for the next run or drill to end; for ever where none is on.
@@ -39,13 +48,72 @@ impl Keeping {
         let ended = if ended.is_empty() { sources.iter().map(broke).collect() } else { ended };
         let policies: Vec<String> =
             ended.iter().map(|one| self.busy.remove(&one.source).unwrap_or_default()).collect();
+        let before = self.ledger.clone();
+        let mut good = BTreeSet::new();
         for (one, policy) in ended.into_iter().zip(policies) {
-            self.tell_end(&policy, one);
+            if self.tell_end(one) {
+                good.insert(policy);
+            }
+        }
+        if self.ledger != before
+            && let Err(failure) = self.ledger.write(&self.host)
+        {
+            // This process remembers.
+            tell_failure(&failure);
+        }
+        for policy in good {
+            if self.is_well(&policy) {
+                self.teller.beat(&self.policies.folder, &policy);
+            }
         }
     }
 
-    fn tell_end(&mut self, policy: &str, ended: Ended) {
+    /// Whether nothing of a policy is as it should not be: a heartbeat speaks for all of its sources.
+    fn is_well(&self, policy: &str) -> bool {
+        let ill = |health: &Health| health.policy == policy && (health.overdue || health.failures > 0);
+        let unsettled = self.unsettled.iter().any(|one| one.policy == policy);
+        let health = self.health();
+        let gone = vanished(&self.host, &self.cover, &self.ledger);
+        // A catalog that cannot be asked says nothing good.
+        !unsettled
+            && health.is_ok_and(|all| !all.iter().any(ill))
+            && gone.is_ok_and(|all| !all.iter().any(|gone| gone.policy == policy))
+    }
+
+    /// Something makes up for its newest run.
+    fn is_open(&self, source: &SourceName) -> bool {
+        let open = self.ledger.sources.get(source).and_then(|entry| entry.open.as_ref());
+        open.is_some_and(|open| !open.again)
+    }
+
+    /// What remains of the run in the ledger. What was cut off because this process ends is made up for by the next;
+    /// what found somebody else at work, by this one; what a person has cancelled, by nobody.
+    pub(super) fn close(&mut self, source: &SourceName, failed: Option<Class>) {
+        let now = self.host.clock().now();
+        let stops = self.cancel.is_asked();
+        let Some(entry) = self.ledger.sources.get_mut(source) else { return };
+        entry.open = entry.open.take().filter(|_| match failed {
+            Some(Class::Interrupted) => stops,
+            Some(Class::Busy) => true,
+            None
+            | Some(
+                Class::Failed
+                | Class::Usage
+                | Class::Partial
+                | Class::NotFound
+                | Class::WrongKey
+                | Class::Unsafe,
+            ) => false,
+        });
+        if let (Some(Class::Busy), Some(open)) = (failed, &mut entry.open) {
+            open.not_before = now.checked_add(PATIENCE).unwrap_or(now);
+        }
+    }
+
+    /// Tells it, and whether it was good.
+    fn tell_end(&mut self, ended: Ended) -> bool {
         let source = &ended.source;
+        self.close(source, ended.backup.1.as_ref().err().map(|failure| failure.class));
         if let Some((span, pruning)) = ended.pruning {
             let _lines = span.entered();
             self.tell_pruning(source, pruning, ended.rule);
@@ -69,41 +137,40 @@ impl Keeping {
                     seconds = report.seconds,
                     "backed up"
                 );
-                self.teller.beat(&self.policies.folder, policy);
+                return true;
             }
             Err(failure) if failure.class == Class::Interrupted => warn!("{}", line(&failure.to_string())),
+            Err(failure) if self.is_open(source) => {
+                warn!("{}; it is tried once more", line(&failure.to_string()));
+            }
             Err(failure) => {
                 *self.failures.entry(source.clone()).or_default() += 1;
                 self.alarm(&format!("backup of `{source}` failed: {failure}"));
             }
         }
+        false
     }
 
     fn tell_pruning(&mut self, source: &SourceName, pruning: Result<Pruning, Failure>, rule: Option<String>) {
-        match pruning {
+        let why = match pruning {
             Ok(Pruning::Done(pruned)) => {
-                self.sweeping.remove(source);
                 tell_pruned(&pruned);
-                self.note_rule(source, rule);
+                self.ledger.unpruned.remove(source);
+                if let Some(rule) = rule {
+                    // A later plan by the same rule may be a backlog.
+                    self.ledger.pruned.insert(source.clone(), rule);
+                }
+                return;
             }
-            Ok(Pruning::Sweeping) => {
-                self.sweeping.insert(source.clone());
-                self.alarm(&format!(
-                    "`{source}`: its policy would delete more snapshots than it keeps; `backupctl prune {source}` shows them and asks"
-                ));
-            }
-            Err(failure) if failure.class == Class::Interrupted => {}
-            Err(failure) => self.alarm(&format!("pruning of `{source}` failed: {failure}")),
-        }
-    }
-
-    /// A later plan by the same rule may be a backlog.
-    fn note_rule(&mut self, source: &SourceName, rule: Option<String>) {
-        let Some(rule) = rule.filter(|rule| self.ledger.pruned.get(source) != Some(rule)) else { return };
-        self.ledger.pruned.insert(source.clone(), rule);
-        if let Err(failure) = self.ledger.write(&self.host) {
-            tell_failure(&failure);
-        }
+            Ok(Pruning::Sweeping) => format!(
+                "its policy would delete more snapshots than it keeps; `backupctl prune {source}` shows them and asks"
+            ),
+            Err(failure) if failure.class == Class::Interrupted => return,
+            Err(failure) => failure.to_string(),
+        };
+        self.alarm(&format!("`{source}` is not pruned: {why}"));
+        let at = self.host.clock().now();
+        self.ledger.unpruned.insert(source.clone(), Unpruned { at, why });
     }
 }
 

@@ -8,12 +8,12 @@
 use std::sync::Arc;
 
 use engine::failure::Failure;
-use engine::usecase::backup::{BackupReport, BackupRequest, backup};
+use engine::usecase::backup::{BackupReport, BackupRequest};
 use engine::usecase::host::Host;
 use engine::usecase::prune::{Pruned, prune};
 use engine::usecase::retention::retention;
 use engine::usecase::rule::rule_line;
-use engine::usecase::set::backup_set;
+use engine::usecase::scheduled::backup_scheduled;
 use engine::usecase::watch::Cancel;
 use engine::words::SourceName;
 use jiff::tz::TimeZone;
@@ -31,6 +31,8 @@ pub(super) struct Errand {
     /// What is kept, in whose days and weeks; everything if `None`.
     pub(super) rule: Option<(Keep, TimeZone)>,
     pub(super) cancel: Arc<Cancel>,
+    /// Where somebody else is at work, it is tried once more.
+    pub(super) patient: bool,
 }
 
 /// One source.
@@ -79,14 +81,11 @@ impl Errand {
     /// One for each that is wanted, in that order.
     async fn backups(&self) -> Vec<(Span, Result<BackupReport, Failure>)> {
         let spans: Vec<Span> = self.wanted.iter().map(|one| deed("backup", &one.request.source)).collect();
-        let (Some(first), Some(span)) = (self.wanted.first(), spans.first()) else { return Vec::new() };
+        let Some(span) = spans.first() else { return Vec::new() };
         let watch = Logged::of(Arc::clone(&self.cancel), span.clone());
-        if self.wanted.len() == 1 {
-            let backup = backup(&self.host, &first.request, &watch).instrument(span.clone()).await;
-            return vec![(span.clone(), backup)];
-        }
         let requests: Vec<BackupRequest> = self.wanted.iter().map(|one| one.request.clone()).collect();
-        let done = backup_set(&self.host, &requests, &watch).instrument(span.clone()).await;
+        let done =
+            backup_scheduled(&self.host, &requests, self.patient, &watch).instrument(span.clone()).await;
         let each = self.wanted.iter().map(|one| one.request.source.to_string());
         match done {
             Ok(mut reports) => {

@@ -34,7 +34,9 @@ impl Keeping {
     /// How every source stands, and what is missed. What has changed is logged, and told to whom it may concern.
     pub(crate) fn sight(&mut self) -> Result<Sight, Failure> {
         let health = self.health()?;
+        let troubles = self.troubles();
         if !self.looked {
+            self.tell(&Stand { troubles: &troubles, unseen: true, ..Stand::default() });
             return Ok(Sight { health, vanished: Vec::new() });
         }
         let vanished = vanished(&self.host, &self.cover, &self.ledger)?;
@@ -46,16 +48,25 @@ impl Keeping {
             info!(source = line(source), "is there again, or was let go");
         }
         self.missed = now.into_iter().map(str::to_owned).collect();
+        let unsettled = self.unsettled.clone();
+        self.tell(&Stand {
+            health: &health,
+            vanished: &vanished,
+            unsettled: &unsettled,
+            troubles: &troubles,
+            unseen: false,
+        });
+        Ok(Sight { health, vanished })
+    }
+
+    fn tell(&mut self, stand: &Stand<'_>) {
         let known = self.ledger.sources.keys().map(ToString::to_string);
         let known: BTreeSet<String> =
             known.chain(self.unsettled.iter().map(|one| one.source.clone())).collect();
-        let folder = &self.policies.folder;
-        let stand = Stand { health: &health, vanished: &vanished, unsettled: &self.unsettled };
-        let told = self.teller.tell(&self.host, folder, &stand, |name| known.contains(name));
+        let told = self.teller.tell(&self.host, &self.policies.folder, stand, |name| known.contains(name));
         if let Err(failure) = told {
             // Not to remember what was told is no reason not to keep schedules.
             tell_failure(&failure);
         }
-        Ok(Sight { health, vanished })
     }
 }

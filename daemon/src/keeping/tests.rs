@@ -25,7 +25,9 @@ use crate::watching::Logged;
 
 mod bad_input;
 mod clocks;
+mod cut_off;
 mod drills;
+mod pruning;
 mod sets;
 mod stores;
 mod year;
@@ -362,7 +364,7 @@ async fn people_are_told_of_each_change_once() {
         for _ in 0..3 {
             world.pass(&mut keeping, 8).await;
             keeping.sight().unwrap();
-            keeping.teller.finish().await;
+            keeping.teller.finish(&keeping.host).await.unwrap();
             keeping.sight().unwrap();
         }
         assert_eq!(lines().len(), 1, "{:?}", lines());
@@ -386,7 +388,7 @@ async fn people_are_told_of_each_change_once() {
     turn(&mut keeping).await;
     world.pass(&mut keeping, 24).await;
     keeping.sight().unwrap();
-    keeping.teller.finish().await;
+    keeping.teller.finish(&keeping.host).await.unwrap();
     let recovery: serde_json::Value = serde_json::from_str(&lines()[1]).unwrap();
     assert_eq!((recovery["event"].as_str(), lines().len()), (Some("recovery"), 2), "{recovery}");
     assert_eq!(keeping.counts().untold, 0);

@@ -30,7 +30,7 @@ pub(super) fn unsettled(cover: &Cover, ledger: &Ledger) -> Vec<Unsettled> {
                 (known.unwrap_or_default(), format!("`{source}` is not backed up: {why}"))
             }
             Verdict::Unprotected { .. } => {
-                let policy = known.filter(|policy| went_with_all(policy, cover))?;
+                let policy = known.filter(|policy| cover.is_lost(policy))?;
                 let text = format!(
                     "`{source}` is not backed up any more: its policy `{policy}` went with the folder of policies; put \
                      that back, or make one that holds what is wanted now"
@@ -42,9 +42,4 @@ pub(super) fn unsettled(cover: &Cover, ledger: &Ledger) -> Vec<Unsettled> {
         Some(Unsettled { source, policy, text })
     };
     cover.outcomes().iter().filter_map(one).collect()
-}
-
-/// Whoever removes one policy means it. That a folder is not there any more says nothing of its policies.
-fn went_with_all(policy: &str, cover: &Cover) -> bool {
-    cover.policies.shipped && cover.policy(policy).is_none()
 }

@@ -9,11 +9,12 @@ use engine::catalog::DrillResult;
 use engine::usecase::drill::DrillStanding;
 use engine::usecase::health::Health;
 use engine::words::SourceName;
+use jiff::Timestamp;
 
 use crate::keeping::{Counts, Sight};
 
 /// All of it.
-pub(super) fn metrics(sight: &Sight, counts: Counts<'_>, trouble: bool) -> String {
+pub(super) fn metrics(sight: &Sight, counts: Counts<'_>, trouble: bool, now: Timestamp) -> String {
     let mut out = String::new();
     of_sources(&mut out, &sight.health, counts);
     of_drills(&mut out, &sight.health);
@@ -23,6 +24,9 @@ pub(super) fn metrics(sight: &Sight, counts: Counts<'_>, trouble: bool) -> Strin
     let trouble = alone(u8::from(trouble).to_string());
     let about = "1 while Docker cannot be asked, policies are bad, or two claim one source.";
     family(&mut out, "trouble", "gauge", about, trouble);
+    let looked = alone(now.as_second().to_string());
+    let about = "When the daemon last went through its schedules.";
+    family(&mut out, "last_look_timestamp_seconds", "gauge", about, looked);
     let told = alone(counts.told.to_string());
     family(&mut out, "notifications_total", "counter", "Webhooks, commands and heartbeats that heard.", told);
     let untold = alone(counts.untold.to_string());
@@ -58,9 +62,8 @@ fn of_sources(out: &mut String, all: &[Health], counts: Counts<'_>) {
         Some(counts.failures.get(&name(h)?).copied().unwrap_or(0).to_string())
     });
     each("guard_held", "gauge", "1 while the guard holds its pruning.", &|h| flag(h.held.is_some()));
-    each("prune_refused", "gauge", "1 while its pruning would delete more than it keeps.", &|h| {
-        flag(counts.sweeping.contains(&name(h)?))
-    });
+    let about = "1 while its pruning is left undone: it would delete more than it keeps, or failed.";
+    each("prune_refused", "gauge", about, &|h| flag(h.unpruned.is_some()));
     each("last_prune_timestamp_seconds", "gauge", "When pruning last came to its end.", &|h| {
         h.pruned_at.map(seconds)
     });

@@ -71,8 +71,6 @@ fn alarms(view: &View<'_>) -> Vec<String> {
     let mut alarms: Vec<String> = view.trouble.to_vec();
     for health in &view.sight.health {
         alarms.extend(health.alarms());
-        let held = health.held.as_ref();
-        alarms.extend(held.map(|held| format!("`{}`: nothing of it is pruned: {held}", health.source)));
     }
     alarms.extend(view.sight.vanished.iter().map(Vanished::alarm));
     alarms

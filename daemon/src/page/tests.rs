@@ -24,6 +24,7 @@ pub(super) fn health(source: &str, overdue: bool) -> Health {
         running: None,
         held: None,
         pruned_at: None,
+        unpruned: None,
         drill: None,
     }
 }
@@ -38,8 +39,7 @@ fn page() -> Page {
     Page::new("vm-1", Arc::new(SystemClock::start()), Arc::new(|| Ok(History::default())))
 }
 
-const NONE: Counts<'_> =
-    Counts { failures: &BTreeMap::new(), sweeping: &BTreeSet::new(), told: 0, untold: 0 };
+const NONE: Counts<'_> = Counts { failures: &BTreeMap::new(), told: 0, untold: 0 };
 
 #[test]
 fn health_is_red_until_all_is_known_to_be_well() {
@@ -53,11 +53,53 @@ fn health_is_red_until_all_is_known_to_be_well() {
     assert_eq!(status(&page), ("200 OK", "ok\n".to_owned()));
     page.set(sight(vec![health("a", false), health("b", true)], &["c"]), NONE, None);
     assert_eq!(status(&page), ("503 Service Unavailable", "overdue: b\nvanished: c\n".to_owned()));
+    let held = Health { held: Some("lost all".into()), ..health("a", false) };
+    let unpruned = Health { unpruned: Some("no space".into()), ..health("b", false) };
+    page.set(sight(vec![held, unpruned], &[]), NONE, None);
+    assert_eq!(status(&page), ("503 Service Unavailable", "not pruned: a\nnot pruned: b\n".to_owned()));
     page.set(sight(vec![health("a", false)], &[]), NONE, Some("Docker is away"));
     assert_eq!(status(&page).1, "Docker is away\n");
     assert_eq!(page.answer("POST /metrics HTTP/1.1").status, "405 Method Not Allowed");
     assert_eq!(page.answer("").status, "405 Method Not Allowed");
     assert_eq!(page.answer("GET /../etc HTTP/1.0").status, "404 Not Found");
+}
+
+fn now() -> jiff::Timestamp {
+    "2026-11-20T03:00:00Z".parse().unwrap()
+}
+
+/// A clock that is moved by hand.
+struct Moved(std::sync::Mutex<Duration>);
+
+#[async_trait::async_trait]
+impl Clock for Moved {
+    fn now(&self) -> jiff::Timestamp {
+        now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        *self.0.lock().unwrap()
+    }
+
+    async fn sleep(&self, _span: Duration) {}
+}
+
+/// What was good when the loop last came by says nothing once it hangs.
+#[test]
+fn what_nobody_has_set_for_long_is_not_well() {
+    let clock = Arc::new(Moved(std::sync::Mutex::default()));
+    let page = Page::new("vm-1", Arc::<Moved>::clone(&clock), Arc::new(|| Ok(History::default())));
+    page.set(sight(vec![health("a", false)], &[]), NONE, None);
+    for (seconds, status, body) in
+        [(300, "200 OK", "ok\n"), (301, "503 Service Unavailable", "has not looked for 301 s\n")]
+    {
+        *clock.0.lock().unwrap() = Duration::from_secs(seconds);
+        let answer = page.answer("GET /healthz HTTP/1.1");
+        assert_eq!((answer.status, answer.body.as_str()), (status, body));
+    }
+    assert!(page.answer("GET / HTTP/1.1").body.contains("backupd has not looked for 301 s"));
+    page.set(sight(vec![health("a", false)], &[]), NONE, None);
+    assert_eq!(page.answer("GET /healthz HTTP/1.1").status, "200 OK");
 }
 
 /// A web site may make its own name lead to this host; the browser still says that name.
@@ -133,13 +175,13 @@ fn what_drills_proved_is_told_and_a_proof_that_is_too_old_is_ill() {
 #[test]
 fn metrics_have_one_line_for_each_source_that_has_a_value() {
     let failures = BTreeMap::from([("a".parse().unwrap(), 3)]);
-    let sweeping = BTreeSet::from(["b".parse().unwrap()]);
-    let counts = Counts { failures: &failures, sweeping: &sweeping, told: 7, untold: 2 };
+    let counts = Counts { failures: &failures, told: 7, untold: 2 };
     let mut b = health("b", false);
     b.held = Some("lost all".into());
+    b.unpruned = Some("it would delete more than it keeps".into());
     b.pruned_at = Some("2026-11-20T02:00:00Z".parse().unwrap());
     b.failures = 4;
-    let text = metrics(&sight(vec![health("a", true), b], &["gone"]), counts, false);
+    let text = metrics(&sight(vec![health("a", true), b], &["gone"]), counts, false, now());
     for line in [
         "backupd_last_success_timestamp_seconds{source=\"a\",policy=\"p\"} 1795140000",
         "backupd_last_run_duration_seconds{source=\"a\",policy=\"p\"} 8.5",
@@ -152,6 +194,7 @@ fn metrics_have_one_line_for_each_source_that_has_a_value() {
         "backupd_last_prune_timestamp_seconds{source=\"b\",policy=\"p\"} 1795140000",
         "backupd_vanished{source=\"gone\",policy=\"p\"} 1",
         "backupd_trouble 0",
+        "backupd_last_look_timestamp_seconds 1795143600",
         "backupd_notifications_total 7",
         "backupd_notification_failures_total 2",
     ] {
@@ -171,7 +214,7 @@ fn names(text: &str) -> BTreeSet<String> {
 /// A rule or a panel about a metric that nobody writes stays silent for ever.
 #[test]
 fn alerts_and_dashboard_ask_for_what_is_told() {
-    let text = metrics(&sight(Vec::new(), &[]), NONE, false);
+    let text = metrics(&sight(Vec::new(), &[]), NONE, false, now());
     let told: BTreeSet<String> = text
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned))

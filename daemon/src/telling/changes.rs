@@ -3,7 +3,7 @@
 //! Always true: a change is told once, however often it is looked at; nothing is called well before a whole
 //! snapshot says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::catalog::DrillResult;
 use engine::usecase::drill::DrillStanding;
@@ -27,6 +27,8 @@ pub(crate) struct Stood {
     good: Option<Timestamp>,
     overdue: bool,
     held: bool,
+    /// Its pruning was left undone.
+    unpruned: bool,
     vanished: bool,
     /// Somebody wants it backed up, and no run comes for it.
     unsettled: bool,
@@ -34,7 +36,35 @@ pub(crate) struct Stood {
     refuted: bool,
     /// Its proof is too old.
     unproven: bool,
+    /// Of the host itself: what is wrong with it.
+    troubles: BTreeSet<Trouble>,
 }
+
+/// What keeps a whole host from being backed up, or put right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Trouble {
+    /// Policies are bad, or went.
+    Policies,
+    /// Docker, the catalog or the state folder cannot be asked.
+    Looking,
+    /// What dead runs left is left.
+    Recovery,
+}
+
+impl Trouble {
+    /// What is said when it is over.
+    fn over(self) -> &'static str {
+        match self {
+            Self::Policies => "its policies are good again",
+            Self::Looking => "it can be looked at again",
+            Self::Recovery => "nothing is left of dead runs",
+        }
+    }
+}
+
+/// The host itself, among the sources.
+const HOST: &str = "";
 
 /// All sources that somebody was told of.
 pub(crate) type Told = BTreeMap<String, Stood>;
@@ -45,6 +75,10 @@ pub(crate) struct Stand<'a> {
     pub(crate) health: &'a [Health],
     pub(crate) vanished: &'a [Vanished],
     pub(crate) unsettled: &'a [Unsettled],
+    /// What is wrong with the host itself, in words.
+    pub(crate) troubles: &'a [(Trouble, String)],
+    /// Nobody has looked at the sources yet.
+    pub(crate) unseen: bool,
 }
 
 /// Something to tell.
@@ -59,9 +93,14 @@ pub(crate) struct News {
 /// What changed since `told`, and what is told then. `known` are the sources that are still somebody's: one that is
 /// away for a moment comes back to what was told of it.
 pub(crate) fn changes(told: &Told, stand: &Stand<'_>, known: impl Fn(&str) -> bool) -> (Told, Vec<News>) {
-    let Stand { health, vanished, unsettled } = *stand;
-    let mut after: Told = told.iter().filter(|(source, _)| known(source)).map(cloned).collect();
-    let mut news = Vec::new();
+    let Stand { health, vanished, unsettled, troubles, unseen } = *stand;
+    let kept = |source: &str| unseen || source == HOST || known(source);
+    let mut after: Told = told.iter().filter(|(source, _)| kept(source)).map(cloned).collect();
+    let mut news = look_at_host(after.entry(HOST.to_owned()).or_default(), troubles);
+    if unseen {
+        after.retain(|_, stood| *stood != Stood::default());
+        return (after, news);
+    }
     for health in health {
         let stood = after.entry(health.source.clone()).or_default();
         for (event, text) in look(stood, health) {
@@ -92,6 +131,20 @@ pub(crate) fn changes(told: &Told, stand: &Stand<'_>, known: impl Fn(&str) -> bo
     after.iter_mut().filter(|(source, _)| !missed(source)).for_each(|(_, stood)| stood.vanished = false);
     after.retain(|_, stood| *stood != Stood::default());
     (after, news)
+}
+
+/// The host itself.
+fn look_at_host(stood: &mut Stood, troubles: &[(Trouble, String)]) -> Vec<News> {
+    let of_host = |event, text| News { event, source: HOST.to_owned(), policy: String::new(), text };
+    let now: BTreeSet<Trouble> = troubles.iter().map(|(trouble, _)| *trouble).collect();
+    let new = troubles.iter().filter(|(trouble, _)| !stood.troubles.contains(trouble));
+    let mut news: Vec<News> = new.map(|(_, text)| of_host(Event::Failure, text.clone())).collect();
+    let over: Vec<&str> = stood.troubles.difference(&now).map(|trouble| trouble.over()).collect();
+    if !over.is_empty() {
+        news.push(of_host(Event::Recovery, over.join(", ")));
+    }
+    stood.troubles = now;
+    news
 }
 
 /// What was good at a time that has not come, by a clock that was ahead, would keep every later good one from ending a
@@ -152,6 +205,12 @@ fn look(stood: &mut Stood, health: &Health) -> Vec<(Event, String)> {
         news.push((Event::Guard, format!("`{source}` {flag}; nothing of it is pruned: {next}")));
     }
     stood.held = health.held.is_some();
+    match (&health.unpruned, stood.unpruned) {
+        (Some(why), false) => news.push((Event::Failure, format!("`{source}` is not pruned: {why}"))),
+        (None, true) => well.push("is pruned again".to_owned()),
+        (Some(_), true) | (None, false) => {}
+    }
+    stood.unpruned = health.unpruned.is_some();
     look_at_drills(stood, health, &mut news, &mut well);
     if !well.is_empty() {
         news.push((Event::Recovery, format!("`{source}` {}", well.join(", "))));

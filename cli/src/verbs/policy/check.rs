@@ -18,6 +18,13 @@ pub(crate) fn run(dir: Option<&Path>, session: &Session) -> Result<Ending, Failu
     };
     let screen = &session.screen;
     match judged {
+        // Whatever was meant to be backed up, nothing is.
+        Ok(folder) if folder.policies().is_empty() => {
+            let places = session.places()?;
+            let dir = dir.unwrap_or(&places.policies).display();
+            return Err(Failure::not_found(format!("there is no policy in `{dir}`"))
+                .hint("policies are files `NAME.toml`; is it the right folder?"));
+        }
         Ok(folder) if screen.is_json() => screen.value(&json!([])).map(|()| folder.policies().len()),
         Ok(folder) => screen.result(&content(&folder)).map(|()| folder.policies().len()),
         Err(Unread::Folder(failure)) => return Err(failure),

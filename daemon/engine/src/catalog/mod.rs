@@ -32,6 +32,7 @@ pub mod run_state;
 mod runs;
 mod snapshot;
 mod snapshots;
+mod unbegun;
 
 #[cfg(test)]
 mod tests;

@@ -24,44 +24,9 @@ const SELECT: &str = "SELECT id, verb, host, source, store, state, pid, began_at
 impl Catalog {
     /// Writes the row of a new run. Take the lock first: an unfinished row whose lock is free is a dead run's.
     pub fn begin_run(&self, new: &NewRun, now: Timestamp) -> Result<RunRow, CatalogError> {
-        let row = RunRow {
-            id: new.id.clone(),
-            verb: new.verb,
-            host: new.host.clone(),
-            source: new.source.clone(),
-            store: new.store.clone(),
-            state: RunState::Planned,
-            pid: new.pid,
-            began_at: now,
-            ended_at: None,
-            outcome: None,
-            message: None,
-            snapshot: None,
-            uploads: Vec::new(),
-            journal: None,
-            cancel_requested: false,
-            progress: Progress::default(),
-        };
+        let row = planned(new, now);
         self.write(move |t| {
-            t.prepare_cached(
-                "INSERT INTO runs (id, verb, host, source, store, state, pid, began_at, uploads, digest) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, '[]', ?9)",
-            )?
-            .execute(params![
-                row.id.as_str(),
-                row.verb.word(),
-                row.host.as_str(),
-                row.source.as_ref().map(SourceName::to_string),
-                row.store,
-                row.state.word(),
-                row.pid,
-                nanos(now)?,
-                row_digest(&row)?
-            ])?;
-            // Row ids go up by one.
-            let last = t.last_insert_rowid();
-            t.prepare_cached("DELETE FROM runs WHERE rowid <= ?1 - ?2 AND ended_at IS NOT NULL")?
-                .execute(params![last, RUNS_MAX])?;
+            insert(t, &row)?;
             Ok(row)
         })
     }
@@ -161,7 +126,7 @@ impl Catalog {
         self.advance(run, RunEvent::Finish, |row| {
             row.ended_at = Some(now);
             row.outcome = Some(outcome);
-            row.message = message.map(|text| text[..text.floor_char_boundary(MESSAGE_BYTES_MAX)].to_owned());
+            row.message = message.map(cut);
         })
     }
 
@@ -255,6 +220,60 @@ impl Catalog {
             Ok(())
         })
     }
+}
+
+/// The row of a run that begins.
+pub(super) fn planned(new: &NewRun, now: Timestamp) -> RunRow {
+    RunRow {
+        id: new.id.clone(),
+        verb: new.verb,
+        host: new.host.clone(),
+        source: new.source.clone(),
+        store: new.store.clone(),
+        state: RunState::Planned,
+        pid: new.pid,
+        began_at: now,
+        ended_at: None,
+        outcome: None,
+        message: None,
+        snapshot: None,
+        uploads: Vec::new(),
+        journal: None,
+        cancel_requested: false,
+        progress: Progress::default(),
+    }
+}
+
+/// Adds a row, and removes the oldest where there are too many. It has no snapshot, upload or journal yet.
+pub(super) fn insert(t: &Transaction<'_>, row: &RunRow) -> Result<(), CatalogError> {
+    t.prepare_cached(
+        "INSERT INTO runs (id, verb, host, source, store, state, pid, began_at, ended_at, outcome, message, \
+         uploads, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, '[]', ?12)",
+    )?
+    .execute(params![
+        row.id.as_str(),
+        row.verb.word(),
+        row.host.as_str(),
+        row.source.as_ref().map(SourceName::to_string),
+        row.store,
+        row.state.word(),
+        row.pid,
+        nanos(row.began_at)?,
+        row.ended_at.map(nanos).transpose()?,
+        row.outcome.map(Outcome::word),
+        row.message,
+        row_digest(row)?
+    ])?;
+    // Row ids go up by one.
+    let last = t.last_insert_rowid();
+    t.prepare_cached("DELETE FROM runs WHERE rowid <= ?1 - ?2 AND ended_at IS NOT NULL")?
+        .execute(params![last, RUNS_MAX])?;
+    Ok(())
+}
+
+/// As much of a message as a row holds.
+pub(super) fn cut(message: &str) -> String {
+    message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)].to_owned()
 }
 
 /// Over the first 14 values of [`SELECT`]; what follows changes often and decides nothing.

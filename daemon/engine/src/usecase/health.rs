@@ -64,6 +64,8 @@ pub struct Health {
     pub held: Option<String>,
     /// When pruning last came to its end.
     pub pruned_at: Option<Timestamp>,
+    /// Why old snapshots of it stay, where its policy wants them to go and no guard holds them.
+    pub unpruned: Option<String>,
     /// How its drills stand, if there are any or should be.
     pub drill: Option<DrillStanding>,
 }
@@ -93,13 +95,26 @@ impl Running {
 impl Health {
     /// Somebody must look.
     pub fn is_alarming(&self) -> bool {
-        self.overdue || self.failures > 0 || self.drill.as_ref().is_some_and(DrillStanding::is_alarming)
+        self.overdue
+            || self.failures > 0
+            || self.is_unpruned()
+            || self.drill.as_ref().is_some_and(DrillStanding::is_alarming)
+    }
+
+    /// What its policy does not keep stays, until somebody looks.
+    pub fn is_unpruned(&self) -> bool {
+        self.held.is_some() || self.unpruned.is_some()
     }
 
     /// What somebody must know of it, in words.
     pub fn alarms(&self) -> Vec<String> {
-        let drill = self.drill.as_ref().map(|drill| drill.alarms(&self.source)).unwrap_or_default();
-        self.badly().into_iter().chain(drill).collect()
+        let source = &self.source;
+        let held = self.held.as_ref().map(|flag| {
+            format!("`{source}` {flag}; nothing of it is pruned: look at it, then `backupctl acknowledge {source}`")
+        });
+        let unpruned = self.unpruned.as_ref().map(|why| format!("`{source}` is not pruned: {why}"));
+        let drill = self.drill.as_ref().map(|drill| drill.alarms(source)).unwrap_or_default();
+        self.badly().into_iter().chain(held).chain(unpruned).chain(drill).collect()
     }
 
     /// What is wrong with its backups.
@@ -161,6 +176,10 @@ pub fn health(host: &Host, cover: &Cover, ledger: &Ledger) -> Result<Vec<Health>
         health.held = held(host, &store, &lineage).map_err(|e| catalog_failure(what, e))?;
         health.pruned_at =
             host.catalog().pruned_at(&store, &lineage).map_err(|e| catalog_failure(what, e))?;
+        // Somebody may have pruned it by hand since.
+        let left = ledger.unpruned.get(&lineage.source).filter(|_| terms.keep.is_some());
+        let left = left.filter(|left| health.pruned_at.is_none_or(|pruned| pruned < left.at));
+        health.unpruned = left.map(|left| left.why.clone());
         all.push(health);
     }
     Ok(all)
@@ -271,6 +290,7 @@ fn assess(
         }),
         held: None,
         pruned_at: None,
+        unpruned: None,
         drill: None,
     }
 }
@@ -326,6 +346,7 @@ mod tests {
                 dealt_with: at(since),
                 labelled: false,
                 gone: None,
+                open: None,
             });
             let known = Known { entry: entry.as_ref(), last_good: good.map(at), live: None, rows: &[] };
             assert_eq!(is_overdue(terms, &known, at(now)), want, "{now} {since:?} {good:?}");

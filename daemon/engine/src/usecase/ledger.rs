@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::usecase::cover::Cover;
 use crate::usecase::host::Host;
 use crate::usecase::state_file::{read, write};
 use crate::words::SourceName;
@@ -31,6 +32,20 @@ pub struct Entry {
     /// Since when the source is not there any more, where it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone: Option<Timestamp>,
+    /// The run that was begun for its newest slot, while it has not ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<Open>,
+}
+
+/// A run that has begun and not ended, or that found somebody else at work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// When it began.
+    pub began_at: Timestamp,
+    /// It made up for one that was cut off, and nothing makes up for it.
+    pub again: bool,
+    /// What makes up for it begins no sooner.
+    pub not_before: Timestamp,
 }
 
 /// All sources.
@@ -44,7 +59,22 @@ pub struct Ledger {
     /// Since when the policy of each is known to want drills.
     #[serde(default)]
     pub drills: BTreeMap<SourceName, Timestamp>,
+    /// Whose newest pruning was left undone.
+    #[serde(default)]
+    pub unpruned: BTreeMap<SourceName, Unpruned>,
 }
+
+/// A pruning that was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unpruned {
+    /// When.
+    pub at: Timestamp,
+    /// Why, for people.
+    pub why: String,
+}
+
+/// No more sources than these are named in one alarm.
+const NAMED: usize = 3;
 
 const FILE: &str = "schedule.json";
 
@@ -52,6 +82,23 @@ impl Ledger {
     /// What was written last; nothing where nothing was.
     pub fn read(host: &Host) -> Result<Self, Failure> {
         read(host, FILE, "schedules are kept from now on, and only slots that were missed are forgotten")
+    }
+
+    /// What is wrong where policies went, all of them, that sources were under.
+    pub fn lost(&self, cover: &Cover) -> Option<String> {
+        let lost = self.sources.iter().filter(|(_, entry)| cover.is_lost(&entry.policy));
+        let lost: Vec<String> = lost.map(|(source, _)| format!("`{source}`")).collect();
+        let more = match lost.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        let named = lost.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+        (!lost.is_empty()).then(|| {
+            format!(
+                "no policy is left of those that backed up {named}{more}; put the folder of policies back, or make one \
+                 that says what is wanted now"
+            )
+        })
     }
 
     /// Survives a power cut after `Ok`.

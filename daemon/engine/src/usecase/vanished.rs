@@ -122,7 +122,8 @@ fn bring_up(ledger: &mut Ledger, cover: &Cover, facts: &Facts) {
     }
     ledger.sources.retain(|source, entry| {
         let fresh = now.duration_since(entry.dealt_with) < REMEMBERED;
-        let wanted = covered.contains_key(source) || facts.is_missed(source, entry);
+        let wanted =
+            covered.contains_key(source) || facts.is_missed(source, entry) || cover.is_lost(&entry.policy);
         !facts.meant.covers(source, entry, now) && (wanted || fresh)
     });
 }

@@ -29,6 +29,7 @@ mod restoring_beside;
 mod restoring_down;
 mod restoring_paths;
 mod retention;
+mod scheduling;
 mod sets;
 mod stores;
 #[path = "../support/mod.rs"]

@@ -7,7 +7,7 @@ use super::*;
 /// One thing that goes wrong with a folder of policies, and what must be said of it.
 type Spoilt = (fn(&Path), &'static str);
 
-const ALL: [Spoilt; 10] = [
+const ALL: [Spoilt; 11] = [
     (|folder| write(&folder.join("new.toml"), "schedule = \"0 2 * *"), "new.toml:1:"),
     (|folder| write(&folder.join("new.toml"), "schedule = \"0 2 * * *\"\nconsist"), "new.toml:2:"),
     (|folder| write(&folder.join("new.toml"), ""), "new.toml:1:"),
@@ -18,6 +18,7 @@ const ALL: [Spoilt; 10] = [
     (|folder| write(&folder.join("new.toml"), &"#\n".repeat(5 << 20)), "new.toml:"),
     (|folder| std::fs::create_dir(folder.join("new.toml")).unwrap(), "is no regular file"),
     (|folder| std::fs::remove_dir_all(folder).unwrap(), "there is no folder of policies"),
+    (|folder| std::fs::remove_file(folder.join("night.toml")).unwrap(), "there is no policy in `"),
 ];
 
 fn new(folder: &Path, top: &str, bottom: &str) {
@@ -59,7 +60,7 @@ async fn a_source_that_two_policies_claim_is_an_alarm_until_it_is_settled() {
     for _ in 0..3 {
         turn(&mut keeping).await;
         keeping.sight().unwrap();
-        keeping.teller.finish().await;
+        keeping.teller.finish(&keeping.host).await.unwrap();
     }
     let lines = || std::fs::read_to_string(&heard).unwrap_or_default();
     assert!(lines().lines().count() == 1 && lines().contains("`db` is not backed up: "), "{}", lines());
@@ -75,7 +76,7 @@ async fn a_source_that_two_policies_claim_is_an_alarm_until_it_is_settled() {
     turn(&mut keeping).await;
     assert_eq!(keeping.trouble(), None);
     keeping.sight().unwrap();
-    keeping.teller.finish().await;
+    keeping.teller.finish(&keeping.host).await.unwrap();
     assert!(lines().lines().count() == 2 && lines().contains("is under policy `night` again"), "{}", lines());
 }
 
@@ -139,4 +140,84 @@ async fn a_folder_that_is_gone_is_not_taken_for_one_that_never_was() {
     assert_eq!(keeping.trouble(), None);
     world.pass(&mut keeping, 24).await;
     assert_eq!(world.began("db").await, ["21T02:00", "22T02:00"]);
+}
+
+/// The settings of a host whose people read that file.
+fn told_to(heard: &Path) -> policies::policy::Notify {
+    let command = ["/bin/sh".to_owned(), "-c".to_owned(), format!("cat >>{}", heard.display())];
+    let on = policies::policy::Event::ALL.to_vec();
+    policies::policy::Notify { command: command.to_vec(), on, ..Default::default() }
+}
+
+/// What a process that begins anew finds is emptied, or bad: nobody is backed up, and people hear of it and of its end.
+#[tokio::test]
+async fn policies_that_went_before_a_start_are_told_to_people() {
+    for (file, spoilt, words) in [
+        ("night.toml", None, "there is no policy in `"),
+        ("night.toml", Some("schedul = 1\n"), "night.toml:1:1"),
+    ] {
+        let world = World::new();
+        world.policy(file, &text("0 2 * * *", "db"));
+        world.volume("db").await;
+        let mut keeping = world.keeping().await;
+        turn(&mut keeping).await;
+        drop(keeping);
+        let path = world.dir.path().join("policies").join(file);
+        match spoilt {
+            None => std::fs::remove_file(&path).unwrap(),
+            Some(text) => write(&path, text),
+        }
+
+        let heard = world.dir.path().join("heard");
+        let mut keeping = world.keeping().await;
+        keeping.tell_by(Teller::new(told_to(&heard), None));
+        // Also where nobody can look: Docker is on its way up, say.
+        let look = async |keeping: &mut Keeping| {
+            keeping.sight().unwrap();
+            keeping.teller.finish(&keeping.host).await.unwrap();
+            turn(keeping).await;
+            keeping.sight().unwrap();
+            keeping.teller.finish(&keeping.host).await.unwrap();
+            std::fs::read_to_string(&heard).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let said = look(&mut keeping).await;
+        assert!(
+            said.len() == 1 && said[0].contains(words) && said[0].contains("nothing is backed up"),
+            "{said:?}"
+        );
+        // Its sources are not forgotten, however long that takes.
+        world.clock.advance(60 * 24 * 60);
+        assert_eq!(look(&mut keeping).await.len(), 1);
+        assert!(keeping.trouble().unwrap_or_default().contains(words), "{:?}", keeping.trouble());
+        world.policy(file, &text("0 2 * * *", "db"));
+        let said = look(&mut keeping).await;
+        assert!(said.len() == 2 && said[1].contains("its policies are good again"), "{said:?}");
+        assert_eq!((keeping.trouble(), world.began("db").await.len()), (None, 1), "{spoilt:?}");
+    }
+}
+
+/// A Docker that is restarted is nobody's business, and one that stays away is.
+#[tokio::test]
+async fn a_host_that_cannot_be_looked_at_is_told_after_a_while() {
+    let world = World::new();
+    let heard = world.dir.path().join("heard");
+    let mut keeping = world.keeping().await;
+    keeping.tell_by(Teller::new(told_to(&heard), None));
+    let away = Failure::failed("ask Docker");
+    for (failed, left, said) in [
+        (Some(&away), None, 0),
+        (Some(&away), None, 1),
+        (Some(&away), None, 1),
+        (Some(&away), Some("an upload"), 1),
+        (None, Some("an upload"), 3),
+        (None, None, 4),
+    ] {
+        keeping.note_trouble(failed, left.map(str::to_owned));
+        world.clock.advance(4);
+        keeping.note_trouble(failed, left.map(str::to_owned));
+        keeping.sight().unwrap();
+        keeping.teller.finish(&keeping.host).await.unwrap();
+        let lines = std::fs::read_to_string(&heard).unwrap_or_default();
+        assert_eq!(lines.lines().count(), said, "{lines}");
+    }
 }

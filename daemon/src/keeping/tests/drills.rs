@@ -61,7 +61,7 @@ async fn one_that_cannot_be_made_is_told_once_and_tried_again_a_day_later() {
     for _ in 0..3 {
         world.pass(&mut keeping, 24).await;
         keeping.sight().unwrap();
-        keeping.teller.finish().await;
+        keeping.teller.finish(&keeping.host).await.unwrap();
     }
     let failed = ["21T02:00 not_found", "22T02:00 not_found", "23T02:00 not_found"];
     assert_eq!(drills(&world).await, failed);

@@ -54,7 +54,10 @@ async fn nothing_is_written_where_a_disk_was_and_it_is_used_again_when_it_is_bac
     let world = World::new();
     let (disk, away) = (world.dir.path().join("disk"), world.dir.path().join("away"));
     let store = format!("store = \"file://{}\"\n[drill]\nevery = \"1d\"\n", disk.join("store").display());
-    world.policy("hours.toml", &text("0 * * * *", "db").replace("[select]", &format!("{store}[select]")));
+    let heard = world.dir.path().join("heard");
+    let notify = format!("[notify]\ncommand = [\"/bin/sh\", \"-c\", \"cat >>{}\"]\n", heard.display());
+    let policy = text("0 * * * *", "db").replace("[select]", &format!("{store}[select]"));
+    world.policy("hours.toml", &(policy + &notify));
     world.volume("db").await;
     let snapshots = |disk: &Path| {
         let inside = std::fs::read_dir(disk.join("store/h1/db")).unwrap();
@@ -63,6 +66,7 @@ async fn nothing_is_written_where_a_disk_was_and_it_is_used_again_when_it_is_bac
     };
     std::fs::create_dir(&disk).unwrap();
     let mut keeping = world.keeping().await;
+    keeping.tell_by(Teller::default());
     turn(&mut keeping).await;
     world.pass(&mut keeping, 2).await;
     assert_eq!(snapshots(&disk), 2);
@@ -74,6 +78,13 @@ async fn nothing_is_written_where_a_disk_was_and_it_is_used_again_when_it_is_bac
     assert!(events.iter().any(|event| event.text.contains("is the disk mounted?")), "{events:?}");
     assert_eq!((keeping.counts().failures.values().sum::<u64>(), snapshots(&away)), (2, 2));
     assert_eq!(std::fs::read_dir(&disk).unwrap().count(), 0, "nothing beneath the mount point");
+    // No run had begun: whoever asks how the source stands hears of it all the same, and so does whoever is told.
+    let sight = keeping.sight().unwrap();
+    let why = sight.health[0].message.clone().unwrap_or_default();
+    assert!(sight.health[0].failures == 2 && why.contains("is the disk mounted?"), "{:?}", sight.health);
+    keeping.teller.finish(&keeping.host).await.unwrap();
+    let lines = std::fs::read_to_string(&heard).unwrap_or_default();
+    assert!(lines.contains("\"failure\"") && lines.contains("is the disk mounted?"), "{lines}");
 
     std::fs::remove_dir(&disk).unwrap();
     engine::durable::rename_synced(&away, &disk).unwrap();

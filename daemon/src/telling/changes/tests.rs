@@ -23,6 +23,7 @@ fn well() -> Health {
         running: None,
         held: None,
         pruned_at: None,
+        unpruned: None,
         drill: None,
     }
 }
@@ -55,7 +56,7 @@ fn drilled(result: DrillResult, overdue: bool) -> DrillStanding {
     }
 }
 
-/// Each word is how `db` stands at one look: `good`, `fail`, `late`, `held`, `gone`, `away`, `clash`, `unsure` (its newest run
+/// Each word is how `db` stands at one look: `good`, `fail`, `late`, `held`, `unpruned`, `gone`, `away`, `clash`, `unsure` (its newest run
 /// was interrupted), `proof`, `bad` and `stale` (what drills say), or several of them with `+`; and what is told then.
 #[track_caller]
 fn check(looks: &[(&str, &str)]) {
@@ -70,6 +71,7 @@ fn check(looks: &[(&str, &str)]) {
         health.message = has("fail").then(|| "no space".to_owned());
         health.overdue = has("late");
         health.held = has("held").then(|| "has 1 files after 8".to_owned());
+        health.unpruned = has("unpruned").then(|| "its policy would delete more".to_owned());
         let result = if has("bad") { DrillResult::Unproven } else { DrillResult::Proven };
         let drill = drilled(result, has("stale"));
         health.drill = (has("proof") || has("bad") || has("stale")).then_some(drill);
@@ -78,7 +80,7 @@ fn check(looks: &[(&str, &str)]) {
         let vanished = if has("gone") { vec![gone] } else { Vec::new() };
         let clash = Unsettled { source: "db".into(), policy: "p".into(), text: "two want it".into() };
         let unsettled = if has("clash") { vec![clash] } else { Vec::new() };
-        let stand = Stand { health: &there, vanished: &vanished, unsettled: &unsettled };
+        let stand = Stand { health: &there, vanished: &vanished, unsettled: &unsettled, ..Stand::default() };
         let (after, news) = changes(&told, &stand, |_| true);
         let got: Vec<_> = news.iter().map(|news| news.event.word()).collect();
         assert_eq!(got.join(" "), *want, "{word} on look {day}");
@@ -93,6 +95,7 @@ fn each_change_is_told_once() {
     check(&[("fail", "failure"), ("fail", ""), ("fail", ""), ("good", "recovery"), ("good", "")]);
     check(&[("late", "overdue"), ("late", ""), ("good", "recovery"), ("late", "overdue")]);
     check(&[("fail+late", "failure overdue"), ("fail+late", ""), ("good", "recovery")]);
+    check(&[("unpruned", "failure"), ("unpruned+good", ""), ("good", "recovery"), ("unpruned", "failure")]);
     check(&[("held", "guard"), ("held", ""), ("good", ""), ("held", "guard")]);
     check(&[("good", ""), ("gone", "vanished"), ("gone", ""), ("good", "recovery"), ("gone", "vanished")]);
     check(&[("good", ""), ("clash", "failure"), ("clash", ""), ("good", "recovery"), ("clash", "failure")]);
@@ -134,8 +137,11 @@ fn texts_say_what_and_the_next_command() {
         ..well()
     };
     let gone = Vanished { source: "web:/srv".into(), policy: "p".into(), since: at("20T01:00") };
-    let (_, news) =
-        changes(&Told::default(), &Stand { health: &[health], vanished: &[gone], unsettled: &[] }, |_| true);
+    let (_, news) = changes(
+        &Told::default(),
+        &Stand { health: &[health], vanished: &[gone], ..Stand::default() },
+        |_| true,
+    );
     let texts: Vec<_> = news.iter().map(|news| news.text.as_str()).collect();
     assert_eq!(
         texts,
@@ -164,4 +170,25 @@ fn a_failure_ends_with_a_good_one_whatever_the_clock_said_before() {
     let before = told.clone();
     set_right(&mut told, at("19T01:30"));
     assert_eq!(told, before, "a clock that was set back by a little");
+}
+
+#[test]
+fn trouble_of_the_host_is_told_once_and_ended_also_where_nobody_has_looked_yet() {
+    let (bad, away) = ((Trouble::Policies, "bad".to_owned()), (Trouble::Looking, "no Docker".to_owned()));
+    let (before, _) = looked(&Told::default(), &[Health { failures: 1, overdue: true, ..well() }]);
+    let mut told = before.clone();
+    for (troubles, want) in [
+        (&[bad.clone()][..], "failure bad"),
+        (&[bad.clone()], ""),
+        (&[bad.clone(), away.clone()], "failure no Docker"),
+        (&[(Trouble::Looking, "still no Docker".to_owned())], "recovery its policies are good again"),
+        (&[], "recovery it can be looked at again"),
+    ] {
+        let stand = Stand { troubles, unseen: true, ..Stand::default() };
+        let (after, news) = changes(&told, &stand, |_| false);
+        let got: Vec<_> = news.iter().map(|news| format!("{} {}", news.event.word(), news.text)).collect();
+        assert_eq!(got.join("; "), want);
+        told = serde_json::from_str(&serde_json::to_string(&after).unwrap()).unwrap();
+    }
+    assert_eq!(told, before, "of the sources nothing was forgotten");
 }

@@ -49,6 +49,13 @@ pub struct Policies {
     pub shipped: bool,
 }
 
+impl Policies {
+    /// There is none, not even one that says that nothing is to be backed up.
+    pub fn is_empty(&self) -> bool {
+        self.folder.policies().is_empty()
+    }
+}
+
 /// Sources, and what covers them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cover {
@@ -72,6 +79,12 @@ impl Cover {
     /// The policy of that name.
     pub fn policy(&self, name: &str) -> Option<&Policy> {
         self.policies.folder.find(name)
+    }
+
+    /// Whether a policy went with all others. Whoever removes one policy means it; that none is there any more says
+    /// nothing of what is wanted.
+    pub fn is_lost(&self, policy: &str) -> bool {
+        (self.policies.shipped || self.policies.is_empty()) && self.policy(policy).is_none()
     }
 }
 

@@ -43,6 +43,7 @@ fn ledger(sources: &[&str]) -> Ledger {
         dealt_with: at("19T02:00"),
         labelled: false,
         gone: None,
+        open: None,
     };
     let sources = sources.iter().map(|name| (name.parse().unwrap(), entry.clone())).collect();
     Ledger { sources, ..Ledger::default() }

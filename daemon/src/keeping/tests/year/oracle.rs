@@ -63,7 +63,7 @@ impl History {
         }
         let year = (self.pieces[0].from - DAY * 9, self.pieces[self.pieces.len() - 1].to + DAY * 9);
         job.slots(year.0, year.1, &mut slots);
-        let (mut begun, mut dealt) = (Vec::new(), None);
+        let (mut begun, mut dealt, mut lost) = (Vec::<Begun>::new(), None, false);
         for (at, piece) in self.pieces.iter().enumerate() {
             let cut = piece.cut.contains_key(source);
             let end = piece.to + if cut { SignedDuration::from_secs(1) } else { SignedDuration::ZERO };
@@ -75,10 +75,17 @@ impl History {
                     if known.duration_since(now) > SignedDuration::from_hours(2) { now } else { known };
                 dealt = Some(known);
                 let newest = slots.range(..=now).next_back().filter(|slot| **slot > known);
+                let start = |slot: Timestamp| {
+                    let late = slot + delay < piece.began && piece.began <= now;
+                    (if late { piece.began } else { slot }) + delay
+                };
+                // What was cut off before it was committed is made up for at once, if no newer slot does.
+                if std::mem::take(&mut lost) && !newest.is_some_and(|slot| now >= start(*slot)) {
+                    begun.push(Begun { at: now - piece.ahead, shown: now, piece: at });
+                }
                 now = match newest {
                     Some(slot) => {
-                        let late = *slot + delay < piece.began && piece.began <= now;
-                        let start = if late { piece.began } else { *slot } + delay;
+                        let start = start(*slot);
                         if now >= start {
                             begun.push(Begun { at: now - piece.ahead, shown: now, piece: at });
                             dealt = Some(*slot);
@@ -91,6 +98,9 @@ impl History {
                         None => break,
                     },
                 };
+            }
+            if let (Some(found), Some(run)) = (piece.cut.get(source), begun.last()) {
+                lost = !found.live.values().any(|taken_at| *taken_at == run.shown);
             }
         }
         begun
