@@ -281,7 +281,7 @@ fn whole_set<'a>(
             if lacks || lines.len() < 2 || best.as_ref().is_some_and(|(before, _)| taken <= *before) {
                 continue;
             }
-            best = Some((taken, WholeSet { id, at: *at, lines }));
+            best = Some((taken, WholeSet { id, at, lines }));
         }
     }
     best.map(|(_, set)| set)
