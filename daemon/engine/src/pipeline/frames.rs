@@ -89,7 +89,8 @@ impl Gathering {
         self.sum.pieces += 1;
         self.sum.frames = self.frames.len();
         let is_enough = !self.has_begun && self.frames.len() > FRAMES_GATHERED_FIRST;
-        (is_enough || self.sum.is_over(1)).then(|| self.take(true))
+        let full = (is_enough || self.sum.is_over(1)).then(|| self.take(true));
+        full.filter(|gathered| !gathered.is_empty())
     }
 
     /// What has been gathered. With `keep_last`, the frame of each pack that was wanted last stays: what comes next
