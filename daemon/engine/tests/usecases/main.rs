@@ -32,3 +32,4 @@ mod support;
 mod twice;
 mod undoing;
 mod unfinished;
+mod written_meanwhile;
