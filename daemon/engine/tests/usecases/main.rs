@@ -26,6 +26,7 @@ mod restoring;
 mod restoring_paths;
 mod retention;
 mod sets;
+mod spooling;
 mod stores;
 #[path = "../support/mod.rs"]
 mod support;
