@@ -25,6 +25,7 @@ mod refused;
 mod restoring;
 mod restoring_paths;
 mod retention;
+mod rising;
 mod sets;
 mod spooling;
 mod stores;
