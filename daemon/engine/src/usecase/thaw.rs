@@ -13,7 +13,7 @@ use crate::lock::Held;
 use crate::port::docker::{ContainerState, Docker};
 use crate::usecase::blame;
 use crate::usecase::host::{Host, catalog_failure};
-use crate::usecase::recipe::hooks::{After, run_after};
+use crate::usecase::recipe::hooks::{After, before_has_ended, overtaken, run_after};
 use crate::usecase::recipe::redis::give_back;
 use crate::usecase::recover::{Recovered, has_successor, hold};
 use crate::usecase::rising::{Looks, Rising};
@@ -177,12 +177,15 @@ async fn one(rising: &mut Rising<'_>, freeze: &Freeze, late: bool) -> Result<Let
             Back::LeftAlone => LetGo::Quietly,
             Back::Gone => LetGo::Said(service::gone(&freeze.was)),
         }),
-        How::Hooks { after, patience_seconds } => {
+        How::Hooks { before, after, patience_seconds } => {
+            let patience = Duration::from_secs(*patience_seconds);
+            let mut in_order = true;
             if late {
                 clock.sleep(LATE).await;
+                in_order = before_has_ended(docker, clock, freeze, before, patience).await?;
             }
-            let patience = Duration::from_secs(*patience_seconds);
             Ok(match run_after(docker, clock, freeze, after, patience).await? {
+                After::Done if !in_order => LetGo::Badly(overtaken(freeze, after, patience)),
                 After::Done => {
                     late.then(|| format!("ran the hook `after` in container `{}`", freeze.was.name)).into()
                 }

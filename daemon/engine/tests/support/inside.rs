@@ -26,7 +26,7 @@ pub(crate) struct Inside {
     pub(crate) outside: &'static str,
     /// `before` was run, and `after` not since.
     pub(crate) is_quiet: bool,
-    /// Statuses of `before` and `after`; `before` hangs if it is negative.
+    /// Statuses of `before` and `after`; `before` does what it does only after a while if it is negative.
     pub(crate) hooks_end: (i64, i64),
     /// Redis has an append-only log.
     pub(crate) has_log: bool,
@@ -121,10 +121,10 @@ impl Shared {
         self.note(which);
         let (before, after) = self.look().hooks_end;
         let status = if which == "before" { before } else { after };
-        self.look().is_quiet = which == "before";
         if status < 0 {
             std::thread::sleep(Duration::from_secs(2));
         }
+        self.look().is_quiet = which == "before";
         ended(status, if status == 0 { "" } else { "it went wrong" })
     }
 

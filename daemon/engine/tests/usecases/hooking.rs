@@ -1,12 +1,13 @@
 //! Backups between two programs of a policy: in which order, what becomes of bad ends, and that `after` is always run.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use engine::failure::{Class, Failure};
 use engine::format::manifest::Consistency as Kind;
 use engine::port::docker::{ContainerState as State, Docker as _, DockerErrorKind};
+use engine::port::exec::ExecEnd;
 use engine::testing::fake_docker::{Moment, Script, Verdict};
 use engine::usecase::backup::{BackupReport, BackupRequest, backup};
 use engine::usecase::recover::recover;
@@ -171,6 +172,48 @@ async fn what_a_dead_run_left_is_ended_by_the_next_start() {
     // The next backup is whole.
     let report = run(&world, script(&inside, |_, _| Verdict::Pass), hooks()).await.unwrap();
     assert_eq!(report.consistency, Kind::Hooks);
+}
+
+/// SIGKILL while `before` is on its way: nobody can end it, and what it does it does at its end.
+#[tokio::test]
+async fn after_waits_for_a_before_that_outlives_its_run() {
+    let (world, inside) = scene(Inside::default()).await;
+    let (others, shared, may_end) = (inside.programs(), inside.clone(), Arc::new(AtomicBool::new(false)));
+    let gate = Arc::clone(&may_end);
+    world.docker.install(Arc::new(move |spec, input, output| {
+        if spec.argv != ["hook", "before"] {
+            return others(spec, input, output);
+        }
+        shared.note("before");
+        while !gate.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        shared.look().is_quiet = true;
+        ExecEnd { status: 0, last_words: String::new() }
+    }));
+    let watched = inside.clone();
+    let dead =
+        script(&inside, move |_moment, _deed| match watched.look().log.iter().any(|one| one == "before") {
+            true => Verdict::Fail(DockerErrorKind::Unreachable),
+            false => Verdict::Pass,
+        });
+    run(&world, dead, hooks()).await.unwrap_err();
+    // It ends when it was looked at for the third time.
+    let (looks, gate) = (AtomicU32::new(0), Arc::clone(&may_end));
+    let looked_at = script(&inside, move |moment, deed| {
+        if moment == Moment::After && deed.starts_with("exec_runs ") {
+            gate.fetch_or(looks.fetch_add(1, Ordering::SeqCst) == 2, Ordering::SeqCst);
+        }
+        Verdict::Pass
+    });
+    let docker = Arc::new(world.docker.reopened(looked_at));
+    let thawed = thaw(&world.host_with(Arc::new(world.store.clone()), docker).await).await.unwrap();
+    may_end.store(true, Ordering::SeqCst);
+    world.docker.programs_end().await;
+    assert!(!inside.look().is_quiet, "it stays quiet for good: {:?}", inside.look().log);
+    assert_eq!((thawed.said.len(), thawed.left), (1, vec![]));
+    recover(&world.host().await, &Silent::default()).await.unwrap();
+    nothing_is_held(&world).await;
 }
 
 /// Trouble with what one run has left keeps nobody else from running.
