@@ -223,6 +223,10 @@ pub struct Packed {
     pub used: BTreeMap<u64, u64>,
     /// What changed, vanished or could not be read.
     pub notes: Notes,
+    /// How often somebody was seen to write while the pass read: content that changed, a name that vanished or came to stand
+    /// for something else. A change of attributes alone is none.
+    #[serde(default)]
+    pub writes: u64,
     /// Which database the folder holds, as `KIND:ID`, if it holds one that says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,

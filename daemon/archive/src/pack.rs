@@ -135,7 +135,7 @@ pub fn pack(
         }
         packer.finish()
     });
-    let Found { totals, notes, mut used } = match read {
+    let Found { totals, notes, writes, mut used } = match read {
         Some(Ok(found)) => found,
         Some(Err(Halt::Source { path, action, source })) => {
             return Err(PackError::Source { path: path.to_string(), action, source });
@@ -160,7 +160,20 @@ pub fn pack(
     }
     let identity = pictured.map_or_else(|| identity(root), |Pictured { identity }| identity);
     let clones = clones(root);
-    Ok(Packed { totals, length, hash, raw_bytes, footer, entries, pages, used, notes, identity, clones })
+    Ok(Packed {
+        totals,
+        length,
+        hash,
+        raw_bytes,
+        footer,
+        entries,
+        pages,
+        used,
+        notes,
+        writes,
+        identity,
+        clones,
+    })
 }
 
 fn write_error(why: Option<WriteError>) -> PackError {

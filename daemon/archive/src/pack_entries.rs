@@ -61,6 +61,8 @@ const PASSED: Look = Look::Done(Visited::Passed);
 pub(crate) struct Found {
     pub(crate) totals: Totals,
     pub(crate) notes: Notes,
+    /// How often somebody was seen to write meanwhile.
+    pub(crate) writes: u64,
     /// How many bytes the extents need of each pack.
     pub(crate) used: BTreeMap<u64, u64>,
 }
@@ -86,6 +88,7 @@ pub(crate) struct Packer<'a> {
     mount: Option<Mount>,
     totals: Totals,
     notes: Notes,
+    writes: u64,
     used: BTreeMap<u64, u64>,
     headers: Vec<u8>,
     records: Vec<u8>,
@@ -117,6 +120,7 @@ impl<'a> Packer<'a> {
             mount: None,
             totals: Totals::default(),
             notes: Notes::default(),
+            writes: 0,
             used: BTreeMap::new(),
             headers: Vec::new(),
             records: Vec::new(),
@@ -149,7 +153,7 @@ impl<'a> Packer<'a> {
         let tables = self.base.as_mut().map(|base| &mut base.tables);
         self.pages.finish(&mut self.stream, tables)?;
         self.stream.finish()?;
-        Ok(Found { totals: self.totals, notes: self.notes, used: self.used })
+        Ok(Found { totals: self.totals, notes: self.notes, writes: self.writes, used: self.used })
     }
 
     /// Something is missing from the snapshot.
@@ -267,7 +271,10 @@ impl<'a> Packer<'a> {
     fn not_opened(&mut self, path: &TreePath, seen: &Stat, why: OpenError) -> Result<Look, Halt> {
         match why {
             OpenError::Vanished => self.moved(path, NoteKind::Vanished, ""),
-            OpenError::Replaced => return Ok(Look::Again),
+            OpenError::Replaced => {
+                self.writes += 1;
+                return Ok(Look::Again);
+            }
             OpenError::OtherMount => return self.other_mount(path, seen),
             OpenError::Refused(why) => self.unreadable(path, format!("cannot open: {why}")),
             OpenError::Exhausted(source) => {

@@ -86,7 +86,7 @@ fn a_file_that_grows_keeps_its_length() {
     assert!(content(&opened, "a") == noise(LARGE));
     assert!(entry(&opened, "a").unwrap().witness.unsteady);
     assert_eq!(told(&packed.notes), ["Changed a: grew; what was appended is not in it"]);
-    assert!(!packed.notes.is_partial());
+    assert_eq!((packed.writes, packed.notes.is_partial()), (1, false));
 }
 
 #[test]
@@ -115,7 +115,22 @@ fn a_file_that_is_rewritten_counts_as_changed() {
         },
     );
     assert!(entry(&opened, "a").unwrap().witness.unsteady);
-    assert_eq!(told(&packed.notes), ["Changed a: "]);
+    assert_eq!((told(&packed.notes), packed.writes), (vec!["Changed a: ".to_owned()], 1));
+}
+
+/// Nobody wrote: a snapshot of files that stood still may have it.
+#[test]
+fn a_new_mode_or_name_is_told_and_is_no_write() {
+    let (opened, packed) = pack_while(
+        |_| {},
+        |root| {
+            fs::set_permissions(root.join("a"), fs::Permissions::from_mode(0o640)).unwrap();
+            fs::hard_link(root.join("a"), root.join("a-too")).unwrap();
+        },
+    );
+    assert!(entry(&opened, "a").unwrap().witness.unsteady);
+    assert_eq!(told(&packed.notes), ["Changed a: its attributes or links changed"]);
+    assert_eq!((packed.writes, packed.notes.named[0].is_of_a_write()), (0, false));
 }
 
 #[test]
@@ -134,7 +149,7 @@ fn what_vanishes_is_told_and_left_out() {
         },
     );
     assert_eq!(told(&packed.notes), ["Vanished b: ", "Vanished c: ", "Vanished d: "]);
-    assert_eq!((packed.totals.entries, packed.notes.is_partial()), (3, false));
+    assert_eq!((packed.totals.entries, packed.notes.is_partial(), packed.writes), (3, false, 3));
     assert_eq!(content(&opened, "e"), b"stays");
 }
 

@@ -75,12 +75,13 @@ fn run(asked: &Asked) -> io::Result<Vec<String>> {
     if let Some(mib) = asked.freeze {
         let earlier = asked.document.as_ref().map(|document| Part::Freeze.read(document)).transpose()?;
         let earlier = earlier.unwrap_or_default();
-        let table = freezes(mib, asked.on.as_deref(), &earlier, |step| eprintln!("torture: {step}"))?;
+        let (table, faults) =
+            freezes(mib, asked.on.as_deref(), &earlier, |step| eprintln!("torture: {step}"))?;
         match &asked.document {
             Some(document) => Part::Freeze.write(document, &table)?,
             None => println!("{table}"),
         }
-        return Ok(Vec::new());
+        return Ok(faults);
     }
     let all = recipes();
     let left: VecDeque<&Recipe> = all.iter().filter(|recipe| recipe.name.contains(&asked.only)).collect();

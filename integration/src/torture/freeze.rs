@@ -27,6 +27,9 @@ const DISK_BYTES: u64 = 24 << 30;
 /// Full backups of each mode.
 const TIMES: u32 = 3;
 
+/// Who is paused waits for what changed, and never for most of a backup. Who is not held at all waits for nothing.
+const SHARE_MAX: f64 = 0.5;
+
 /// A full backup.
 struct Held {
     mode: &'static str,
@@ -40,20 +43,34 @@ impl Held {
         let share = 100.0 * freeze / whole.max(f64::EPSILON);
         format!("| {on} | `{mode}` | {whole:.2} | {freeze:.2} | {share:.0} % |")
     }
+
+    /// What is not as it should be.
+    fn fault(&self) -> Option<String> {
+        let Self { mode, whole, freeze } = self;
+        let most = if *mode == "pause" { whole * SHARE_MAX } else { 0.0 };
+        (*freeze > most).then(|| format!("`{mode}` held writers for {freeze:.2} s of {whole:.2} s"))
+    }
 }
 
-/// Measures a PostgreSQL of so many MiB, and gives a table, with the rows of other file systems that stood in it. The volumes
+/// Measures a PostgreSQL of so many MiB, and gives a table, with the rows of other file systems that stood in it, and what is
+/// not as it should be. The volumes
 /// lie on a file system of the kind that is named (`xfs`, `btrfs`), or wherever the engine of the environment keeps them.
-pub fn freezes(mib: u32, on: Option<&str>, earlier: &str, tell: impl Fn(&str)) -> io::Result<String> {
+pub fn freezes(
+    mib: u32,
+    on: Option<&str>,
+    earlier: &str,
+    tell: impl Fn(&str),
+) -> io::Result<(String, Vec<String>)> {
+    let faults = |held: &[Held]| held.iter().filter_map(Held::fault).collect();
     let Some(kind) = on else {
         let held = all(&Place::named("bkd-freeze")?, mib, tell)?;
-        return Ok(table(mib, ELSEWHERE, &held, earlier));
+        return Ok((table(mib, ELSEWHERE, &held, earlier), faults(&held)));
     };
     let cannot = |what: &str| io::Error::other(format!("{what} cannot be had here"));
     let disk = Disk::mount(kind, DISK_BYTES)?.ok_or_else(|| cannot(kind))?;
     let engine = PrivateEngine::start_in(disk.path())?.ok_or_else(|| cannot("an engine"))?;
     let held = all(&Place::on(Docker::at(engine.socket()), "bkd-freeze")?, mib, tell)?;
-    Ok(table(mib, kind, &held, earlier))
+    Ok((table(mib, kind, &held, earlier), faults(&held)))
 }
 
 fn all(place: &Place, mib: u32, tell: impl Fn(&str)) -> io::Result<Vec<Held>> {
@@ -106,6 +123,14 @@ fn table(mib: u32, on: &str, held: &[Held], earlier: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn writers_that_are_held_for_most_of_a_backup_are_a_fault() {
+        let fault = |mode, freeze| Held { mode, whole: 10.0, freeze }.fault();
+        assert_eq!((fault("pause", 1.5), fault("postgres", 0.0)), (None, None));
+        assert_eq!(fault("pause", 6.0).as_deref(), Some("`pause` held writers for 6.00 s of 10.00 s"));
+        assert!(fault("postgres", 0.1).is_some());
+    }
 
     #[test]
     fn a_share_is_of_the_whole_and_rows_of_other_file_systems_stay() {

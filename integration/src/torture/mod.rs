@@ -20,6 +20,9 @@ const FRESH_AFTER: u32 = 10;
 /// A plain copy takes seconds, as one over a network or onto a slower disk does.
 pub const COPY_BYTES_PER_SECOND: u64 = 5 << 20;
 
+/// A kill that is due is repeated until one came while somebody was held, each within half the time of the one before.
+const KILLS_MAX: u32 = 8;
+
 /// How much is done.
 #[derive(Debug, Clone, Copy)]
 pub struct Amount {
@@ -87,14 +90,24 @@ fn beside(subject: &mut Subject<'_>, recipe: &Recipe, amount: Amount, row: &mut 
     }
     let writer = subject.write()?;
     // Any moment of a freeze, or of a whole backup where nobody is held.
-    let (longest, once_held) = match recipe.holds() {
+    let (mut longest, once_held) = match recipe.holds() {
         true => (row.longest_freeze.max(0.05), true),
         false => (row.longest_backup.max(0.5), false),
     };
-    let share =
-        f64::from(getrandom::u32().map_err(|e| io::Error::other(e.to_string()))?) / f64::from(u32::MAX);
-    let cut = subject.cut(&writer, recipe.mode, Duration::from_secs_f64(longest * share), once_held)?;
-    row.add_cut(&cut);
+    let mut has_held = false;
+    for _try in 0..if once_held { KILLS_MAX } else { 1 } {
+        let share =
+            f64::from(getrandom::u32().map_err(|e| io::Error::other(e.to_string()))?) / f64::from(u32::MAX);
+        let cut = subject.cut(&writer, recipe.mode, Duration::from_secs_f64(longest * share), once_held)?;
+        row.add_cut(&cut);
+        has_held = cut.held;
+        if has_held {
+            break;
+        }
+        // Most freezes are far shorter than the longest one, and what it took to begin it counts as held.
+        longest /= 2.0;
+    }
+    row.missed += u32::from(once_held && !has_held);
     // Its numbers were said and need not be there; those of the cycle come after.
     subject.forget(writer);
     Ok(())

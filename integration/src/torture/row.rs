@@ -26,6 +26,8 @@ pub struct Row {
     pub controls: (u32, u32),
     /// Killed backups, and how many of them held somebody.
     pub kills: (u32, u32),
+    /// Kills that were due and came when nobody was held, however often they were repeated, where somebody is to be.
+    pub missed: u32,
     /// Until all ran again, in seconds.
     pub longest_thaw: f64,
     has_control: bool,
@@ -81,6 +83,9 @@ impl Row {
         if self.longest_thaw > SECONDS_AFTER_A_KILL {
             faults.push(format!("it took {:.1} s until all ran again", self.longest_thaw));
         }
+        if self.missed > 0 {
+            faults.push(format!("{} of its kills came at no time when somebody was held", self.missed));
+        }
         if self.has_control && self.controls.0 > 0 && self.controls.1 == 0 {
             faults.push(format!("none of {} naive copies was found to be bad", self.controls.0));
         }
@@ -120,7 +125,9 @@ mod tests {
         assert_eq!(row.faults(), Vec::<String>::new());
         row.add_cut(&Cut { held: true, seconds: 5.5 });
         row.complaints.push("sums differ".to_owned());
-        assert_eq!(row.faults(), ["x: sums differ", "x: it took 5.5 s until all ran again"]);
+        row.missed = 2;
+        let missed = "x: 2 of its kills came at no time when somebody was held";
+        assert_eq!(row.faults(), ["x: sums differ", "x: it took 5.5 s until all ran again", missed]);
         let earlier = "| x | 7 |\n| gone | 7 |\n| z | 8 |\n";
         let table = table("y", &["z", "new", "x"], &[row], earlier);
         assert!(

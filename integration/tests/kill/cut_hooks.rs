@@ -7,8 +7,10 @@ use crate::rig::Rig;
 use crate::tenant::Lease;
 use crate::tree::{plant, tree};
 
-/// Kills, each a little later after the first hook was run.
+/// Kills that come between the hooks, each a little later after the first one was run; and how many it may take, the further
+/// ones the sooner.
 const MOMENTS: u32 = 10;
+const KILLS_MAX: u32 = 40;
 
 #[test]
 fn a_backup_that_is_killed_between_its_hooks_leaves_the_second_to_the_next_start() {
@@ -32,22 +34,26 @@ fn a_backup_that_is_killed_between_its_hooks_leaves_the_second_to_the_next_start
     let seconds = done["freeze_seconds"].as_f64().unwrap();
     assert!(seconds > 0.0 && !is_quiet(), "{done}");
     let mut left = 0;
-    for moment in 0..MOMENTS {
+    for moment in 0..KILLS_MAX {
         let mut late = std::fs::File::create(folder.join("late")).unwrap();
         late.write_all(moment.to_string().as_bytes()).unwrap();
         let mut running = rig.start(&args);
         running.until(is_quiet);
-        std::thread::sleep(Duration::from_secs_f64(seconds * f64::from(moment) / f64::from(MOMENTS)));
+        let share = f64::from(moment % MOMENTS) / f64::from(MOMENTS) / f64::from(1 << (moment / MOMENTS));
+        std::thread::sleep(Duration::from_secs_f64(seconds * share));
         running.kill();
         let thawed = rig.run(&["thaw"]).expect(0);
-        left += thawed.event("done")["thawed"].as_array().unwrap().len();
+        left += u32::from(!thawed.event("done")["thawed"].as_array().unwrap().is_empty());
         let what = format!("moment {moment}: {:?}", thawed.events);
         assert!(!is_quiet(), "{what}");
         tenant.assert_beats();
         let again = rig.run(&["thaw"]).expect(0);
         assert_eq!(again.event("done")["thawed"], serde_json::json!([]), "{what}");
+        if left == MOMENTS {
+            break;
+        }
     }
-    assert!(left > 0, "no kill of {MOMENTS} came between the hooks");
+    assert_eq!(left, MOMENTS, "so many of {KILLS_MAX} kills came between the hooks");
     let done = rig.run(&args).expect(0);
     let number = done.event("done")["snapshot"].as_str().unwrap().rsplit('@').next().unwrap().to_owned();
     let own = ["heartbeat", "quiet"];

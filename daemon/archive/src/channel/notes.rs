@@ -16,6 +16,20 @@ pub struct Note {
     pub why: String,
 }
 
+impl Note {
+    /// Why a file is noted as changed whose content is as it was.
+    pub(crate) const TOUCHED: &str = "its attributes or links changed";
+
+    /// Whether it says that somebody wrote.
+    pub fn is_of_a_write(&self) -> bool {
+        match self.what {
+            NoteKind::Changed => self.why != Self::TOUCHED,
+            NoteKind::Vanished => true,
+            NoteKind::Unreadable | NoteKind::OtherMount | NoteKind::Socket | NoteKind::Attribute => false,
+        }
+    }
+}
+
 /// What can happen to a path without ending the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

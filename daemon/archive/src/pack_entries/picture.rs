@@ -155,6 +155,7 @@ impl Packer<'_> {
         self.picture = None;
         self.links = Links::default();
         self.notes = Notes::default();
+        self.writes = 0;
     }
 }
 
@@ -201,7 +202,8 @@ impl Packer<'_> {
         let Some(picture) = &mut self.picture else { return Ok(PASSED) };
         let clone = picture.clone_of(file.as_fd(), &stat)?;
         // The clone is of one moment, the row of another, unless nobody wrote in between.
-        let is_steady = Stat::of_open(file.as_fd()).is_ok_and(|after| stat.is_steady(&after));
+        let after = Stat::of_open(file.as_fd());
+        let is_steady = after.as_ref().is_ok_and(|after| stat.is_steady(after));
         let size = Stat::of_open(clone.as_fd()).map_err(|_any| Halt::NoPicture)?.size;
         let mut entry = entry_of(path.clone(), &stat, Kind::File { size, content: Vec::new() }, xattrs);
         entry.witness.unsteady = !is_steady;
@@ -209,8 +211,10 @@ impl Packer<'_> {
         let whole = stat.allocated >= stat.size;
         picture.add(&entry, |entry| Seen::File { entry, clone, whole })?;
         self.links.remember(&stat, path)?;
-        if !is_steady {
-            self.moved(path, NoteKind::Changed, "");
+        match after {
+            Ok(_) if is_steady => {}
+            Ok(after) if stat.has_same_content(&after) => self.touched(path),
+            Ok(_) | Err(_) => self.moved(path, NoteKind::Changed, ""),
         }
         Ok(PASSED)
     }

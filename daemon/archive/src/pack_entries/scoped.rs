@@ -12,7 +12,7 @@ use rustix::fd::{BorrowedFd, OwnedFd};
 use super::Packer;
 use super::put::{EMPTY, entry_of};
 use crate::base::{Old, Tables};
-use crate::channel::NoteKind;
+use crate::channel::{Note, NoteKind};
 use crate::descend;
 use crate::entry::{Entry, Kind, Stamp, Witness};
 use crate::pack::Halt;
@@ -117,9 +117,21 @@ impl Packer<'_> {
 
     /// Notes that something is not as it was a moment ago, if that matters.
     pub(super) fn moved(&mut self, path: &TreePath, what: NoteKind, why: impl Into<String>) {
-        if !self.scoped.as_ref().is_some_and(|scoped| scoped.scope.is_logged(path)) {
+        if !self.is_logged(path) {
+            self.writes += 1;
             self.notes.add(path, what, why);
         }
+    }
+
+    /// Notes that a file has other attributes or links than a moment ago; its content is the same, and nobody wrote.
+    pub(super) fn touched(&mut self, path: &TreePath) {
+        if !self.is_logged(path) {
+            self.notes.add(path, NoteKind::Changed, Note::TOUCHED);
+        }
+    }
+
+    fn is_logged(&self, path: &TreePath) -> bool {
+        self.scoped.as_ref().is_some_and(|scoped| scoped.scope.is_logged(path))
     }
 
     /// Where to look, in path order; `None` if it is everywhere.

@@ -19,9 +19,12 @@ pub enum How {
     Stop,
     /// A program that its policy names was run in it, and another one lets it go.
     Hooks {
-        /// That one: program and arguments. It may be empty.
+        /// The first one: program and arguments. It may be empty, and outlives whoever has started it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        before: Vec<String>,
+        /// The other one. It may be empty, too.
         after: Vec<String>,
-        /// How long it may take.
+        /// How long either may take.
         patience_seconds: u64,
     },
     /// Redis in it rewrites no log.

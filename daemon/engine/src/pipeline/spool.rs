@@ -1,7 +1,8 @@
 //! A pack that waits in a file until its last byte is there, so that whoever was held for it need not wait for the store.
 //!
 //! Always true: the store gets the bytes in the order in which they came, each once; what does not fit into the
-//! file, for whatever reason, goes to the store at once; and the file has lost its name before it has content, so
+//! file, for whatever reason, goes to the store at once if nobody is held any more, and else ends the pass: nobody is held
+//! for as long as a store takes; and the file has lost its name before it has content, so
 //! the kernel frees it when the process ends, however it ends.
 
 use std::fs::{self, File, OpenOptions};
@@ -9,6 +10,7 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,6 +19,32 @@ use crate::port::store::{OpenUpload, Store, StoreError, StoreErrorKind, Upload};
 
 /// So much of the file goes to the store at a time.
 const PIECE_BYTES: u64 = 4 << 20;
+
+/// Whether somebody is held for a pass, as its spool has to know.
+#[derive(Debug, Default)]
+pub struct Hold {
+    over: AtomicBool,
+    full: AtomicBool,
+}
+
+impl Hold {
+    /// Nobody is held any more.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
+
+    /// What was to be kept did not fit, so the pass has failed.
+    pub fn was_too_much(&self) -> bool {
+        self.full.load(Ordering::SeqCst)
+    }
+
+    /// Whether what does not fit ends the pass.
+    fn refuses(&self) -> bool {
+        let refuses = !self.over.load(Ordering::SeqCst);
+        self.full.fetch_or(refuses, Ordering::SeqCst);
+        refuses
+    }
+}
 
 /// An upload that begins late.
 pub struct Spool {
@@ -27,14 +55,15 @@ pub struct Spool {
     bytes_max: u64,
     length: u64,
     upload: Option<Box<dyn Upload>>,
+    hold: Arc<Hold>,
 }
 
 impl Spool {
-    /// Of what will be `key`. Where no file can be made at `place`, everything goes to the store at once.
-    pub fn begin(store: Arc<dyn Store>, key: &str, place: &Path, bytes_max: u64) -> Self {
+    /// Of what will be `key`. Where no file can be made at `place`, nothing fits.
+    pub fn begin(store: Arc<dyn Store>, key: &str, place: &Path, bytes_max: u64, hold: Arc<Hold>) -> Self {
         let made = nameless(place).inspect_err(|e| tracing::warn!("make `{}`: {e}", place.display()));
         let file = made.ok().map(Arc::new);
-        Self { store, key: key.to_owned(), file, bytes_max, length: 0, upload: None }
+        Self { store, key: key.to_owned(), file, bytes_max, length: 0, upload: None, hold }
     }
 
     /// Removes what a process left that died between making the file and taking its name away.
@@ -55,7 +84,7 @@ impl Spool {
                 self.length = end;
                 true
             }
-            // A disk that is full: what was kept before is whole, and the store takes the rest.
+            // A disk that is full: what was kept before is whole.
             Ok(Err(e)) => {
                 tracing::warn!("keep `{}` until its upload: {e}", self.key);
                 false
@@ -107,6 +136,10 @@ impl Upload for Spool {
             if self.keep(&bytes).await {
                 return Ok(());
             }
+            if self.hold.refuses() {
+                let why = "it does not fit into what is kept of it while writers are held";
+                return Err(StoreError::new(StoreErrorKind::Other, "write", &self.key, why));
+            }
             self.pour().await?;
         }
         match &mut self.upload {
@@ -145,10 +178,16 @@ mod tests {
         (0..9_u8).map(|n| Bytes::from(vec![n; 1_500_000])).collect()
     }
 
-    /// Writes all pieces, and gives the number of the one with which the upload began, if any.
+    fn over() -> Arc<Hold> {
+        let hold = Arc::new(Hold::default());
+        hold.end();
+        hold
+    }
+
+    /// Writes all pieces for which nobody is held, and gives the number of the one with which the upload began, if any.
     async fn check(place: &Path, bytes_max: u64) -> Option<usize> {
         let store = MemoryStore::new();
-        let mut spool = Box::new(Spool::begin(Arc::new(store.clone()), KEY, place, bytes_max));
+        let mut spool = Box::new(Spool::begin(Arc::new(store.clone()), KEY, place, bytes_max, over()));
         let mut began = None;
         for (n, piece) in pieces().into_iter().enumerate() {
             spool.write(piece).await.unwrap();
@@ -174,12 +213,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nobody_is_held_for_an_upload() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("x.spool");
+        for (bytes_max, fits) in [(9 * 1_500_000, 9), (5_000_000, 3), (0, 0)] {
+            let (store, hold) = (MemoryStore::new(), Arc::new(Hold::default()));
+            let begun = Spool::begin(Arc::new(store.clone()), KEY, &place, bytes_max, Arc::clone(&hold));
+            let mut spool = Box::new(begun);
+            let mut kept = 0;
+            for piece in pieces() {
+                if spool.write(piece).await.is_err() {
+                    break;
+                }
+                kept += 1;
+            }
+            assert_eq!((kept, hold.was_too_much()), (fits, fits < 9), "with {bytes_max}");
+            assert_eq!(store.open_uploads("").await.unwrap().len(), 0);
+            match hold.was_too_much() {
+                true => spool.abort().await.unwrap(),
+                false => assert_eq!(spool.finish().await.unwrap(), 9 * 1_500_000),
+            }
+            assert_eq!(store.snapshot().len(), usize::from(fits == 9));
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_given_up_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("x.spool");
         for bytes_max in [0, 1 << 30] {
             let store = MemoryStore::new();
-            let mut spool = Box::new(Spool::begin(Arc::new(store.clone()), KEY, &place, bytes_max));
+            let mut spool = Box::new(Spool::begin(Arc::new(store.clone()), KEY, &place, bytes_max, over()));
             spool.write(Bytes::from_static(b"x")).await.unwrap();
             spool.abort().await.unwrap();
             assert_eq!((store.open_uploads("").await.unwrap().len(), store.snapshot().len()), (0, 0));

@@ -288,6 +288,8 @@ pub struct Leftover {
 /// * Whoever drops the future of `open_helper` before it is done leaves a container to the next sweep.
 /// * `exec` starts a program inside a container that runs; it fails with `Conflict` if that is down or paused. A program
 ///   that cannot be started is no error here: it ends with status 126 or 127, and says why in its output or last words.
+/// * `exec_runs` tells whether a program runs that `exec` has started with these words, for us or for somebody else; it does
+///   not where the container is gone or down.
 /// * `leftovers` lists containers by our two labels and by nothing else.
 /// * `changes` asks the engine first, so it fails where nobody is there. [`Changes`] tells what happens after it has
 ///   returned.
@@ -337,6 +339,9 @@ pub trait Docker: Trials {
 
     /// Starts a program inside a container.
     async fn exec(&self, spec: &ExecSpec) -> Result<Exec, DockerError>;
+
+    /// Whether a program of these words, started inside a container, has not ended yet.
+    async fn exec_runs(&self, container: &str, argv: &[String]) -> Result<bool, DockerError>;
 
     /// Starts a helper and connects to it.
     async fn open_helper(&self, spec: &HelperSpec) -> Result<Helper, DockerError>;

@@ -87,8 +87,12 @@ pub async fn programs_are_started_heard_and_ended(docker: &dyn Docker, id: &str,
     read.expect("listen");
     assert!(got == sent, "bytes changed on the way");
     assert_eq!(cat.life.ended(Duration::from_millis(50)).await.expect("ask"), None, "it was not told to end");
+    let words = spec(id, program, &["cat", "/said"]).argv;
+    let runs = async |id: &str, words: &[String]| docker.exec_runs(id, words).await.expect("look");
+    assert!(runs(id, &words).await && !runs(id, &words[1..]).await && !runs("backupd-no-such", &words).await);
     let fine = ExecEnd { status: 0, last_words: String::new() };
     assert_eq!(end(cat).await, (Vec::new(), fine.clone()));
+    assert!(!runs(id, &words).await, "it has ended");
 
     let (said, failed) = end(exec(docker, id, program, &["fail"]).await).await;
     assert_eq!((said.as_slice(), failed.status), (&b""[..], 3));

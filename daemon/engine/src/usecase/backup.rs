@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
-use policies::policy::{self, Mode, OnUnfreezable, Terms};
+use policies::policy::{self, Terms};
 use policies::retention::guard::Limits;
 use serde::Serialize;
 
@@ -247,8 +247,9 @@ impl Deed<'_> {
 
     /// The manifest of what was read, if that is what was promised. What the guard says of it is noted.
     pub(super) async fn judge(&self, begun: &Begun, passed: Passed) -> Result<Manifest, Failure> {
+        let was_written = passed.packed.writes > 0;
         let manifest = self.manifest(begun.number, begun.taken_at, passed, begun.parent.as_ref()).await?;
-        self.as_promised(manifest.consistency)?;
+        self.as_promised(&manifest, was_written)?;
         let before = begun.parent.as_ref().map(|parent| &parent.manifest);
         guarding::guard(self.host, self.lineage, &manifest, before, &self.request.guard).await?;
         Ok(manifest)
@@ -261,18 +262,6 @@ impl Deed<'_> {
         self.sweep_orphans(&begun.folder, &signed.manifest).await;
         self.run.done(signed.manifest.totals.entries, signed.manifest.totals.bytes);
         Ok(self.report(&signed.manifest))
-    }
-
-    /// A snapshot that is less than its policy promises is none, unless the policy allows it.
-    fn as_promised(&self, consistency: Consistency) -> Result<(), Failure> {
-        let policy::Consistency { mode, on_unfreezable, .. } = self.request.consistency;
-        let is_live = consistency == Consistency::Live && mode != Mode::Live;
-        match on_unfreezable {
-            OnUnfreezable::Refuse if is_live => {
-                self.or_live("a container that writes to it was started meanwhile")
-            }
-            OnUnfreezable::Refuse | OnUnfreezable::Live => Ok(()),
-        }
     }
 
     /// Makes sure that no other machine writes under this name.

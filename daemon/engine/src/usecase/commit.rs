@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use archive::layout::FORMAT;
 use jiff::Timestamp;
+use policies::policy::{self, Mode, OnUnfreezable};
 
 use crate::failure::{Class, Failure};
 use crate::format::manifest::{Consistency, MANIFEST_BYTES_MAX, Manifest, Parent, SnapshotKind};
@@ -12,6 +13,7 @@ use crate::port::store::{Put, StoreErrorKind};
 use crate::usecase::backup::Deed;
 use crate::usecase::blame;
 use crate::usecase::index::Signed;
+use crate::usecase::notes::written_meanwhile;
 use crate::usecase::pass::Passed;
 use crate::usecase::watch::Told;
 use crate::words::Number;
@@ -30,8 +32,36 @@ impl Deed<'_> {
             None if self.is_written().await? => (Consistency::Live, 0),
             None => (Consistency::Idle, 0),
         };
+        let is_still = matches!(
+            consistency,
+            Consistency::Idle
+                | Consistency::Paused
+                | Consistency::Stopped
+                | Consistency::Mysql
+                | Consistency::Rrd
+        );
+        // Somebody who is no container, or is none that was held. Where nobody was, others answer for what is written.
+        let consistency = match is_still && passed.packed.writes > 0 {
+            true => Consistency::Live,
+            false => consistency,
+        };
         let made_by = self.made_by().await?;
         Ok(Manifest { consistency, freeze_ms, made_by, ..self.draft(number, taken_at, passed, parent) })
+    }
+
+    /// A snapshot that is less than its policy promises is none, unless the policy allows it.
+    pub(super) fn as_promised(&self, manifest: &Manifest, was_written: bool) -> Result<(), Failure> {
+        let policy::Consistency { mode, on_unfreezable, .. } = self.request.consistency;
+        let is_live = manifest.consistency == Consistency::Live && mode != Mode::Live;
+        match on_unfreezable {
+            OnUnfreezable::Refuse if is_live && was_written => {
+                self.or_live(&written_meanwhile(&manifest.notes))
+            }
+            OnUnfreezable::Refuse if is_live => {
+                self.or_live("a container that writes to it was started meanwhile")
+            }
+            OnUnfreezable::Refuse | OnUnfreezable::Live => Ok(()),
+        }
     }
 
     /// What the snapshot is made with.

@@ -60,6 +60,7 @@ mod restore_room;
 pub mod restore_set;
 mod resume;
 pub mod retention;
+mod rising;
 pub mod rule;
 mod run;
 pub mod runs;

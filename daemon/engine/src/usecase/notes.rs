@@ -28,3 +28,12 @@ pub(crate) fn warnings(notes: &Notes) -> Vec<String> {
     }
     lines
 }
+
+/// Why files that nobody should have written to are not of one moment.
+pub(crate) fn written_meanwhile(notes: &Notes) -> String {
+    let named = notes.named.iter().find(|note| note.is_of_a_write());
+    let what = named.map_or("something in it".to_owned(), |note| format!("`{}`", note.path));
+    format!(
+        "{what} was written to while it was read, by a program that is in no container or in none that was held"
+    )
+}

@@ -14,7 +14,6 @@ use archive::channel::{Job, PackJob, Packed};
 use archive::scope::Scope;
 use jiff::Timestamp;
 use policies::policy::{Mode, Reread};
-use tokio::sync::oneshot;
 
 pub(super) use self::ended::{Amid, Ended};
 use crate::failure::{Class, Failure};
@@ -35,6 +34,7 @@ use crate::usecase::index::Signed;
 use crate::usecase::job::{Session, spec};
 use crate::usecase::run::Run;
 use crate::usecase::scratch::clear_strays;
+use crate::usecase::second::Waiter;
 use crate::usecase::watch::{Progress, Told, Watch};
 use crate::words::Number;
 
@@ -63,7 +63,7 @@ pub(super) struct Pass {
     /// It may send no faster than its policy says. Nobody is held longer than need be for that.
     paced: bool,
     /// Who waits for a picture of the source, after which nobody need be held.
-    pictured: Option<oneshot::Sender<()>>,
+    pictured: Option<Waiter>,
 }
 
 impl Pass {
@@ -73,7 +73,7 @@ impl Pass {
     }
 
     /// Tells when a picture of the source was taken.
-    pub(super) fn telling(self, pictured: oneshot::Sender<()>) -> Self {
+    pub(super) fn telling(self, pictured: Waiter) -> Self {
         Self { pictured: Some(pictured), ..self }
     }
 
@@ -320,7 +320,7 @@ impl Deed<'_> {
 struct Teller<'a> {
     run: &'a Run<'a>,
     watch: &'a dyn Watch,
-    pictured: Option<oneshot::Sender<()>>,
+    pictured: Option<Waiter>,
 }
 
 impl Listener for Teller<'_> {
@@ -331,8 +331,10 @@ impl Listener for Teller<'_> {
     }
 
     fn pictured(&mut self) {
+        let Some(Waiter { tell, hold }) = self.pictured.take() else { return };
+        hold.end();
         // Whoever waited may have given up.
-        let _told = self.pictured.take().map(|waiting| waiting.send(()));
+        let _told = tell.send(());
     }
 
     fn opened(&mut self, upload: OpenUpload) {

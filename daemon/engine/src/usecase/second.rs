@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::failure::Failure;
 use crate::pipeline::reading::Reading;
-use crate::pipeline::spool::Spool;
+use crate::pipeline::spool::{Hold, Spool};
 use crate::usecase::backup::Deed;
 use crate::usecase::blame;
 use crate::usecase::freeze::Held;
@@ -52,11 +52,18 @@ pub(super) struct Ground {
     clones: bool,
 }
 
+/// Who is told that nobody need be held any more.
+pub(super) struct Waiter {
+    pub(super) tell: oneshot::Sender<()>,
+    pub(super) hold: Arc<Hold>,
+}
+
 /// A second pass whose helper waits for its job.
 pub(super) struct Waiting {
     pass: Pass,
     session: Session,
     spool: Spool,
+    hold: Arc<Hold>,
 }
 
 impl Waiting {
@@ -124,17 +131,19 @@ impl Deed<'_> {
         let pass = self.prepare_second(ground, None)?.at_once();
         let place = self.host.spool(self.run.id());
         let spool_bytes = self.host.settings().effort.spool_bytes;
-        let spool = Spool::begin(self.host.store().await?, &pass.key, &place, spool_bytes);
+        let hold = Arc::new(Hold::default());
+        let spool = Spool::begin(self.host.store().await?, &pass.key, &place, spool_bytes, Arc::clone(&hold));
         let session = if ground.clones { self.photographer().await? } else { self.helper(0).await? };
-        Ok(Waiting { pass, session, spool })
+        Ok(Waiting { pass, session, spool, hold })
     }
 
     /// Has it read, until those who are held may go on. Its pack is not in the store yet.
     pub(super) async fn read_waiting(&self, waiting: Waiting) -> Result<Sofar<'_>, Failure> {
-        let Waiting { pass, session, spool } = waiting;
+        let Waiting { pass, session, spool, hold } = waiting;
         let (tell, pictured) = oneshot::channel();
+        let pass = pass.telling(Waiter { tell, hold: Arc::clone(&hold) });
         let read: BoxFuture<'_, _> =
-            Box::pin(async move { self.receive(pass.telling(tell), session, Box::new(spool), None).await });
+            Box::pin(async move { self.receive(pass, session, Box::new(spool), None).await });
         let read = match select(read, pictured).await {
             Either::Left((read, _)) => read,
             Either::Right((Ok(()), reading)) => return Ok(Sofar::Pictured(reading)),
@@ -144,8 +153,24 @@ impl Deed<'_> {
         match read {
             Ok(received) => Ok(Sofar::Read(Box::new(received))),
             Err(Ended::Amid(amid)) => Ok(Sofar::Amid(amid)),
+            Err(_full) if hold.was_too_much() => Err(self.too_much()),
             Err(ended) => Err(ended.failure(|| self.comparing()).await),
         }
+    }
+
+    /// More was read than may be kept, and nobody is held for as long as an upload takes.
+    fn too_much(&self) -> Failure {
+        let spool = self.host.settings().effort.spool_bytes;
+        Failure::failed(format!("read `{}` while its writers are held", self.request.source))
+            .because(format!(
+                "what had changed since its first pass did not fit into the {} MiB of `spool`, or onto the disk that \
+                 holds the state folder",
+                spool >> 20
+            ))
+            .hint(
+                "raise `spool` in backupd.toml, and make room for it (`df -h`); or back it up when less is written; \
+                 nothing was committed",
+            )
     }
 
     /// Reads what is left to be read when nobody is held any more.

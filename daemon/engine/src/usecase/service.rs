@@ -2,26 +2,23 @@
 //!
 //! What is stopped was written into the run's journal before. A stop takes the restart policy away first, so
 //! that an engine that restarts meanwhile does not start the container in the middle; starting puts it back
-//! first. What a human did meanwhile wins: a container that is up, or was started since, is left alone.
+//! first. What a human did meanwhile wins: a container that is up, or was started since, is left alone. All are started
+//! before it is waited for how they are (`rising.rs`).
 
 use std::time::Duration;
 
 use crate::catalog::journal::{ComposeService, StoppedContainer};
 use crate::failure::{Class, Failure};
 use crate::port::clock::Clock;
-use crate::port::docker::{Container, ContainerState, Docker, DockerError, DockerErrorKind, Health};
+use crate::port::docker::{Container, ContainerState, Docker, DockerError, DockerErrorKind};
 use crate::usecase::blame;
-use crate::usecase::runs_again::{Again, Condition, RunsAgain};
+use crate::usecase::rising::{Looks, Rising};
+use crate::usecase::runs_again::Again;
 use crate::usecase::source::User;
 use crate::usecase::stop_order::dependents_first;
 
 /// A database may need this long to write out what it holds.
 const STOP_GRACE: Duration = Duration::from_secs(120);
-
-/// How long a started container has to become healthy before we say that it has not.
-const HEALTH_PATIENCE: Duration = Duration::from_secs(120);
-
-const HEALTH_POLL: Duration = Duration::from_millis(250);
 
 /// The kernel may not get hold of a container that is busy. The engine is asked so often, each time after twice the time.
 const PAUSES: u32 = 6;
@@ -139,7 +136,7 @@ pub(crate) async fn stop(docker: &dyn Docker, journal: &[StoppedContainer]) -> R
     Ok(())
 }
 
-/// Brings back what the journal lists, in reverse, and waits for health. Gives what was started
+/// Brings back what the journal lists, in reverse, and looks after it. Gives what was started
 /// and how it is; fails only if something that ran before does not run now. If the engine may still be
 /// `stopping` them for someone who died, what runs is stopped to the end first: else it would go down later.
 pub(crate) async fn start_again(
@@ -148,45 +145,48 @@ pub(crate) async fn start_again(
     journal: &[StoppedContainer],
     stopping: bool,
 ) -> Result<Again, Failure> {
-    let (mut again, mut failed) = (Again::default(), None);
+    let mut rising = Rising::new(docker, clock);
+    let (mut warnings, mut failed) = (Vec::new(), None);
     for stopped in journal.iter().rev() {
-        match one(docker, clock, stopped, stopping).await {
-            Ok(Back::LeftAlone) => {}
-            Ok(Back::Gone) => {
-                again.warnings.push(format!("container `{}` was removed meanwhile", stopped.name));
-            }
-            Ok(Back::Started(health, after)) => {
-                let (container, seconds) = (stopped.name.clone(), after.as_secs_f64());
-                if health == Condition::NotHealthy {
-                    again.warnings.push(format!(
-                        "container `{container}` was started and is not healthy yet; see `docker logs {container}`"
-                    ));
-                }
-                again.started.push(RunsAgain { container, health, seconds });
-            }
+        match bring_back(&mut rising, stopped, stopping).await {
+            Ok(Back::Started | Back::LeftAlone) => {}
+            Ok(Back::Gone) => warnings.push(gone(stopped)),
             // The others must come back all the same.
             Err(failure) => failed = failed.or(Some(failure)),
         }
     }
     match failed {
-        None => Ok(again),
+        None => {
+            let mut again = rising.settle(Looks::Twice).await?;
+            warnings.append(&mut again.warnings);
+            Ok(Again { warnings, ..again })
+        }
         Some(failure) => Err(failure),
     }
 }
 
-enum Back {
-    /// It is like that, so long after its start.
-    Started(Condition, Duration),
+/// What to say of a container that nobody can bring back.
+pub(crate) fn gone(stopped: &StoppedContainer) -> String {
+    format!("container `{}` was removed meanwhile", stopped.name)
+}
+
+/// What became of a container that is to run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Back {
+    /// It was started; how it is shows later.
+    Started,
     LeftAlone,
     Gone,
 }
 
-async fn one(
-    docker: &dyn Docker,
-    clock: &dyn Clock,
+/// Starts what was stopped, as it was and if nobody else did. Those that it needs, and that were started before, are
+/// waited for.
+pub(crate) async fn bring_back(
+    rising: &mut Rising<'_>,
     stopped: &StoppedContainer,
     stopping: bool,
 ) -> Result<Back, Failure> {
+    let (docker, clock) = (rising.docker, rising.clock);
     let what = || format!("start container `{}` again", stopped.name);
     let mut found = docker.container(&stopped.id).await.map_err(|e| blame::docker(what(), e))?;
     let untouched =
@@ -202,27 +202,10 @@ async fn one(
     if found.state != ContainerState::Down || found.started_at != stopped.started_at || !stopped.was_running {
         return Ok(Back::LeftAlone);
     }
+    rising.wait_for_needs(&found).await;
     start(docker, clock, stopped).await?;
-    let began = clock.elapsed();
-    loop {
-        let now = docker.container(&stopped.id).await.map_err(|e| blame::docker(what(), e))?;
-        let Some(now) = now else { return Ok(Back::Gone) };
-        let after = clock.elapsed().saturating_sub(began);
-        match (now.state, now.health) {
-            (ContainerState::Running, Health::None) => return Ok(Back::Started(Condition::Unchecked, after)),
-            (ContainerState::Running, Health::Healthy) => {
-                return Ok(Back::Started(Condition::Healthy, after));
-            }
-            (ContainerState::Down, _) | (_, Health::Unhealthy) => {
-                return Ok(Back::Started(Condition::NotHealthy, after));
-            }
-            (ContainerState::Running | ContainerState::Restarting | ContainerState::Paused, _) => {}
-        }
-        if after > HEALTH_PATIENCE {
-            return Ok(Back::Started(Condition::NotHealthy, after));
-        }
-        clock.sleep(HEALTH_POLL).await;
-    }
+    rising.add(found);
+    Ok(Back::Started)
 }
 
 #[cfg(test)]
@@ -230,6 +213,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::port::docker::Health;
 
     fn container(name: &str) -> Container {
         Container {

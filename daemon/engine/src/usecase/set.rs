@@ -15,7 +15,7 @@ use std::sync::Mutex;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{join_all, try_join_all};
-use policies::policy::Mode;
+use policies::policy::{self, Mode, print_time};
 
 use crate::catalog::Verb;
 use crate::failure::{Class, Failure};
@@ -61,6 +61,7 @@ pub async fn backup_set(
         let lineage = Lineage { host: host.settings().host.clone(), source: request.source.clone() };
         members.push(Member { lineage, source });
     }
+    refuse_mixed(&requests)?;
     let store = host.store_to_fill().await?;
     // Two sets of the same sources take their locks in the same order, so neither waits for the other.
     let mut runs: Vec<Run<'_>> = Vec::with_capacity(members.len());
@@ -129,6 +130,27 @@ fn refuse_mode(request: &BackupRequest) -> Result<(), Failure> {
                 .hint("a set needs mode `pause` or `stop`, in its policy or by `--consistency`"))
         }
     }
+}
+
+/// All are held at one moment, so in one way: what one policy says cannot hold for the sources of another.
+fn refuse_mixed(requests: &[&BackupRequest]) -> Result<(), Failure> {
+    let [first, others @ ..] = requests else { return Ok(()) };
+    let differs = |a: &policy::Consistency, b: &policy::Consistency| {
+        if a.mode != b.mode {
+            return Some(("mode", a.mode.word().to_owned(), b.mode.word().to_owned()));
+        }
+        if a.max_freeze != b.max_freeze {
+            return Some(("max_freeze", print_time(a.max_freeze), print_time(b.max_freeze)));
+        }
+        let word = |c: &policy::Consistency| c.on_unfreezable.word().to_owned();
+        (a.on_unfreezable != b.on_unfreezable).then(|| ("on_unfreezable", word(a), word(b)))
+    };
+    let (a, is) = (&first.source, &first.consistency);
+    let found = others.iter().find_map(|b| Some((&b.source, differs(is, &b.consistency)?)));
+    let Some((b, (key, of_a, of_b))) = found else { return Ok(()) };
+    Err(Failure::new(Class::Usage, format!("`{a}` and `{b}` cannot be of one set"))
+        .because(format!("`{key}` is `{of_a}` for `{a}` and `{of_b}` for `{b}`"))
+        .hint("give them one policy, or the same `[consistency]`; or say for all of them how: `--consistency MODE`"))
 }
 
 /// What all members share.

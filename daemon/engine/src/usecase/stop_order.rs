@@ -29,12 +29,25 @@ fn last_dependent<T: Borrow<Container>>(left: &[&T]) -> usize {
 
 /// Whether the one cannot do without the other.
 fn needs(one: &Container, other: &Container) -> bool {
-    let of = |container: &'_ Container, name: &str| container.labels.get(name).cloned();
-    let (project, service) = ("com.docker.compose.project", "com.docker.compose.service");
-    let Some(service) = of(other, service) else { return false };
-    let wanted = of(one, "com.docker.compose.depends_on").unwrap_or_default();
-    of(one, project) == of(other, project)
-        && wanted.split(',').any(|one| one.split(':').next() == Some(service.as_str()))
+    needed(one, other).is_some()
+}
+
+/// Whether the one is to be started only once the other is healthy.
+pub(crate) fn needs_healthy(one: &Container, other: &Container) -> bool {
+    needed(one, other).is_some_and(|how| how.split(':').next() == Some("service_healthy"))
+}
+
+/// How the one needs the other, in compose's words after its name: `service_healthy:true`, or none.
+fn needed<'a>(one: &'a Container, other: &Container) -> Option<&'a str> {
+    let [project, service, depends_on] =
+        ["project", "service", "depends_on"].map(|it| format!("com.docker.compose.{it}"));
+    let service = other.labels.get(&service)?;
+    let mut wanted = one.labels.get(&depends_on)?.split(',');
+    let how = wanted.find_map(|wanted| {
+        let (name, how) = wanted.split_once(':').unwrap_or((wanted, ""));
+        (name == service).then_some(how)
+    });
+    how.filter(|_| one.labels.get(&project) == other.labels.get(&project))
 }
 
 #[cfg(test)]
@@ -94,6 +107,14 @@ mod tests {
         check(&[("a", "b"), ("b", "a")], &["a", "b"]);
         check(&[("a", "a")], &["a"]);
         check(&[("db", ""), ("a", "b,db"), ("b", "a")], &["a", "db", "b"]);
+    }
+
+    #[test]
+    fn some_wait_for_health() {
+        let (db, job) = (container("db", ""), container("job", ""));
+        let web = container("web", "job:service_started:false,db:service_healthy:true");
+        assert!(needs_healthy(&web, &db) && !needs_healthy(&web, &job) && !needs_healthy(&db, &web));
+        assert!(!needs_healthy(&container("web", "db"), &db));
     }
 
     #[test]

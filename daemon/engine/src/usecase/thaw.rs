@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use crate::catalog::{CatalogError, Freeze, How};
 use crate::failure::Failure;
-use crate::port::clock::Clock;
+use crate::lock::Held;
 use crate::port::docker::{ContainerState, Docker};
 use crate::usecase::blame;
 use crate::usecase::host::{Host, catalog_failure};
-use crate::usecase::recipe::hooks::{After, run_after};
+use crate::usecase::recipe::hooks::{After, before_has_ended, overtaken, run_after};
 use crate::usecase::recipe::redis::give_back;
 use crate::usecase::recover::{Recovered, has_successor, hold};
-use crate::usecase::service;
+use crate::usecase::rising::{Looks, Rising};
+use crate::usecase::service::{self, Back, bring_back};
 use crate::words::RunId;
 
 /// An engine that does not do it is asked so often, each time after twice the time.
@@ -34,25 +35,56 @@ pub async fn thaw(host: &Host) -> Result<Recovered, Failure> {
     let freezes = host.catalog().freezes().map_err(|e| catalog_failure("look for held containers", e))?;
     let mut runs: Vec<RunId> = freezes.into_iter().map(|freeze| freeze.run).collect();
     runs.dedup();
+    let mut ours = Vec::with_capacity(runs.len());
     for run in runs {
-        let held = match host.catalog().run(&run) {
-            Ok(row) => match hold(host, &row)? {
-                Some(held) => Some(held),
-                // It is dead, and those whom it held are not what its successor has come for.
-                None if has_successor(host, &row)? => None,
-                // It lives, and lets go by itself.
-                None => continue,
-            },
-            Err(CatalogError::NoRun(_)) => None,
-            Err(e) => return Err(catalog_failure("look for held containers", e)),
-        };
-        match let_go(host, &*host.docker().await?, &run, true).await {
+        match claim(host, &run) {
+            Ok(Claim::Ours(held)) => ours.push((run, held)),
+            Ok(Claim::Lives) => {}
+            // Those whom others held must run all the same.
+            Err(failure) => {
+                recovered.left.push(failure.within(&format!("look after what run {run} holds")).to_string());
+            }
+        }
+    }
+    if ours.is_empty() {
+        return Ok(recovered);
+    }
+    let docker = host.docker().await?;
+    let mut rising = Rising::new(&*docker, host.clock());
+    for (run, held) in ours {
+        match release(host, &mut rising, &run, true).await {
             Ok(said) => recovered.said.extend(said),
             Err(failure) => recovered.left.push(failure.to_string()),
         }
         drop(held);
     }
+    match rising.settle(Looks::Once).await {
+        Ok(again) => recovered.said.extend(again.warnings),
+        Err(failure) => recovered.left.push(failure.to_string()),
+    }
     Ok(recovered)
+}
+
+/// Whose what a run holds is to let go.
+enum Claim {
+    /// Ours, as long as this is held, if there is a lock to hold.
+    Ours(Option<Held>),
+    /// Its own: it lives, and lets go by itself.
+    Lives,
+}
+
+fn claim(host: &Host, run: &RunId) -> Result<Claim, Failure> {
+    let row = match host.catalog().run(run) {
+        Ok(row) => row,
+        Err(CatalogError::NoRun(_)) => return Ok(Claim::Ours(None)),
+        Err(e) => return Err(catalog_failure("look for held containers", e)),
+    };
+    Ok(match hold(host, &row)? {
+        Some(held) => Claim::Ours(Some(held)),
+        // It is dead, and those whom it held are not what its successor has come for.
+        None if has_successor(host, &row)? => Claim::Ours(None),
+        None => Claim::Lives,
+    })
 }
 
 /// Lets go of all that a run holds, and says what was not as expected. With `late`, orders to hold may still be on their
@@ -63,12 +95,26 @@ pub(crate) async fn let_go(
     run: &RunId,
     late: bool,
 ) -> Result<Vec<String>, Failure> {
+    let mut rising = Rising::new(docker, host.clock());
+    let mut said = release(host, &mut rising, run, late).await?;
+    // All run, and nothing is left to be done for them: how they are is news, no more.
+    said.extend(rising.settle(Looks::Once).await?.warnings);
+    Ok(said)
+}
+
+/// The same, without waiting for how those are who were started.
+async fn release(
+    host: &Host,
+    rising: &mut Rising<'_>,
+    run: &RunId,
+    late: bool,
+) -> Result<Vec<String>, Failure> {
     let what = || format!("let go of what run {run} held");
     let freezes = host.catalog().freezes().map_err(|e| catalog_failure(what(), e))?;
     let (mut said, mut failed) = (Vec::new(), None);
     for freeze in freezes.iter().rev().filter(|freeze| freeze.run == *run) {
         let done = match freeze.begun {
-            true => patiently(docker, host.clock(), freeze, late).await,
+            true => patiently(rising, freeze, late).await,
             false => Ok(LetGo::Quietly),
         };
         let done = done.and_then(|done| {
@@ -109,40 +155,37 @@ impl From<Option<String>> for LetGo {
 }
 
 /// Tries again for some seconds: whoever is held is worse off than we are.
-async fn patiently(
-    docker: &dyn Docker,
-    clock: &dyn Clock,
-    freeze: &Freeze,
-    late: bool,
-) -> Result<LetGo, Failure> {
+async fn patiently(rising: &mut Rising<'_>, freeze: &Freeze, late: bool) -> Result<LetGo, Failure> {
     let mut pause = TRY_AGAIN;
     for _ in 1..TRIES {
-        if let Ok(done) = one(docker, clock, freeze, late).await {
+        if let Ok(done) = one(rising, freeze, late).await {
             return Ok(done);
         }
-        clock.sleep(pause).await;
+        rising.clock.sleep(pause).await;
         pause *= 2;
     }
-    one(docker, clock, freeze, late).await
+    one(rising, freeze, late).await
 }
 
-async fn one(docker: &dyn Docker, clock: &dyn Clock, freeze: &Freeze, late: bool) -> Result<LetGo, Failure> {
+async fn one(rising: &mut Rising<'_>, freeze: &Freeze, late: bool) -> Result<LetGo, Failure> {
+    let (docker, clock) = (rising.docker, rising.clock);
     match &freeze.how {
-        How::Pause => unpause(docker, clock, freeze, late).await.map(LetGo::from),
+        How::Pause => unpause(rising, freeze, late).await.map(LetGo::from),
         // Whatever the engine was told is done to its end before it is undone.
-        How::Stop => {
-            let stopped = std::slice::from_ref(&freeze.was);
-            let mut again = service::start_again(docker, clock, stopped, late).await?;
-            let said =
-                again.names().first().filter(|_| late).map(|name| format!("started container `{name}`"));
-            Ok(again.warnings.pop().or(said).into())
-        }
-        How::Hooks { after, patience_seconds } => {
+        How::Stop => Ok(match bring_back(rising, &freeze.was, late).await? {
+            Back::Started => late.then(|| format!("started container `{}`", freeze.was.name)).into(),
+            Back::LeftAlone => LetGo::Quietly,
+            Back::Gone => LetGo::Said(service::gone(&freeze.was)),
+        }),
+        How::Hooks { before, after, patience_seconds } => {
+            let patience = Duration::from_secs(*patience_seconds);
+            let mut in_order = true;
             if late {
                 clock.sleep(LATE).await;
+                in_order = before_has_ended(docker, clock, freeze, before, patience).await?;
             }
-            let patience = Duration::from_secs(*patience_seconds);
             Ok(match run_after(docker, clock, freeze, after, patience).await? {
+                After::Done if !in_order => LetGo::Badly(overtaken(freeze, after, patience)),
                 After::Done => {
                     late.then(|| format!("ran the hook `after` in container `{}`", freeze.was.name)).into()
                 }
@@ -156,13 +199,8 @@ async fn one(docker: &dyn Docker, clock: &dyn Clock, freeze: &Freeze, late: bool
     }
 }
 
-async fn unpause(
-    docker: &dyn Docker,
-    clock: &dyn Clock,
-    freeze: &Freeze,
-    late: bool,
-) -> Result<Option<String>, Failure> {
-    let was = &freeze.was;
+async fn unpause(rising: &mut Rising<'_>, freeze: &Freeze, late: bool) -> Result<Option<String>, Failure> {
+    let (docker, clock, was) = (rising.docker, rising.clock, &freeze.was);
     let what = || format!("let container `{}` go on", was.name);
     let mut found = docker.container(&was.id).await.map_err(|e| blame::docker(what(), e))?;
     if late && found.as_ref().is_some_and(|found| found.state == ContainerState::Running) {
@@ -170,7 +208,7 @@ async fn unpause(
         found = docker.container(&was.id).await.map_err(|e| blame::docker(what(), e))?;
     }
     let Some(found) = found else {
-        return Ok(Some(format!("container `{}` was removed meanwhile", was.name)));
+        return Ok(Some(service::gone(was)));
     };
     let is_same = found.started_at == was.started_at;
     match found.state {
@@ -183,7 +221,7 @@ async fn unpause(
         }
         // Its engine died, and took it along.
         ContainerState::Down if is_same => {
-            service::start_again(docker, clock, std::slice::from_ref(was), false).await?;
+            bring_back(rising, was, false).await?;
             Ok(Some(format!("container `{}` had ended while it was paused; it was started", was.name)))
         }
         ContainerState::Running

@@ -120,6 +120,10 @@ impl Docker for MortalDocker {
         Ok(Exec { life: Box::new(life), ..exec })
     }
 
+    async fn exec_runs(&self, container: &str, argv: &[String]) -> Result<bool, DockerError> {
+        self.call(format!("exec_runs {container}"), self.inner.exec_runs(container, argv)).await
+    }
+
     async fn open_helper(&self, spec: &HelperSpec) -> Result<Helper, DockerError> {
         if let Ok(about) = std::fs::metadata(&self.stirred) {
             std::fs::set_permissions(&self.stirred, about.permissions()).unwrap();

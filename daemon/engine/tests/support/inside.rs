@@ -20,11 +20,13 @@ pub(crate) struct Inside {
     pub(crate) version: &'static str,
     /// The statement at which a session of MySQL dies.
     pub(crate) dies_at: Option<&'static str>,
+    /// What MySQL says of its settings beside the usual ones.
+    pub(crate) settings: &'static str,
     /// Tables of MySQL for which somebody has named a place.
     pub(crate) outside: &'static str,
     /// `before` was run, and `after` not since.
     pub(crate) is_quiet: bool,
-    /// Statuses of `before` and `after`; `before` hangs if it is negative.
+    /// Statuses of `before` and `after`; `before` does what it does only after a while if it is negative.
     pub(crate) hooks_end: (i64, i64),
     /// Redis has an append-only log.
     pub(crate) has_log: bool,
@@ -48,6 +50,7 @@ impl Default for Inside {
             folder: "/data",
             version: "10.11.14-MariaDB",
             dies_at: None,
+            settings: "",
             outside: "",
             is_quiet: false,
             hooks_end: (0, 0),
@@ -118,25 +121,24 @@ impl Shared {
         self.note(which);
         let (before, after) = self.look().hooks_end;
         let status = if which == "before" { before } else { after };
-        self.look().is_quiet = which == "before";
         if status < 0 {
             std::thread::sleep(Duration::from_secs(2));
         }
+        self.look().is_quiet = which == "before";
         ended(status, if status == 0 { "" } else { "it went wrong" })
     }
 
     fn mysql(&self, input: &mut dyn BufRead, output: &mut dyn Write) -> ExecEnd {
         for line in input.lines().map_while(Result::ok) {
-            let (version, folder, dies_at) = {
-                let inside = self.look();
-                (inside.version, inside.folder, inside.dies_at)
-            };
+            let Inside { version, folder, dies_at, settings, .. } = self.look().clone();
             if dies_at.is_some_and(|statement| line.starts_with(statement)) {
                 return ended(1, "ERROR 2013 (HY000): Lost connection to server during query");
             }
             let answer = match line.trim_end_matches(';') {
                 show if show.starts_with("SHOW GLOBAL VARIABLES") => {
-                    format!("datadir\t{folder}/\ninnodb_log_group_home_dir\t./\nversion\t{version}\n")
+                    format!(
+                        "datadir\t{folder}/\ninnodb_log_group_home_dir\t./\nversion\t{version}\n{settings}"
+                    )
                 }
                 select if select.contains("information_schema") => self.look().outside.to_owned(),
                 "SELECT CONNECTION_ID()" => "7\n".to_owned(),

@@ -62,6 +62,8 @@ pub(crate) struct World {
     pub(crate) clock: Arc<StoodClock>,
     /// What a restore that is cut off must have had for the next to go on with it.
     pub(crate) unfinished_bytes: u64,
+    /// What may be read while somebody is held.
+    pub(crate) spool_bytes: u64,
 }
 
 /// A folder in memory, where there is one with room for all of them at once: what survives a power cut is not what these
@@ -91,6 +93,7 @@ impl World {
             docker: Arc::new(docker),
             clock: Arc::new(clock),
             unfinished_bytes: Effort::default().unfinished_bytes,
+            spool_bytes: Effort::default().spool_bytes,
         }
     }
 
@@ -108,6 +111,7 @@ impl World {
                 levels: Levels::Fixed(1),
                 workers: 1,
                 unfinished_bytes: self.unfinished_bytes,
+                spool_bytes: self.spool_bytes,
                 ..Effort::default()
             },
         }

@@ -1,11 +1,13 @@
 //! Backups between two programs of a policy: in which order, what becomes of bad ends, and that `after` is always run.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use engine::failure::{Class, Failure};
 use engine::format::manifest::Consistency as Kind;
 use engine::port::docker::{ContainerState as State, Docker as _, DockerErrorKind};
+use engine::port::exec::ExecEnd;
 use engine::testing::fake_docker::{Moment, Script, Verdict};
 use engine::usecase::backup::{BackupReport, BackupRequest, backup};
 use engine::usecase::recover::recover;
@@ -112,7 +114,11 @@ async fn a_hook_that_hangs_is_not_waited_for() {
     let short = Consistency { max_freeze: Duration::from_secs(1), ..hooks() };
     let failed = run(&world, script(&inside, |_, _| Verdict::Pass), short).await.unwrap_err();
     assert_eq!(failed.class, Class::Failed);
-    assert!(failed.to_string().contains("than 1s"), "{failed}");
+    assert!(
+        failed.to_string().contains("runs for longer than 1s, so `after` did not wait for it"),
+        "{failed}"
+    );
+    assert!(failed.hint.unwrap().contains("docker exec db hook"));
     assert_eq!(inside.look().log.last().unwrap(), "after");
     nothing_is_held(&world).await;
     nothing_was_committed(&world);
@@ -166,4 +172,84 @@ async fn what_a_dead_run_left_is_ended_by_the_next_start() {
     // The next backup is whole.
     let report = run(&world, script(&inside, |_, _| Verdict::Pass), hooks()).await.unwrap();
     assert_eq!(report.consistency, Kind::Hooks);
+}
+
+/// SIGKILL while `before` is on its way: nobody can end it, and what it does it does at its end.
+#[tokio::test]
+async fn after_waits_for_a_before_that_outlives_its_run() {
+    let (world, inside) = scene(Inside::default()).await;
+    let (others, shared, may_end) = (inside.programs(), inside.clone(), Arc::new(AtomicBool::new(false)));
+    let gate = Arc::clone(&may_end);
+    world.docker.install(Arc::new(move |spec, input, output| {
+        if spec.argv != ["hook", "before"] {
+            return others(spec, input, output);
+        }
+        shared.note("before");
+        while !gate.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        shared.look().is_quiet = true;
+        ExecEnd { status: 0, last_words: String::new() }
+    }));
+    let watched = inside.clone();
+    let dead =
+        script(&inside, move |_moment, _deed| match watched.look().log.iter().any(|one| one == "before") {
+            true => Verdict::Fail(DockerErrorKind::Unreachable),
+            false => Verdict::Pass,
+        });
+    run(&world, dead, hooks()).await.unwrap_err();
+    // It ends when it was looked at for the third time.
+    let (looks, gate) = (AtomicU32::new(0), Arc::clone(&may_end));
+    let looked_at = script(&inside, move |moment, deed| {
+        if moment == Moment::After && deed.starts_with("exec_runs ") {
+            gate.fetch_or(looks.fetch_add(1, Ordering::SeqCst) == 2, Ordering::SeqCst);
+        }
+        Verdict::Pass
+    });
+    let docker = Arc::new(world.docker.reopened(looked_at));
+    let thawed = thaw(&world.host_with(Arc::new(world.store.clone()), docker).await).await.unwrap();
+    may_end.store(true, Ordering::SeqCst);
+    world.docker.programs_end().await;
+    assert!(!inside.look().is_quiet, "it stays quiet for good: {:?}", inside.look().log);
+    assert_eq!((thawed.said.len(), thawed.left), (1, vec![]));
+    recover(&world.host().await, &Silent::default()).await.unwrap();
+    nothing_is_held(&world).await;
+}
+
+/// Trouble with what one run has left keeps nobody else from running.
+#[tokio::test]
+async fn a_run_that_cannot_be_looked_after_keeps_no_other_held() {
+    let (world, inside) = scene(Inside::default()).await;
+    world.volume("log", 2).await;
+    world.docker.put_container(container("log", "log", State::Running, "always"));
+    for (name, mode) in [("db", Mode::Pause), ("log", Mode::Stop)] {
+        let dies = AtomicBool::new(false);
+        let dead = script(&inside, move |moment, deed| {
+            let is_dead = dies.load(Ordering::SeqCst);
+            let is_held =
+                moment == Moment::After && (deed.starts_with("pause ") || deed.starts_with("stop "));
+            dies.fetch_or(is_held, Ordering::SeqCst);
+            if is_dead { Verdict::Fail(DockerErrorKind::Unreachable) } else { Verdict::Pass }
+        });
+        let docker = Arc::new(world.docker.reopened(dead));
+        let host = world.host_with(Arc::new(world.store.clone()), docker).await;
+        let consistency = Consistency { mode, ..Consistency::default() };
+        let request = BackupRequest { consistency, ..backup_request(name) };
+        backup(&host, &request, &Silent::default()).await.unwrap_err();
+    }
+    let host = world.host().await;
+    assert_eq!(host.catalog().freezes().unwrap().len(), 2);
+    // The lock of one of them is no file any more.
+    let mut locks = std::fs::read_dir(world.state().join("locks")).unwrap().map(|lock| lock.unwrap().path());
+    let lock = locks.find(|path| path.to_string_lossy().ends_with(".lineage.lock")).unwrap();
+    std::fs::remove_file(&lock).unwrap();
+    std::fs::create_dir(&lock).unwrap();
+    let thawed = thaw(&host).await.unwrap();
+    assert_eq!((thawed.said.len(), thawed.left.len()), (1, 1), "{thawed:?}");
+    assert!(thawed.left[0].starts_with("look after what run "), "{thawed:?}");
+    std::fs::remove_dir(&lock).unwrap();
+    let thawed = thaw(&world.host().await).await.unwrap();
+    assert_eq!((thawed.said.len(), thawed.left.len()), (1, 0), "{thawed:?}");
+    recover(&world.host().await, &Silent::default()).await.unwrap();
+    nothing_is_held(&world).await;
 }

@@ -29,8 +29,10 @@ mod restoring_beside;
 mod restoring_down;
 mod restoring_paths;
 mod retention;
+mod rising;
 mod scheduling;
 mod sets;
+mod spooling;
 mod stores;
 #[path = "../support/mod.rs"]
 mod support;
@@ -38,3 +40,4 @@ mod twice;
 mod undoing;
 mod unfinished;
 mod unreadable;
+mod written_meanwhile;

@@ -162,6 +162,30 @@ async fn a_server_with_files_outside_the_source_is_refused() {
     assert!(refused.to_string().contains("keeps its files in `/ssd/shop/orders.ibd`"), "{refused}");
     assert_eq!((refused.class, scene.log()), (Class::Unsafe, Vec::new()));
 
+    // Its binary log decides what a recovery commits.
+    for (settings, path) in [
+        ("log_bin_basename\t/binlog/mysql-bin\n", "/binlog/mysql-bin"),
+        ("log_bin_index\t/binlog/mysql-bin.index\n", "/binlog/mysql-bin.index"),
+        ("innodb_doublewrite_dir\t/ssd/twice\n", "/ssd/twice"),
+        ("innodb_undo_directory\t../undo\n", "../undo"),
+        ("innodb_data_file_path\tibdata1:12M;/ssd/ibdata2:12M:autoextend\n", "/ssd/ibdata2"),
+    ] {
+        let scene = Scene::new(Inside { settings, ..Inside::default() }).await;
+        let refused = scene.back_up(by(Mode::Mysql)).await.unwrap_err();
+        assert!(refused.to_string().contains(&format!("keeps its files in `{path}`")), "{refused}");
+        assert_eq!((refused.class, scene.log()), (Class::Unsafe, Vec::new()));
+    }
+    // Inside, relative, or not there at all.
+    let settings = "log_bin_basename\t/data/log/bin\nlog_bin_index\tbin.index\ninnodb_doublewrite_dir\tNULL\n\
+                    innodb_data_file_path\tibdata1:12M:autoextend\n";
+    let scene = Scene::new(Inside { settings, ..Inside::default() }).await;
+    assert_eq!(scene.back_up(by(Mode::Mysql)).await.unwrap().consistency, Kind::Mysql);
+
+    let scene = Scene::new(Inside { dies_at: Some("SELECT FILENAME"), ..Inside::default() }).await;
+    let refused = scene.back_up(by(Mode::Mysql)).await.unwrap_err();
+    assert!(refused.to_string().contains("has tables outside its folder is not known"), "{refused}");
+    assert_eq!((refused.class, scene.log()), (Class::Unsafe, Vec::new()));
+
     for mode in [Mode::Mysql, Mode::Redis] {
         let scene = Scene::new(Inside::default()).await;
         let mut db = container("db", "db", State::Running, "always");

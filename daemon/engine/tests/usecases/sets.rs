@@ -14,7 +14,7 @@ use engine::usecase::set::backup_set;
 use engine::usecase::snapshots::{SnapshotLine, Wanted, WantedHost, snapshots};
 use engine::usecase::watch::{Cancel, Silent, Told, Watch};
 use engine::words::RunId;
-use policies::policy::{Consistency, Mode};
+use policies::policy::{Consistency, Mode, OnUnfreezable};
 
 use crate::support::tree::{but_root_time, differences};
 use crate::support::world::{World, backup_request, container};
@@ -203,4 +203,26 @@ async fn a_set_that_lacks_a_member_says_so_and_needs_consent() {
     assert_eq!((plan.members.len(), plan.missing.len()), (1, 1));
     let unknown = plan_restore_set(&host, &"0000000000000000".parse().unwrap(), terms).await.unwrap_err();
     assert_eq!(unknown.class, Class::NotFound);
+}
+
+/// One moment is one way to hold, for so long and no longer.
+#[tokio::test]
+async fn members_that_are_to_be_held_in_different_ways_are_no_set() {
+    let world = world().await;
+    let host = world.host().await;
+    let pause = request("db", Mode::Pause);
+    let longer = Consistency { max_freeze: pause.consistency.max_freeze * 2, ..pause.consistency.clone() };
+    let live = Consistency { on_unfreezable: OnUnfreezable::Live, ..pause.consistency.clone() };
+    let stop = Consistency { mode: Mode::Stop, ..pause.consistency.clone() };
+    for (consistency, words) in [
+        (stop, "`mode` is `pause` for `db` and `stop` for `log`"),
+        (longer, "`max_freeze` is `1m` for `db` and `2m` for `log`"),
+        (live, "`on_unfreezable` is `refuse` for `db` and `live` for `log`"),
+    ] {
+        let other = BackupRequest { consistency, ..backup_request("log") };
+        let refused = backup_set(&host, &[pause.clone(), other], &Silent::default()).await.unwrap_err();
+        assert_eq!((refused.class, refused.hint.is_some()), (Class::Usage, true));
+        assert!(refused.to_string().contains(words), "{refused}");
+    }
+    assert!(world.store.snapshot().is_empty());
 }

@@ -194,14 +194,14 @@ async fn where_nothing_is_left_of_the_first_pass_the_export_is_still_a_tarball()
 }
 
 #[tokio::test]
-async fn a_second_pass_that_does_not_fit_into_its_file_goes_to_the_store() {
+async fn a_second_pass_that_does_not_fit_into_its_file_leaves_nothing() {
     let world = World::new();
     world.volume("db", 1).await;
     let small = Effort { spool_bytes: 100_000, ..usual(&world) };
     let much = |folder: &Path| fs::write(folder.join("much"), bytes(5, 9 << 20)).unwrap();
-    twice(&world, small, much).await.unwrap();
-    assert_eq!(packs(&manifest(&world, 1)), [4, 5]);
-    restores(&world, 1, &world.tree("db")).await;
+    let failed = twice(&world, small, much).await.unwrap_err();
+    assert!(failed.to_string().contains("did not fit"), "{failed}");
+    assert!(world.store.snapshot().keys().all(|key| key.ends_with("owner.json")));
     assert_eq!(fs::read_dir(world.state()).unwrap().filter(|e| is_spool(e.as_ref().unwrap())).count(), 0);
 }
 

@@ -18,7 +18,8 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 use super::attached::{LastWords, Output};
-use super::call::{ASK, CHANGE, Engine, START};
+use super::call::{ASK, CHANGE, Engine, START, found};
+use super::containers;
 use crate::port::docker::{DockerError, DockerErrorKind};
 use crate::port::exec::{Exec, ExecEnd, ExecLife, ExecSpec};
 
@@ -53,6 +54,22 @@ pub(super) async fn start(engine: &Arc<Engine>, spec: &ExecSpec) -> Result<Exec,
             why: "the engine started it without its streams".to_owned(),
         }),
     }
+}
+
+/// Whether one of these words runs there. The engine lists what was started in a container until some time after its end.
+pub(super) async fn runs(engine: &Engine, container: &str, argv: &[String]) -> Result<bool, DockerError> {
+    let deed = format!("look for programs in container `{container}`");
+    let listed = containers::inspect(engine, container).await?.and_then(|seen| seen.exec_ids);
+    let client = engine.client().await?;
+    for id in listed.unwrap_or_default() {
+        let Some(seen) = found(engine.within(&deed, ASK, client.inspect_exec(&id)).await)? else { continue };
+        let config = seen.process_config.unwrap_or_default();
+        let words = config.entrypoint.into_iter().chain(config.arguments.unwrap_or_default());
+        if seen.running.unwrap_or(false) && words.eq(argv.iter().cloned()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Standard input. Both directions share a connection, so nothing but a shutdown ends this one.

@@ -167,6 +167,10 @@ impl Docker for BollardDocker {
         exec::start(&self.engine, spec).await
     }
 
+    async fn exec_runs(&self, container: &str, argv: &[String]) -> Result<bool, DockerError> {
+        exec::runs(&self.engine, container, argv).await
+    }
+
     async fn open_helper(&self, spec: &HelperSpec) -> Result<Helper, DockerError> {
         self.starts.open(spec).await
     }

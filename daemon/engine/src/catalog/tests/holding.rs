@@ -65,10 +65,11 @@ fn each_way_to_hold_comes_back_as_it_was_noted() {
         How::Pause,
         How::Stop,
         How::Hooks {
+            before: vec!["app".to_owned(), "hold".to_owned()],
             after: vec!["sh".to_owned(), "-c".to_owned(), "rm '/a b'".to_owned()],
             patience_seconds: 60,
         },
-        How::Hooks { after: Vec::new(), patience_seconds: 1 },
+        How::Hooks { before: Vec::new(), after: Vec::new(), patience_seconds: 1 },
         How::Redis { percentage: "100".to_owned() },
     ];
     let place = Place::new();

@@ -13,8 +13,7 @@ mod world;
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -87,7 +86,7 @@ impl FakeDocker {
     /// Returns when no program runs any more: each must end by itself, or with its input.
     pub async fn programs_end(&self) {
         let running = Arc::clone(&lock(&self.world).installed.running);
-        while running.load(Ordering::SeqCst) > 0 {
+        while !running.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -266,6 +265,14 @@ impl Docker for FakeDocker {
         self.call(format!("exec {what}"), |world| match world.container(&spec.container)?.state {
             ContainerState::Running => program::start(spec, &world.installed, what, Arc::clone(&self.script)),
             ContainerState::Paused | ContainerState::Restarting | ContainerState::Down => Err(not_running()),
+        })
+    }
+
+    async fn exec_runs(&self, container: &str, argv: &[String]) -> Result<bool, DockerError> {
+        self.call(format!("exec_runs {container}"), |world| {
+            let is_up = world.container(container).is_ok_and(|one| one.state != ContainerState::Down);
+            let running = world.installed.running.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(is_up && running.iter().any(|spec| spec.container == container && spec.argv == argv))
         })
     }
 

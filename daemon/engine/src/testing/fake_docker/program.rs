@@ -4,8 +4,7 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -20,12 +19,15 @@ use crate::port::exec::{Exec, ExecEnd, ExecLife, ExecSpec};
 /// What a program does, from its input to its end. It is asked for every one, so it looks at who is called.
 pub type Program = Arc<dyn Fn(&ExecSpec, &mut dyn BufRead, &mut dyn Write) -> ExecEnd + Send + Sync>;
 
+/// Programs that run.
+pub(super) type Running = Arc<Mutex<Vec<ExecSpec>>>;
+
 /// The programs of all containers.
 #[derive(Clone, Default)]
 pub(super) struct Installed {
     pub(super) program: Option<Program>,
-    /// How many of them run.
-    pub(super) running: Arc<AtomicUsize>,
+    /// Those that run.
+    pub(super) running: Running,
 }
 
 impl fmt::Debug for Installed {
@@ -35,11 +37,14 @@ impl fmt::Debug for Installed {
 }
 
 /// One that runs; also one that panics ends.
-struct Runs(Arc<AtomicUsize>);
+struct Runs(Running, ExecSpec);
 
 impl Drop for Runs {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = running.iter().position(|one| *one == self.1) {
+            running.swap_remove(at);
+        }
     }
 }
 
@@ -57,8 +62,8 @@ pub(super) fn start(
     let input = theirs.try_clone().map_err(broken)?;
     let (ended, end) = oneshot::channel();
     let (program, spec) = (installed.program.clone(), spec.clone());
-    installed.running.fetch_add(1, Ordering::SeqCst);
-    let runs = Runs(Arc::clone(&installed.running));
+    installed.running.lock().unwrap_or_else(PoisonError::into_inner).push(spec.clone());
+    let runs = Runs(Arc::clone(&installed.running), spec.clone());
     thread::spawn(move || {
         let mut output = &theirs;
         let end = match program {

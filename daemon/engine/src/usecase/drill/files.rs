@@ -160,6 +160,7 @@ mod tests {
             pages: Vec::new(),
             used: std::collections::BTreeMap::new(),
             notes: archive::channel::Notes::default(),
+            writes: 0,
             clones: false,
         };
         assert!(matches!(judge(&totals, 0, &packed), Found::Good(_)));

@@ -1,7 +1,8 @@
 //! Mode `hooks`: programs of the policy say when files may be read: `before`, then the second pass, then `after`.
 //!
 //! Always true: `after` was noted in the catalog before `before` is run, so it is run whatever happens, also by whoever comes
-//! after a SIGKILL, and then perhaps a second time; neither may take longer than `max_freeze`. A bad status of either fails the backup,
+//! after a SIGKILL, and then perhaps a second time; neither may take longer than `max_freeze`. Nobody can end `before`, so
+//! `after` waits for it, else it would undo what is yet to be done; one that does not end in time is told of. A bad status of either fails the backup,
 //! for nobody knows what was read then. No program is run by a shell of ours.
 
 use std::time::Duration;
@@ -30,8 +31,9 @@ pub(super) struct Hooks {
 
 impl Hooks {
     pub(super) fn new(place: Place, consistency: &policy::Consistency) -> Self {
-        let patience_seconds = consistency.max_freeze.as_secs();
-        Self { place, how: How::Hooks { after: consistency.after.clone(), patience_seconds } }
+        let policy::Consistency { before, after, max_freeze, .. } = consistency;
+        let patience_seconds = max_freeze.as_secs();
+        Self { place, how: How::Hooks { before: before.clone(), after: after.clone(), patience_seconds } }
     }
 }
 
@@ -76,6 +78,46 @@ impl Deed<'_> {
             Said { status: 0, .. } => Ok(()),
             said => Err(failed("before", &container.name, &words, &said)),
         }
+    }
+}
+
+/// How often a hook that others have started is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// Waits until `before` has ended in the container that was noted, at most `patience`; `false` if it runs on.
+pub(in crate::usecase) async fn before_has_ended(
+    docker: &dyn Docker,
+    clock: &dyn Clock,
+    freeze: &Freeze,
+    before: &[String],
+    patience: Duration,
+) -> Result<bool, Failure> {
+    if before.is_empty() {
+        return Ok(true);
+    }
+    let what = || format!("look for the hook `before` in container `{}`", freeze.was.name);
+    for _ in 0..patience.as_millis() / LOOK_AGAIN.as_millis() {
+        if !docker.exec_runs(&freeze.was.id, before).await.map_err(|e| blame::docker(what(), e))? {
+            return Ok(true);
+        }
+        clock.sleep(LOOK_AGAIN).await;
+    }
+    let runs = docker.exec_runs(&freeze.was.id, before).await;
+    runs.map(|runs| !runs).map_err(|e| blame::docker(what(), e))
+}
+
+/// `before` had not ended when `after` was run: what it does from then on nobody undoes.
+pub(in crate::usecase) fn overtaken(freeze: &Freeze, after: &[String], patience: Duration) -> Failure {
+    let name = &freeze.was.name;
+    let failure = Failure::failed(format!("hook `before` in container `{name}`")).because(format!(
+        "it runs for longer than {}, so `after` did not wait for it",
+        policy::print_time(patience)
+    ));
+    match after.first() {
+        Some(after) => failure.hint(format!(
+            "`docker top {name}` shows it; when it has ended, undo what it did: `docker exec {name} {after} …`"
+        )),
+        None => failure.hint(format!("`docker top {name}` shows it")),
     }
 }
 

@@ -13,7 +13,7 @@
 use async_trait::async_trait;
 
 use crate::catalog::How;
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
 use crate::format::manifest::Consistency;
 use crate::port::docker::Container;
 use crate::usecase::backup::Deed;
@@ -33,7 +33,7 @@ const MARK: &str = "backupd:heard";
 
 const LOOK: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'datadir', 'innodb_data_home_dir', \
                     'innodb_log_group_home_dir', 'innodb_undo_directory', 'innodb_data_file_path', \
-                    'aria_log_dir_path');\n";
+                    'aria_log_dir_path', 'log_bin_basename', 'log_bin_index', 'innodb_doublewrite_dir');\n";
 
 /// What a server holds back while it is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,15 +72,18 @@ fn numbers(version: &str) -> Vec<u32> {
     numbers.take(3).collect()
 }
 
-/// How a server of this version is asked for tables that do not lie in its data folder.
+/// How a server of this version is asked for tables that do not lie in its data folder; `None` where no table of InnoDB can.
 fn outside(version: &str) -> Option<&'static str> {
+    // What MariaDB puts before its version for clients that know MySQL alone.
+    let version = version.strip_prefix("5.5.5-").unwrap_or(version);
     let (numbers, is_mariadb) = (numbers(version), version.contains("MariaDB"));
-    if is_mariadb && numbers.as_slice() >= [10, 6].as_slice() {
+    let is_from = |first: &[u32]| numbers.as_slice() >= first;
+    if is_mariadb && is_from(&[10, 6]) {
         Some("SELECT FILENAME FROM information_schema.INNODB_SYS_TABLESPACES WHERE FILENAME LIKE '/%';\n")
-    } else if is_mariadb {
-        Some("SELECT PATH FROM information_schema.INNODB_SYS_DATAFILES WHERE PATH LIKE '/%';\n")
-    } else if numbers.as_slice() >= [5, 7, 8].as_slice() {
+    } else if !is_mariadb && is_from(&[5, 7, 8]) {
         Some("SELECT FILE_NAME FROM information_schema.FILES WHERE FILE_NAME LIKE '/%';\n")
+    } else if is_from(if is_mariadb { &[10] } else { &[5, 6, 6] }) {
+        Some("SELECT PATH FROM information_schema.INNODB_SYS_DATAFILES WHERE PATH LIKE '/%';\n")
     } else {
         None
     }
@@ -92,12 +95,14 @@ async fn refuse_outside(place: &Place, deed: &Deed<'_>, version: &str) -> Result
     let guest = deed.guest(&place.container);
     let said = guest.run(&argv(SCRIPT, &[]), ROOT, question.as_bytes(), PATIENCE).await?;
     if said.status != 0 {
-        deed.warn(format!(
-            "whether {SERVER} in container `{}` has tables outside its folder cannot be asked: {}",
-            place.container.name,
-            said.ending()
-        ));
-        return Ok(());
+        let name = &place.container.name;
+        let what =
+            format!("whether {SERVER} in container `{name}` has tables outside its folder is not known");
+        return Err(refused(place, SERVER, &said.last_words).unwrap_or_else(|| {
+            Failure::new(Class::Unsafe, what).because(said.ending()).hint(format!(
+                "`docker logs {name}` may tell why it does not say; mode `stop` does not ask it"
+            ))
+        }));
     }
     match said.stdout.lines().find(|path| !place.sees(path)) {
         Some(path) => Err(place.elsewhere(SERVER, path)),
@@ -130,8 +135,14 @@ impl Mysql {
         for (name, value) in variables.lines().filter_map(|line| line.split_once('\t')) {
             if name == "version" {
                 version = value;
-            } else if value.starts_with('/') && !self.place.sees_all_of(value) {
-                return Err(self.place.elsewhere(SERVER, value));
+            }
+            // Of the system tablespace it names the files, each with a size.
+            let paths = value.split(';').map(|path| path.split(':').next().unwrap_or_default());
+            // What is not from the root is from the data folder.
+            let mut outward =
+                paths.filter(|path| path.starts_with('/') || path.split('/').any(|part| part == ".."));
+            if let Some(path) = outward.find(|path| !self.place.sees_all_of(path)) {
+                return Err(self.place.elsewhere(SERVER, path));
             }
         }
         Ok(version)
@@ -204,6 +215,24 @@ impl Recipe for Mysql {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_is_asked_for_tables_outside_in_words_that_it_knows() {
+        for (version, want) in [
+            ("10.11.14-MariaDB", Some("INNODB_SYS_TABLESPACES")),
+            ("5.5.5-10.11.14-MariaDB", Some("INNODB_SYS_TABLESPACES")),
+            ("10.3.39-MariaDB", Some("INNODB_SYS_DATAFILES")),
+            ("5.5.68-MariaDB", None),
+            ("8.0.36", Some("information_schema.FILES")),
+            ("5.7.8", Some("information_schema.FILES")),
+            ("5.6.51", Some("INNODB_SYS_DATAFILES")),
+            ("5.5.62", None),
+        ] {
+            let asked = outside(version);
+            assert_eq!(asked.is_some(), want.is_some(), "{version}");
+            assert!(asked.unwrap_or_default().contains(want.unwrap_or_default()), "{version}: {asked:?}");
+        }
+    }
 
     #[test]
     fn a_server_is_locked_by_what_its_version_knows() {
