@@ -145,12 +145,7 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
     keeping.tell_by(Teller::new(settled.notify, credentials));
     let wanted = Arc::new(Notify::new());
     tokio::spawn(listening::listen(Arc::clone(&host), Arc::clone(&wanted), Paces::default()));
-    let past = Arc::clone(&host);
-    let page = Arc::new(Page::new(
-        host.settings().host.as_str(),
-        Arc::clone(&clock),
-        Arc::new(move || history(&past)),
-    ));
+    let page = page_of(&host, &clock);
     if let Some(at) = settled.listen {
         let refused = |e| Failure::failed(format!("listen at {at}")).because(e);
         page::serve(at, Arc::clone(&page)).await.map_err(refused)?;
@@ -196,6 +191,12 @@ async fn serve(args: &Args, supervisor: &Supervisor) -> Result<(), Failure> {
     keeping.stop().await;
     recovery.stop(&*clock).await;
     Ok(())
+}
+
+fn page_of(host: &Arc<Host>, clock: &Arc<dyn Clock>) -> Arc<Page> {
+    let past = Arc::clone(host);
+    let past = Arc::new(move || history(&past));
+    Arc::new(Page::new(host.settings().host.as_str(), Arc::clone(clock), past))
 }
 
 /// How often to look. What could not be put right is tried again soon: somebody may be held, until Docker is back.
