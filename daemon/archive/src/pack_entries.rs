@@ -63,6 +63,8 @@ pub(crate) struct Found {
     pub(crate) notes: Notes,
     /// How many bytes the extents need of each pack.
     pub(crate) used: BTreeMap<u64, u64>,
+    /// Why files' times say nothing, if they do not.
+    pub(crate) unsynced: Option<String>,
 }
 
 /// Puts entries into the stream and into the tables.
@@ -79,6 +81,8 @@ pub(crate) struct Packer<'a> {
     picture: Option<Picture>,
     /// When the walk began. What changed since may change again, through a mapping, without a new time.
     began: SystemTime,
+    /// Why nobody can tell by its times whether a file changed.
+    unsynced: Option<String>,
     pub(crate) ahead: Ahead,
     opener: Opener,
     xattrs: XattrReader,
@@ -110,6 +114,7 @@ impl<'a> Packer<'a> {
             between_updates: job.between_updates,
             picture: None,
             began,
+            unsynced: None,
             ahead: Ahead::new(),
             opener: Opener::new(),
             xattrs: XattrReader::new(),
@@ -149,7 +154,19 @@ impl<'a> Packer<'a> {
         let tables = self.base.as_mut().map(|base| &mut base.tables);
         self.pages.finish(&mut self.stream, tables)?;
         self.stream.finish()?;
-        Ok(Found { totals: self.totals, notes: self.notes, used: self.used })
+        let Self { totals, notes, used, unsynced, .. } = self;
+        Ok(Found { totals, notes, used, unsynced })
+    }
+
+    /// Before the walk: what was stored through a mapping may have given files no new time, and may give them none later on.
+    pub(crate) fn unsynced(&mut self, why: &io::Error) {
+        self.unsynced = Some(why.to_string());
+        if let Some(base) = &mut self.base {
+            base.entries.reread();
+        }
+        if let Some(picture) = &mut self.picture {
+            picture.reread();
+        }
     }
 
     /// Something is missing from the snapshot.

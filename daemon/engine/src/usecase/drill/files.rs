@@ -161,6 +161,7 @@ mod tests {
             used: std::collections::BTreeMap::new(),
             notes: archive::channel::Notes::default(),
             clones: false,
+            unsynced: None,
         };
         assert!(matches!(judge(&totals, 0, &packed), Found::Good(_)));
         assert!(matches!(judge(&totals, 0, &Packed { raw_bytes: 1, ..packed.clone() }), Found::Bad(_)));
