@@ -3,6 +3,7 @@
 
 pub mod backup;
 pub mod base;
+mod begun;
 mod blame;
 pub mod browse;
 mod choice;

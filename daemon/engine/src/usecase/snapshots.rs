@@ -12,7 +12,6 @@ use crate::failure::Failure;
 use crate::format::manifest::{Consistency, Manifest, SnapshotKind};
 use crate::format::names::Lineage;
 use crate::port::store::ReadStore;
-use crate::usecase::blame;
 use crate::usecase::drill::DrillLine;
 use crate::usecase::host::{Host, catalog_failure};
 use crate::usecase::index::{self, Folder};
@@ -265,29 +264,15 @@ async fn forget_if_gone(
     lineage: &Lineage,
     key: &SnapshotKey,
 ) -> Result<(), Failure> {
-    for object in [lineage.manifest(key.number), lineage.deleted(key.number)] {
-        let found = store.head(&object).await.map_err(|e| blame::store(format!("look for `{object}`"), e))?;
-        if found.is_some() {
-            return Ok(());
-        }
+    if index::found(store, lineage, key.number).await?.is_some() {
+        return Ok(());
+    }
+    // Whoever removes a snapshot for good forgets it first, and may have done so since the rows were read.
+    let known = host.catalog().snapshot(key).map_err(|e| catalog_failure(format!("look for `{key}`"), e))?;
+    if known.is_some_and(|row| row.deleted_at.is_none()) {
+        tracing::warn!("`{}` is gone from the store, and with it `{key}`", lineage.manifest(key.number));
     }
     host.catalog().forget(key).map_err(|e| catalog_failure(format!("forget `{key}`"), e))
-}
-
-/// Forgets a snapshot of a number that is free in the store. The catalog knows stores by their place alone, so when a
-/// place is on another server now, which has fewer snapshots, it remembers some that are not there.
-pub(crate) async fn forget_another(
-    host: &Host,
-    store: &dyn ReadStore,
-    lineage: &Lineage,
-    number: Number,
-) -> Result<(), Failure> {
-    let key = host.snapshot_key(lineage, number).await?;
-    let known = host.catalog().snapshot(&key).map_err(|e| catalog_failure(format!("look for `{key}`"), e))?;
-    match known {
-        Some(_) => forget_if_gone(host, store, lineage, &key).await,
-        None => Ok(()),
-    }
 }
 
 /// A snapshot with all that its manifest says.
