@@ -4,7 +4,7 @@ use engine::archive::channel::{NoteKind, Notes};
 use engine::failure::Failure;
 use engine::format::manifest::Manifest;
 use engine::usecase::snapshots::show;
-use engine::words::SnapshotName;
+use engine::words::{Number, SnapshotName};
 use jiff::tz::TimeZone;
 use serde_json::json;
 
@@ -82,7 +82,8 @@ fn text(id: &str, manifest: &Manifest, signed_by: &str, proof: Option<&str>, zon
     line("signed by", signed_by);
     match &manifest.parent {
         Some(parent) => line("parent", &format!("@{}", parent.number)),
-        None => line("parent", "none; the first of its lineage"),
+        None if manifest.number == Number::FIRST => line("parent", "none; the first of its lineage"),
+        None => line("parent", "none that was whole"),
     }
     for pack in &manifest.packs {
         line("pack", &format!("{}  {}", pack.name, units::bytes(pack.length)));

@@ -233,6 +233,10 @@ pub struct Packed {
     /// A helper that has a place beside the folder may take a picture of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub clones: bool,
+    /// Why the file system could not write out what it has in memory. Then no file was passed over because of its times, and
+    /// none will be by the rows of this pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsynced: Option<String>,
 }
 
 /// Settings of a restore.

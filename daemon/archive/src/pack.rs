@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use crate::ahead::NAMES_AHEAD;
 use crate::base::Asking;
 use crate::channel::{PackJob, Packed, Progress};
+use crate::clock;
 use crate::clones::Scratch;
 use crate::identity::identity;
 use crate::names::Names;
@@ -108,8 +109,8 @@ impl From<Stopped> for Halt {
 /// The sink gets at most 4 MiB at a time. Progress is told on the calling thread, at most five times a
 /// second. Without an error the pack is complete, though it may lack entries that [`Packed::notes`] names.
 ///
-/// With a base only what is new is in the pack. The base's tables are asked for on the calling thread, too. `now` is
-/// the clock that gives files their times. With a scope there is a pack only if all that it requires is in it.
+/// With a base only what is new is in the pack. The base's tables are asked for on the calling thread, too. With a scope
+/// there is a pack only if all that it requires is in it.
 ///
 /// With a base, no scope and a scratch folder a picture of the tree is taken first, if it can be: then `still.taken` is
 /// called, and the pack is of that moment, whatever becomes of the tree.
@@ -119,7 +120,7 @@ pub fn pack(
     sink: &mut Sink<'_>,
     ask: &mut Asking<'_>,
     progress: &mut dyn FnMut(&Progress),
-    now: &dyn Fn() -> SystemTime,
+    system: System<'_>,
     still: Still<'_>,
 ) -> Result<Packed, PackError> {
     let clones = still.scratch.cloner.knows;
@@ -128,14 +129,14 @@ pub fn pack(
     }
     let mut pictured = None;
     let (read, written) = pipeline::run(job, sink, |stream| {
-        let mut packer = Packer::new(job, stream, ask, Pulse::new(progress), now());
-        pictured = picture(root, &mut packer, still)?;
+        let mut packer = Packer::new(job, stream, ask, Pulse::new(progress), (system.now)());
+        pictured = picture(root, &mut packer, system, still)?;
         if pictured.is_none() {
-            read_tree(root, &mut packer)?;
+            read_tree(root, &mut packer, system)?;
         }
         packer.finish()
     });
-    let Found { totals, notes, writes, mut used } = match read {
+    let Found { totals, notes, writes, mut used, unsynced } = match read {
         Some(Ok(found)) => found,
         Some(Err(Halt::Source { path, action, source })) => {
             return Err(PackError::Source { path: path.to_string(), action, source });
@@ -173,6 +174,7 @@ pub fn pack(
         writes,
         identity,
         clones,
+        unsynced,
     })
 }
 
@@ -182,6 +184,20 @@ fn write_error(why: Option<WriteError>) -> PackError {
         Some(WriteError::Compress(why)) => PackError::Compress(why),
         None => PackError::Compress(io::Error::other("compressing threads ended early")),
     }
+}
+
+/// What of the system a pass goes by; a test may say something else.
+#[derive(Clone, Copy)]
+pub struct System<'a> {
+    /// The clock that gives files their times.
+    pub now: &'a dyn Fn() -> SystemTime,
+    /// Writes out all that the file system of a folder has in memory.
+    pub sync: &'a dyn Fn(BorrowedFd<'_>) -> rustix::io::Result<()>,
+}
+
+impl System<'static> {
+    /// The kernel.
+    pub const KERNEL: Self = Self { now: &clock::now, sync: &|folder| rustix::fs::syncfs(folder) };
 }
 
 /// What a picture takes.
@@ -201,12 +217,13 @@ struct Pictured {
 fn picture(
     root: BorrowedFd<'_>,
     packer: &mut Packer<'_>,
+    system: System<'_>,
     still: Still<'_>,
 ) -> Result<Option<Pictured>, Halt> {
     if !packer.begin_picture(still.scratch) {
         return Ok(None);
     }
-    match read_tree(root, packer) {
+    match read_tree(root, packer, system) {
         Ok(()) => {
             let identity = identity(root);
             (still.taken)().map_err(Halt::Unanswered)?;
@@ -221,14 +238,16 @@ fn picture(
     }
 }
 
-fn read_tree(root: BorrowedFd<'_>, packer: &mut Packer<'_>) -> Result<(), Halt> {
+fn read_tree(root: BorrowedFd<'_>, packer: &mut Packer<'_>, system: System<'_>) -> Result<(), Halt> {
     let at_root = |action| move |source| Halt::Source { path: TreePath::root(), action, source };
     let folder = open_root(root).map_err(at_root("open"))?;
     // What is written through a shared mapping gets its time only once: the next store after the pages have reached
     // the disk gives a new one. So whatever is stored from here on shows in a file's times. A file
-    // system that cannot be synced (read-only, or forbidden to us) has the same content without it.
-    match rustix::fs::syncfs(&folder) {
-        Ok(()) | Err(_) => {}
+    // system that cannot be synced (read-only, or forbidden to us) has the same content without it. Where the disk failed or
+    // is full pages may have stayed dirty, and times say nothing.
+    match (system.sync)(folder.as_fd()) {
+        Ok(()) | Err(Errno::ROFS | Errno::PERM | Errno::ACCESS | Errno::NOSYS) => {}
+        Err(why) => packer.unsynced(&why.into()),
     }
     let stat = Stat::of_open(folder.as_fd()).map_err(at_root("look at"))?;
     packer.begin(folder.as_fd(), &stat)?;

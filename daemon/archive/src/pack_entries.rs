@@ -65,6 +65,8 @@ pub(crate) struct Found {
     pub(crate) writes: u64,
     /// How many bytes the extents need of each pack.
     pub(crate) used: BTreeMap<u64, u64>,
+    /// Why files' times say nothing, if they do not.
+    pub(crate) unsynced: Option<String>,
 }
 
 /// Puts entries into the stream and into the tables.
@@ -81,6 +83,8 @@ pub(crate) struct Packer<'a> {
     picture: Option<Picture>,
     /// When the walk began. What changed since may change again, through a mapping, without a new time.
     began: SystemTime,
+    /// Why nobody can tell by its times whether a file changed.
+    unsynced: Option<String>,
     pub(crate) ahead: Ahead,
     opener: Opener,
     xattrs: XattrReader,
@@ -113,6 +117,7 @@ impl<'a> Packer<'a> {
             between_updates: job.between_updates,
             picture: None,
             began,
+            unsynced: None,
             ahead: Ahead::new(),
             opener: Opener::new(),
             xattrs: XattrReader::new(),
@@ -153,7 +158,19 @@ impl<'a> Packer<'a> {
         let tables = self.base.as_mut().map(|base| &mut base.tables);
         self.pages.finish(&mut self.stream, tables)?;
         self.stream.finish()?;
-        Ok(Found { totals: self.totals, notes: self.notes, writes: self.writes, used: self.used })
+        let Self { totals, notes, writes, used, unsynced, .. } = self;
+        Ok(Found { totals, notes, writes, used, unsynced })
+    }
+
+    /// Before the walk: what was stored through a mapping may have given files no new time, and may give them none later on.
+    pub(crate) fn unsynced(&mut self, why: &io::Error) {
+        self.unsynced = Some(why.to_string());
+        if let Some(base) = &mut self.base {
+            base.entries.reread();
+        }
+        if let Some(picture) = &mut self.picture {
+            picture.reread();
+        }
     }
 
     /// Something is missing from the snapshot.

@@ -46,6 +46,7 @@ fn how((one, two, three): Manner, last: Option<&Packed>) -> How {
         slow: false,
         scope: None,
         streams: BTreeMap::new(),
+        unsynced: None,
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use archive::channel::PackJob;
 use archive::clones::Scratch;
 use archive::levels::Levels;
-use archive::pack::Still;
+use archive::pack::{Still, System};
 use rustix::fd::AsFd as _;
 
 /// Peak and present resident memory, in KiB.
@@ -52,7 +52,7 @@ fn a_folder_of_200_000_files_is_packed_in_little_memory() {
             &mut sink,
             &mut ask,
             &mut |_| {},
-            &|| SystemTime::UNIX_EPOCH,
+            System { now: &|| SystemTime::UNIX_EPOCH, ..System::KERNEL },
             still,
         )
         .unwrap()

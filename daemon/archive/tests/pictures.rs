@@ -17,7 +17,7 @@ use std::time::SystemTime;
 
 use archive::channel::Packed;
 use archive::clones::{Cloner, Scratch};
-use archive::pack::{Still, pack};
+use archive::pack::{Still, System, pack};
 use lineage::{How, Lineage};
 use planted::write;
 use rustix::fd::AsFd as _;
@@ -45,7 +45,16 @@ fn pass(lineage: &mut Lineage, root: &Path, scratch: &Scratch, now: SystemTime) 
         };
         let still = Still { scratch, taken: &mut tell };
         let folder = File::open(root).unwrap();
-        pack(folder.as_fd(), &job, &mut sink, &mut ask, &mut |_| {}, &|| now, still).unwrap()
+        pack(
+            folder.as_fd(),
+            &job,
+            &mut sink,
+            &mut ask,
+            &mut |_| {},
+            System { now: &|| now, ..System::KERNEL },
+            still,
+        )
+        .unwrap()
     };
     (packed, bytes, taken)
 }

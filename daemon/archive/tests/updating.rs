@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use archive::channel::{PackJob, Packed};
 use archive::clones::{Cloner, Scratch};
-use archive::pack::{PackError, Still, pack};
+use archive::pack::{PackError, Still, System, pack};
 use lineage::{How, Lineage};
 use planted::write;
 use rustix::fd::AsFd as _;
@@ -66,7 +66,15 @@ fn pass(
     let still = Still { scratch: &scratch, taken: &mut || Ok(()) };
     let now = || SystemTime::now() + Duration::from_secs(3600);
     let folder = File::open(root).unwrap();
-    pack(folder.as_fd(), &job, &mut sink, &mut ask, &mut |_| {}, &now, still)
+    pack(
+        folder.as_fd(),
+        &job,
+        &mut sink,
+        &mut ask,
+        &mut |_| {},
+        System { now: &now, ..System::KERNEL },
+        still,
+    )
 }
 
 #[test]

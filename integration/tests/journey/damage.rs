@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::reader;
 use crate::recorded::assert_equal;
-use crate::world::{HOST, VERIFY_FIELDS, World, content, put};
+use crate::world::{BACKUP_FIELDS, HOST, VERIFY_FIELDS, World, content, put};
 use integration::noise::noise;
 
 fn only_pack(folder: &Path) -> PathBuf {
@@ -107,21 +107,31 @@ fn manifests_that_are_not_ours() {
         String::from_utf8(good.clone()).unwrap().replacen("\"by_hand\":true", "\"by_hand\":!rue", 1);
     assert_ne!(changed.as_bytes(), good);
     let id = format!("{volume}@1");
-    for (bytes, code, words) in [
-        (seal(&newer, &ours).unwrap().to_vec(), 1, "format version 2"),
-        (changed.into_bytes(), 12, "signature"),
-        (good[..good.len() - 1].to_vec(), 12, "signature"),
-        (seal(&body, &strange).unwrap().to_vec(), 12, "unknown key"),
+    for (bytes, code, words, is_damage) in [
+        (seal(&newer, &ours).unwrap().to_vec(), 1, "format version 2", false),
+        (seal(&body, &strange).unwrap().to_vec(), 12, "unknown key", false),
+        (good[..good.len() - 1].to_vec(), 12, "signature", true),
+        (changed.into_bytes(), 12, "signature", true),
     ] {
         put(&path, &bytes);
-        for args in [&["restore", &volume, "--yes"][..], &["show", &id], &["backup", &volume]] {
+        for args in [&["restore", &volume, "--yes"][..], &["show", &id]] {
             world.run(args).fails(code, &["00000001.manifest", words]);
+        }
+        if !is_damage {
+            world.run(&["backup", &volume]).fails(code, &["00000001.manifest", words]);
         }
         let verified = world.run(&["--json", "verify", &id]).ends(1, &[]);
         assert_eq!(verified.last_event("done", VERIFY_FIELDS)["damaged"][0]["snapshot"], id);
         assert_equal(&content(&place), &before);
     }
-    put(&path, &good);
+    // It is damaged now, and costs a full snapshot, not the backup.
+    let done = world.run(&["--json", "backup", &volume]).ends(0, &["00000001.manifest"]);
+    let done = done.last_event("done", BACKUP_FIELDS);
+    assert_eq!((&done["snapshot"], &done["kind"]), (&json!(format!("{volume}@2")), &json!("full")));
+    assert_eq!(world.back_up(&volume)["kind"], "incremental");
     world.run(&["restore", &volume, "--yes"]).ok();
+    assert_equal(&content(&place), &before);
+    put(&path, &good);
+    world.run(&["restore", &id, "--yes"]).ok();
     world.assert_only(&[&volume]);
 }

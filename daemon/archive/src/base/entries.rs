@@ -74,6 +74,11 @@ impl EntriesBase {
         self.reread
     }
 
+    /// From now on they must.
+    pub(crate) fn reread(&mut self) {
+        self.reread = true;
+    }
+
     /// The last row that was met, if it is that of `path`.
     pub(crate) fn here(&mut self, path: &TreePath) -> Option<&mut Old> {
         self.here.as_mut().filter(|old| old.entry.path == *path)

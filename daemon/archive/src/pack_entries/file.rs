@@ -96,7 +96,8 @@ impl Packer<'_> {
 
     /// What changed so late may have changed again without a new time.
     pub(super) fn is_young(&self, stat: &Stat) -> bool {
-        is_young(stat.modified, self.began) || is_young(stat.changed, self.began)
+        let young = |stamp| is_young(stamp, self.began);
+        self.unsynced.is_some() || young(stat.modified) || young(stat.changed)
     }
 
     pub(super) fn read_whole(

@@ -72,6 +72,11 @@ pub(super) struct Picture {
 }
 
 impl Picture {
+    /// Files are read whatever the base's rows say.
+    pub(super) fn reread(&mut self) {
+        self.base.reread();
+    }
+
     /// Goes on in the base up to a path. A row of it that nobody spoke of ends a count.
     fn meet(&mut self, path: &TreePath, tables: &mut Tables<'_>) -> Result<(), Halt> {
         while let Met::Next(passed) = self.base.meet(Some(path), tables)? {

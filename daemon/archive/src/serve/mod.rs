@@ -22,11 +22,10 @@ use crate::channel::{
     CompareJob, End, Failed, FailedCause, Hello, Job, PROTOCOL, PackJob, Packed, Progress, RecordKind,
     UnpackJob, Unpacked, parse_json, read_record,
 };
-use crate::clock;
 use crate::clones::Scratch;
 use crate::compare::{Compared, Comparing};
 use crate::look::look;
-use crate::pack::{PackError, Still, pack};
+use crate::pack::{PackError, Still, System, pack};
 use crate::serve::alive::alive;
 use crate::serve::output::Output;
 use crate::swap::kept::{forget, recall};
@@ -123,7 +122,7 @@ fn packed(
     let mut ask = |ask: &Ask| question(ask, &mut *input, output);
     let mut taken = || output.record(RecordKind::Pictured, &[]);
     let still = Still { scratch, taken: &mut taken };
-    let packed = pack(root.as_fd(), job, &mut sink, &mut ask, &mut progress, &clock::now, still);
+    let packed = pack(root.as_fd(), job, &mut sink, &mut ask, &mut progress, System::KERNEL, still);
     packed.map_err(|e| match e {
         PackError::Source { .. } | PackError::Base { .. } | PackError::Compress(_) | PackError::Scope(_) => {
             failed(e.to_string(), FailedCause::Tree)

@@ -21,12 +21,13 @@ use archive::layout::{
     BlockRef, Footer, RootRef, SegmentRef, TAIL_BYTES, Tag, block_body, read_frame_list, read_root, read_tail,
 };
 use archive::levels::Levels;
-use archive::pack::{PackError, Still, pack};
+use archive::pack::{PackError, Still, System, pack};
 use archive::pages::CHUNK_BYTES;
 use archive::path::TreePath;
 use archive::scope::Scope;
 use archive::segment;
-use rustix::fd::AsFd as _;
+use rustix::fd::{AsFd as _, BorrowedFd};
+use rustix::io::Errno;
 
 /// A pack and what it decodes to.
 pub struct Pack {
@@ -80,6 +81,8 @@ pub struct How {
     pub scope: Option<Scope>,
     /// What is answered of streams, by their paths.
     pub streams: BTreeMap<TreePath, Vec<u8>>,
+    /// How the file system fails to write out what it has in memory.
+    pub unsynced: Option<Errno>,
 }
 
 /// All packs that were made, and the last snapshot.
@@ -157,7 +160,9 @@ impl Lineage {
             Ok(())
         };
         let still = Still { scratch: &scratch, taken: &mut taken };
-        let packed = pack(folder.as_fd(), &job, &mut sink, &mut ask, &mut |_| {}, &now, still)?;
+        let sync = |folder: BorrowedFd<'_>| how.unsynced.map_or_else(|| rustix::fs::syncfs(folder), Err);
+        let system = System { now: &now, sync: &sync };
+        let packed = pack(folder.as_fd(), &job, &mut sink, &mut ask, &mut |_| {}, system, still)?;
         assert!(meanwhile.is_none(), "no picture was taken");
         let bytes = bytes.into_inner().unwrap();
         Ok((packed, bytes))

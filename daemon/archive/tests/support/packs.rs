@@ -6,7 +6,6 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 
 use archive::base::Ask;
 use archive::channel::{PackJob, Packed};
@@ -17,7 +16,7 @@ use archive::layout::{
     BlockRef, FRAMES_PER_LIST, Footer, TAIL_BYTES, Tag, block_body, read_frame_list, read_root, read_tail,
 };
 use archive::levels::Levels;
-use archive::pack::{PackError, Still, pack};
+use archive::pack::{PackError, Still, System, pack};
 use archive::segment;
 use rustix::fd::AsFd;
 use rustix::fs::{Mode, OFlags};
@@ -46,7 +45,7 @@ pub fn try_pack(
     };
     let mut ask = |ask: &Ask| Err(std::io::Error::other(format!("a full pack asks for {ask:?}")));
     let still = Still { scratch: &Scratch::NONE, taken: &mut || unreachable!("nowhere to take it") };
-    let packed = pack(folder.as_fd(), job, &mut sink, &mut ask, &mut |_| {}, &SystemTime::now, still)?;
+    let packed = pack(folder.as_fd(), job, &mut sink, &mut ask, &mut |_| {}, System::KERNEL, still)?;
     let bytes = std::mem::take(&mut *bytes.lock().unwrap());
     Ok((bytes, packed))
 }

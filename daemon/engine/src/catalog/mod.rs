@@ -2,7 +2,7 @@
 //!
 //! Two parts. The **index** of the stores (stores, sources, snapshots, packs) can be read back from the signed
 //! manifests: [`rebuild`] makes its rows, for a commit and for a rebuild alike. The **journal** (runs, freezes, drills,
-//! events, pins, the guard's flags) is this host's own; each run's row is written before the outside world changes.
+//! events, pins, the guard's flags, packs found damaged) is this host's own; each run's row is written before the outside world changes.
 //!
 //! Daemon and command line open the catalog at once. Every call here is one short transaction that blocks
 //! for at most [`BUSY_WAIT_MAX`] and ends in a typed error; nothing is held between calls. A commit
@@ -12,6 +12,7 @@
 //! delete or a recovery depends carry a digest, checked whenever they are read. What cannot be seen: a whole page, or
 //! the whole file, in an older valid state. The stores are the truth, and no delete is decided by the catalog alone.
 
+mod damaged_packs;
 mod drills;
 mod error;
 mod events;

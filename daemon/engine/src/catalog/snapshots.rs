@@ -8,7 +8,7 @@ use crate::catalog::rebuild::IndexRow;
 use crate::catalog::row::{check_digest, decode, digest, from_nanos, nanos};
 use crate::catalog::snapshot::{Filter, SnapshotKey, SnapshotRow, Verified};
 use crate::catalog::snapshot::{consistency_parse, kind_parse, kind_word, verified_parse, verified_word};
-use crate::catalog::{Catalog, CatalogError, Part, flags, packs, pins};
+use crate::catalog::{Catalog, CatalogError, Part, damaged_packs, flags, packs, pins};
 use crate::format::names::Lineage;
 use crate::words::{HostName, Number, RunId, SourceName};
 
@@ -103,6 +103,7 @@ impl Catalog {
             t.prepare_cached("DELETE FROM snapshots WHERE source = ?1 AND number = ?2")?
                 .execute(params![source, key.number.get()])?;
             packs::forget_unneeded(t, source)?;
+            damaged_packs::forget_unneeded(t, key)?;
             // A lineage, or a store, of which nothing is left would not come back in a rebuild either.
             t.execute("DELETE FROM sources WHERE id NOT IN (SELECT source FROM snapshots)", [])?;
             t.execute("DELETE FROM stores WHERE id NOT IN (SELECT store FROM sources)", [])?;

@@ -16,7 +16,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use jiff::Timestamp;
 use policies::policy::{self, Terms};
 use policies::retention::guard::Limits;
 use serde::Serialize;
@@ -28,16 +27,16 @@ use crate::format::names::{Lineage, owner_key};
 use crate::format::owner::Owner;
 use crate::port::docker::Docker;
 use crate::port::store::{Put, Store, StoreErrorKind};
+use crate::usecase::begun::Begun;
 use crate::usecase::blame;
 use crate::usecase::guarding;
 use crate::usecase::host::Host;
-use crate::usecase::index::{self, Folder, Signed};
+use crate::usecase::index::{self, Signed};
 use crate::usecase::notes::warnings;
 use crate::usecase::opened;
 use crate::usecase::pass::Passed;
 use crate::usecase::recover;
 use crate::usecase::run::Run;
-use crate::usecase::snapshots::forget_another;
 use crate::usecase::source::{self, Source};
 use crate::usecase::terms::RunTerms;
 use crate::usecase::watch::{Told, Watch};
@@ -204,21 +203,13 @@ pub(super) struct Deed<'a> {
     pub(super) set: Option<SetOf>,
 }
 
-/// What a backup goes by, once it is known what was before it.
-pub(super) struct Begun {
-    folder: Folder,
-    pub(super) parent: Option<Signed>,
-    pub(super) number: Number,
-    pub(super) taken_at: Timestamp,
-}
-
 impl Deed<'_> {
     async fn run(&self) -> Result<BackupReport, Failure> {
         self.own().await?;
         let begun = self.begin().await?;
         let (number, taken_at, parent) = (begun.number, begun.taken_at, begun.parent.as_ref());
         let mut recipe = self.recipe().await?;
-        let (first, lost) = self.read_first(number, taken_at, parent, recipe.as_deref_mut()).await?;
+        let (first, lost) = self.read_first(&begun, recipe.as_deref_mut()).await?;
         let passed = match &mut recipe {
             None => first,
             Some(recipe) => self.read_again(number, taken_at, first, parent, &mut **recipe).await?,
@@ -227,22 +218,6 @@ impl Deed<'_> {
         let mut report = self.settle(&begun, manifest).await?;
         report.warnings.extend(lost.map(|why| format!("took a full backup: {why}")));
         Ok(report)
-    }
-
-    /// Looks what was before.
-    pub(super) async fn begin(&self) -> Result<Begun, Failure> {
-        let folder = index::folder(self.store, self.lineage).await?;
-        let parent = self.parent(&folder).await?;
-        let number = match &parent {
-            None => Number::FIRST,
-            Some(parent) => parent.manifest.number.next().ok_or_else(|| {
-                Failure::failed(format!("lineage `{}` has used up its numbers", self.lineage.source))
-            })?,
-        };
-        forget_another(self.host, self.store, self.lineage, number).await?;
-        let taken_at = self.host.clock().now();
-        self.watch.tell(Told::Step(format!("reading {}", self.request.source)));
-        Ok(Begun { folder, parent, number, taken_at })
     }
 
     /// The manifest of what was read, if that is what was promised. What the guard says of it is noted.
@@ -288,14 +263,6 @@ impl Deed<'_> {
             None => Err(Failure::failed(format!("`{}` was written and is not there", owner_key(host)))
                 .hint("the store loses what it has taken; do not rely on it")),
         }
-    }
-
-    /// The manifest before, deleted ones among them, so that numbers are never used twice.
-    async fn parent(&self, folder: &Folder) -> Result<Option<Signed>, Failure> {
-        let Some(highest) = folder.highest() else { return Ok(None) };
-        let deleted = !folder.live.contains(&highest);
-        let trusted = opened::trusted(self.host, self.store, &self.lineage.host).await?;
-        index::manifest(self.store, self.lineage, highest, deleted, &trusted).await.map(Some)
     }
 
     fn report(&self, manifest: &Manifest) -> BackupReport {

@@ -9,7 +9,7 @@ use crate::format::key::PublicKey;
 use crate::format::manifest::{MANIFEST_BYTES_MAX, Manifest, ManifestError};
 use crate::format::names::{Lineage, LineageKey, owner_key};
 use crate::format::owner::{OWNER_BYTES_MAX, Owner};
-use crate::format::signed;
+use crate::format::signed::{self, SignatureError};
 use crate::port::store::{ReadStore, StoreErrorKind};
 use crate::usecase::blame;
 use crate::words::{HostName, Number, RunId};
@@ -74,6 +74,21 @@ pub(crate) async fn folder(store: &dyn ReadStore, lineage: &Lineage) -> Result<F
     Ok(folder)
 }
 
+/// Whether a manifest is there, soft-deleted or not, whatever a list says; `Some(true)` if it is soft-deleted.
+pub(crate) async fn found(
+    store: &dyn ReadStore,
+    lineage: &Lineage,
+    number: Number,
+) -> Result<Option<bool>, Failure> {
+    for (key, deleted) in [(lineage.manifest(number), false), (lineage.deleted(number), true)] {
+        let found = store.head(&key).await.map_err(|e| blame::store(format!("look for `{key}`"), e))?;
+        if found.is_some() {
+            return Ok(Some(deleted));
+        }
+    }
+    Ok(None)
+}
+
 /// All lineages in the store, of one host or of all.
 pub(crate) async fn lineages(
     store: &dyn ReadStore,
@@ -124,7 +139,31 @@ pub(crate) async fn manifest(
     deleted: bool,
     trusted: &[PublicKey],
 ) -> Result<Signed, Failure> {
+    match look(store, lineage, number, deleted, trusted).await? {
+        Looked::Good(signed) => Ok(*signed),
+        Looked::Damaged(failure) => Err(failure),
+    }
+}
+
+/// What lies where a manifest should.
+pub(crate) enum Looked {
+    /// One that can be trusted.
+    Good(Box<Signed>),
+    /// Nothing that anybody signed, or that makes sense: it was cut or changed.
+    Damaged(Failure),
+}
+
+/// The same for whoever can do without one that is damaged. One that another key has signed, that a newer version wrote
+/// or that lies in another's place is whole, and an error: whose folder this is, or how to go on in it, is not known.
+pub(crate) async fn look(
+    store: &dyn ReadStore,
+    lineage: &Lineage,
+    number: Number,
+    deleted: bool,
+    trusted: &[PublicKey],
+) -> Result<Looked, Failure> {
     let key = if deleted { lineage.deleted(number) } else { lineage.manifest(number) };
+    let within = |failure: Failure| failure.within(&format!("read manifest `{key}`"));
     let bytes = match store.get(&key, MANIFEST_BYTES_MAX).await {
         Ok(bytes) => bytes,
         Err(e) if e.kind == StoreErrorKind::NotFound => {
@@ -133,25 +172,18 @@ pub(crate) async fn manifest(
         }
         Err(e) => return Err(blame::store(format!("read manifest `{key}`"), e)),
     };
-    check(&bytes, lineage, number, trusted)
-        .map_err(|failure| failure.within(&format!("read manifest `{key}`")))
+    match check(&bytes, lineage, number, trusted).map_err(within)? {
+        Looked::Damaged(failure) => Ok(Looked::Damaged(within(failure))),
+        good @ Looked::Good(_) => Ok(good),
+    }
 }
 
 /// Checks the bytes of a manifest: signature, version, place.
-pub(crate) fn check(
-    bytes: &Bytes,
-    lineage: &Lineage,
-    number: Number,
-    trusted: &[PublicKey],
-) -> Result<Signed, Failure> {
-    let opened = signed::open(bytes).map_err(|e| {
-        Failure::new(
-            Class::WrongKey,
-            "its signature does not match: it was damaged or not written by this host",
-        )
-        .because(e)
-        .hint("do not restore it; `backupctl snapshots` shows others, `backupctl verify --all` checks them")
-    })?;
+fn check(bytes: &Bytes, lineage: &Lineage, number: Number, trusted: &[PublicKey]) -> Result<Looked, Failure> {
+    let opened = match signed::open(bytes) {
+        Ok(opened) => opened,
+        Err(e) => return Ok(Looked::Damaged(unsigned(e))),
+    };
     if !trusted.contains(&opened.signed_by) {
         return Err(Failure::new(Class::WrongKey, format!("it is signed by an unknown key `{}`", opened.signed_by))
             .hint(format!(
@@ -160,15 +192,17 @@ pub(crate) fn check(
                 owner_key(&lineage.host)
             )));
     }
-    let manifest = Manifest::parse(opened.body).map_err(|e| {
-        let hint = match &e {
-            ManifestError::Version(_) => "a newer backupctl wrote it: use that version to read it",
-            ManifestError::Malformed(_) | ManifestError::Misplaced(_) => {
-                "`backupctl verify --all` tells which snapshots are whole"
-            }
-        };
-        Failure::failed("its content cannot be used").because(e).hint(hint)
-    })?;
+    let unusable = |e, hint| Failure::failed("its content cannot be used").because(e).hint(hint);
+    let manifest = match Manifest::parse(opened.body) {
+        Ok(manifest) => manifest,
+        Err(e @ ManifestError::Version(_)) => {
+            return Err(unusable(e, "a newer backupctl wrote it: use that version to read it"));
+        }
+        Err(e @ (ManifestError::Malformed(_) | ManifestError::Misplaced(_))) => {
+            let hint = "`backupctl verify --all` tells which snapshots are whole";
+            return Ok(Looked::Damaged(unusable(e, hint)));
+        }
+    };
     let place = (&manifest.host, &manifest.source, manifest.number);
     if place != (&lineage.host, &lineage.source, number) {
         let own = format!("{}/{}@{}", manifest.host, manifest.source, manifest.number);
@@ -176,5 +210,12 @@ pub(crate) fn check(
             .because(ManifestError::Misplaced(own))
             .hint("somebody moved it; do not restore it"));
     }
-    Ok(Signed { manifest, hash: opened.hash, bytes: bytes.clone(), signed_by: opened.signed_by })
+    let signed = Signed { manifest, hash: opened.hash, bytes: bytes.clone(), signed_by: opened.signed_by };
+    Ok(Looked::Good(Box::new(signed)))
+}
+
+fn unsigned(e: SignatureError) -> Failure {
+    Failure::new(Class::WrongKey, "its signature does not match: it was damaged or not written by this host")
+        .because(e)
+        .hint("do not restore it; `backupctl snapshots` shows others, `backupctl verify --all` checks them")
 }

@@ -3,6 +3,7 @@
 
 pub mod backup;
 pub mod base;
+mod begun;
 mod belonging;
 mod blame;
 pub mod browse;

@@ -1,9 +1,10 @@
 //! What this host has seen of snapshots, written into its catalog under the name of the store at hand.
 
 use crate::catalog::rebuild::index_row;
-use crate::catalog::{SnapshotKey, Verified, VerifiedResult};
+use crate::catalog::{CatalogError, SnapshotKey, Verified, VerifiedResult};
 use crate::failure::Failure;
 use crate::format::key::PublicKey;
+use crate::format::manifest::PackRef;
 use crate::format::names::Lineage;
 use crate::usecase::host::{Host, catalog_failure};
 use crate::usecase::index::Signed;
@@ -52,5 +53,32 @@ impl Host {
         self.catalog()
             .mark_verified(&key, verified)
             .map_err(|e| catalog_failure(format!("note that `{key}` was verified"), e))
+    }
+
+    /// Remembers that a manifest is damaged, if that of its snapshot is known: then no other one goes in its favour.
+    pub(crate) async fn note_damaged(&self, lineage: &Lineage, number: Number) -> Result<(), Failure> {
+        let key = self.snapshot_key(lineage, number).await?;
+        let verified = Verified { at: self.clock().now(), result: VerifiedResult::Damaged };
+        match self.catalog().mark_verified(&key, verified) {
+            Ok(()) | Err(CatalogError::NoSnapshot(_)) => Ok(()),
+            Err(e) => Err(catalog_failure(format!("note that `{key}` is damaged"), e)),
+        }
+    }
+
+    /// Remembers what a verification found of packs.
+    pub(crate) async fn note_packs<'a>(
+        &self,
+        lineage: &Lineage,
+        damaged: &[&'a PackRef],
+        whole: &[&'a PackRef],
+    ) -> Result<(), Failure> {
+        if damaged.is_empty() && whole.is_empty() {
+            return Ok(());
+        }
+        let names = |packs: &[&'a PackRef]| packs.iter().map(|pack| pack.name.as_str()).collect::<Vec<_>>();
+        let store = self.store().await?.name();
+        self.catalog()
+            .note_packs(&store, lineage, &names(damaged), &names(whole), self.clock().now())
+            .map_err(|e| catalog_failure(format!("note which packs of `{}` are damaged", lineage.source), e))
     }
 }

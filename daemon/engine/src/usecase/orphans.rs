@@ -1,7 +1,7 @@
 //! Removes packs that a run of this installation left behind, once nothing can need them any more.
 //!
 //! Always true: a pack is removed only if its run ended without it a day ago, and no manifest of the lineage, live
-//! or soft-deleted, names it. A later snapshot may live on the pack of one that was deleted long ago.
+//! or soft-deleted, names it, nor one that is gone and that the catalog knows. A later snapshot may live on the pack of one that was deleted long ago.
 
 use crate::format::manifest::Manifest;
 use crate::usecase::backup::Deed;
@@ -16,6 +16,9 @@ impl Deed<'_> {
     pub(super) async fn sweep_orphans(&self, before: &Folder, newest: &Manifest) {
         let mut suspects: Vec<&StoredPack> = before.packs.iter().filter(|pack| self.is_old(pack)).collect();
         forgive(&mut suspects, newest);
+        // A manifest that the store has lost may be put back for as long as the catalog knows it.
+        let Ok(known) = self.host.catalog().packs(&self.store.name(), self.lineage) else { return };
+        suspects.retain(|pack| !known.iter().any(|known| is_named(pack, &known.name)));
         let live = before.live.iter().map(|number| (*number, false));
         let deleted = before.deleted.iter().map(|number| (*number, true));
         if suspects.is_empty() {
@@ -48,6 +51,9 @@ impl Deed<'_> {
 
 /// What a manifest names is no orphan.
 fn forgive(suspects: &mut Vec<&StoredPack>, manifest: &Manifest) {
-    suspects
-        .retain(|pack| !manifest.packs.iter().any(|named| pack.key.ends_with(&format!("/{}", named.name))));
+    suspects.retain(|pack| !manifest.packs.iter().any(|named| is_named(pack, &named.name)));
+}
+
+fn is_named(pack: &StoredPack, name: &str) -> bool {
+    pack.key.ends_with(&format!("/{name}"))
 }

@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::format::manifest::Consistency;
 use crate::usecase::backup::Deed;
 use crate::usecase::base::WhyFull;
+use crate::usecase::begun::Begun;
 use crate::usecase::freeze::Held;
 use crate::usecase::index::Signed;
 use crate::usecase::pass::Passed;
@@ -22,15 +23,13 @@ impl Deed<'_> {
     /// The first pass, over the part that the recipe says.
     pub(super) async fn read_first(
         &self,
-        number: Number,
-        taken_at: Timestamp,
-        parent: Option<&Signed>,
+        begun: &Begun,
         recipe: Option<&mut (dyn Recipe + 'static)>,
     ) -> Result<(Passed, Option<WhyFull>), Failure> {
-        let Some(recipe) = recipe else { return self.read(number, taken_at, parent, None).await };
+        let Some(recipe) = recipe else { return self.read(begun, None).await };
         let (scope, mut lost) = (recipe.first(), None);
         let read = async {
-            let (passed, why) = self.read(number, taken_at, parent, scope.as_ref()).await?;
+            let (passed, why) = self.read(begun, scope.as_ref()).await?;
             lost = why;
             Ok(passed)
         };

@@ -28,9 +28,9 @@ use crate::port::docker::{Access, HelperSpec};
 use crate::port::store::{OpenUpload, Upload};
 use crate::usecase::backup::Deed;
 use crate::usecase::base::{WhyFull, base};
+use crate::usecase::begun::Begun;
 use crate::usecase::blame;
 use crate::usecase::freeze::Held;
-use crate::usecase::index::Signed;
 use crate::usecase::job::{Session, spec};
 use crate::usecase::run::Run;
 use crate::usecase::scratch::clear_strays;
@@ -94,13 +94,15 @@ impl Deed<'_> {
     /// Reads the source, leaning on the snapshot before where that can be. Says why not, if that is news.
     pub(super) async fn read(
         &self,
-        number: Number,
-        taken_at: Timestamp,
-        parent: Option<&Signed>,
+        begun: &Begun,
         scope: Option<&Scope>,
     ) -> Result<(Passed, Option<WhyFull>), Failure> {
-        let manifest = parent.map(|parent| &parent.manifest);
-        let base = base(manifest, self.request.full, &self.request.terms, taken_at);
+        let (number, taken_at) = (begun.number, begun.taken_at);
+        let manifest = begun.parent.as_ref().map(|parent| &parent.manifest);
+        let base = match &begun.damaged {
+            Some(key) if !self.request.full => Err(WhyFull::Lost(format!("`{key}` is damaged"))),
+            Some(_) | None => base(manifest, self.request.full, &self.request.terms, taken_at),
+        };
         let why = match (self.on_its_packs(base, manifest).await?, manifest) {
             (Ok(base), Some(manifest)) => {
                 let base = Base { reread: self.request.consistency.reread == Reread::Always, ..base };
@@ -261,6 +263,13 @@ impl Deed<'_> {
         if let Err(failure) = session.close().await.and_then(|()| self.not_empty(&packed)) {
             abort(upload).await;
             return Err(failure);
+        }
+        if let Some(why) = &packed.unsynced {
+            let source = &self.request.source;
+            self.warn(format!(
+                "the file system of `{source}` cannot write out what it has in memory ({why}): its files were all read, \
+                 and will be again"
+            ));
         }
         let incremental = pass.earlier.is_some();
         let own = if packed.length == 0 && incremental {

@@ -23,8 +23,9 @@ use crate::format::manifest::SetOf;
 use crate::format::names::Lineage;
 use crate::port::docker::Docker;
 use crate::port::store::Store;
-use crate::usecase::backup::{BackupReport, BackupRequest, Begun, Deed, Settled, cancelled};
+use crate::usecase::backup::{BackupReport, BackupRequest, Deed, Settled, cancelled};
 use crate::usecase::base::WhyFull;
+use crate::usecase::begun::Begun;
 use crate::usecase::host::Host;
 use crate::usecase::pass::Passed;
 use crate::usecase::recipe::{Recipe, Second};
@@ -207,8 +208,7 @@ async fn make(deeds: &[Deed<'_>]) -> Result<Vec<BackupReport>, Failure> {
         let begun = deed.begin().await?;
         let of_this = deed.recipe().await?.ok_or_else(|| not_together(deed))?;
         recipe.get_or_insert(of_this);
-        let (first, lost) =
-            deed.read_first(begun.number, begun.taken_at, begun.parent.as_ref(), None).await?;
+        let (first, lost) = deed.read_first(&begun, None).await?;
         members.push(Read { begun, first, lost });
     }
     let passed = match recipe {

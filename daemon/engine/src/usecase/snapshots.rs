@@ -12,7 +12,6 @@ use crate::failure::{Class, Failure};
 use crate::format::manifest::{Consistency, Manifest, SnapshotKind};
 use crate::format::names::Lineage;
 use crate::port::store::ReadStore;
-use crate::usecase::blame;
 use crate::usecase::drill::DrillLine;
 use crate::usecase::host::{Host, catalog_failure};
 use crate::usecase::index::{self, Folder};
@@ -253,7 +252,8 @@ pub(crate) async fn refresh(
                 Ok(signed) => numbers.push(signed),
                 // It was deleted since it was listed.
                 Err(failure)
-                    if failure.class == Class::NotFound && !holds(store, lineage, number).await? => {}
+                    if failure.class == Class::NotFound
+                        && index::found(store, lineage, number).await?.is_none() => {}
                 // One that cannot be trusted is not listed, and does not hide the others.
                 Err(failure) => unread.push(Unread { lineage: lineage.clone(), number, deleted, failure }),
             }
@@ -283,17 +283,6 @@ pub(crate) async fn refresh(
     Ok(Refreshed { folder, rows, unread })
 }
 
-/// Whether a number is in the store, live or soft-deleted.
-async fn holds(store: &dyn ReadStore, lineage: &Lineage, number: Number) -> Result<bool, Failure> {
-    for object in [lineage.manifest(number), lineage.deleted(number)] {
-        let found = store.head(&object).await.map_err(|e| blame::store(format!("look for `{object}`"), e))?;
-        if found.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// A listing that lacks a key may be stale; only an object that is asked for and is not there is gone.
 async fn forget_if_gone(
     host: &Host,
@@ -301,26 +290,15 @@ async fn forget_if_gone(
     lineage: &Lineage,
     key: &SnapshotKey,
 ) -> Result<(), Failure> {
-    if holds(store, lineage, key.number).await? {
+    if index::found(store, lineage, key.number).await?.is_some() {
         return Ok(());
     }
-    host.catalog().forget(key).map_err(|e| catalog_failure(format!("forget `{key}`"), e))
-}
-
-/// Forgets a snapshot of a number that is free in the store. The catalog knows stores by their place alone, so when a
-/// place is on another server now, which has fewer snapshots, it remembers some that are not there.
-pub(crate) async fn forget_another(
-    host: &Host,
-    store: &dyn ReadStore,
-    lineage: &Lineage,
-    number: Number,
-) -> Result<(), Failure> {
-    let key = host.snapshot_key(lineage, number).await?;
-    let known = host.catalog().snapshot(&key).map_err(|e| catalog_failure(format!("look for `{key}`"), e))?;
-    match known {
-        Some(_) => forget_if_gone(host, store, lineage, &key).await,
-        None => Ok(()),
+    // Whoever removes a snapshot for good forgets it first, and may have done so since the rows were read.
+    let known = host.catalog().snapshot(key).map_err(|e| catalog_failure(format!("look for `{key}`"), e))?;
+    if known.is_some_and(|row| row.deleted_at.is_none()) {
+        tracing::warn!("`{}` is gone from the store, and with it `{key}`", lineage.manifest(key.number));
     }
+    host.catalog().forget(key).map_err(|e| catalog_failure(format!("forget `{key}`"), e))
 }
 
 /// A snapshot with all that its manifest says.

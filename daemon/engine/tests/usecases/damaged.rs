@@ -229,7 +229,7 @@ async fn a_manifest_that_was_changed_is_never_believed() {
     refused_in_place(&world, &now, "manifest").await;
 }
 
-fn lose_catalog(world: &World) {
+pub(crate) fn lose_catalog(world: &World) {
     for name in ["catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"] {
         std::fs::remove_file(world.state().join(name)).ok();
     }

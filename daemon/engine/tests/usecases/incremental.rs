@@ -28,7 +28,7 @@ async fn full(host: &Host) -> BackupReport {
 }
 
 /// A volume with one large file, which is what incrementals are about.
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     let world = World::new();
     world.volume("db", 1).await;
     fs::write(world.docker.volume_folder("db").join("large"), large()).unwrap();
@@ -40,24 +40,24 @@ fn large() -> Vec<u8> {
 }
 
 /// One page of the large file becomes another.
-fn touch(world: &World, page: u64) {
+pub(crate) fn touch(world: &World, page: u64) {
     let file = fs::File::options().write(true).open(world.docker.volume_folder("db").join("large")).unwrap();
     file.write_all_at(&bytes(u8::try_from(page % 200).unwrap(), 4096), page * 4096).unwrap();
 }
 
 /// Files older than the two seconds in which their times prove nothing.
-async fn grow_old() {
+pub(crate) async fn grow_old() {
     tokio::time::sleep(Duration::from_millis(2300)).await;
 }
 
-async fn restores(world: &World, number: u64, want: &Tree) {
+pub(crate) async fn restores(world: &World, number: u64, want: &Tree) {
     let into = format!("restored-{number}");
     restore_as(&world.host().await, &restore_request("db", number, Some(&into))).await.unwrap();
     assert_eq!(differences(&world.tree(&into), want), "", "db@{number}");
     world.docker.remove_volume(&into).await.unwrap();
 }
 
-fn packs(world: &World) -> BTreeSet<String> {
+pub(crate) fn packs(world: &World) -> BTreeSet<String> {
     let keys = world.store.snapshot().into_keys();
     keys.filter(|key| key.ends_with(".tar.zst")).collect()
 }

@@ -30,6 +30,7 @@ use policies::policy::Folder;
 use policies::retention::{Keep, Terms};
 use policies::select::{Source, SourceKind};
 
+use crate::damaged::lose_catalog;
 use crate::support::tree::differences;
 use crate::support::world::{World, back_up, restore_as, restore_request, snapshot, source};
 
@@ -320,15 +321,18 @@ async fn recovery_opens_the_store_that_a_dead_run_wrote_to() {
 }
 
 #[tokio::test]
-async fn a_place_that_is_on_another_server_now_begins_anew() {
+async fn a_place_that_is_on_another_server_now_begins_anew_where_nobody_knows_the_old_one() {
     let world = World::new();
     world.volume("db", 1).await;
     let old = world.host().await;
     for _ in 0..3 {
         back_up(&old, "db").await.unwrap();
     }
+    drop(old);
+    lose_catalog(&world);
     let elsewhere = Arc::new(MemoryStore::new());
-    let host = old.with_ports(Arc::<MemoryStore>::clone(&elsewhere), Arc::<FakeDocker>::clone(&world.docker));
+    let host =
+        world.host_with(Arc::<MemoryStore>::clone(&elsewhere), Arc::<FakeDocker>::clone(&world.docker)).await;
     for number in 1..=2 {
         let done = back_up(&host, "db").await.unwrap();
         assert_eq!((done.snapshot, done.warnings), (format!("db@{number}"), Vec::new()));

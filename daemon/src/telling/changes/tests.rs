@@ -179,7 +179,7 @@ fn trouble_of_the_host_is_told_once_and_ended_also_where_nobody_has_looked_yet()
     let mut told = before.clone();
     for (troubles, want) in [
         (&[bad.clone()][..], "failure bad"),
-        (&[bad.clone()], ""),
+        (std::slice::from_ref(&bad), ""),
         (&[bad.clone(), away.clone()], "failure no Docker"),
         (&[(Trouble::Looking, "still no Docker".to_owned())], "recovery its policies are good again"),
         (&[], "recovery it can be looked at again"),

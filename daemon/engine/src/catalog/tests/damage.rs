@@ -23,6 +23,7 @@ fn answers(catalog: &Catalog) -> Vec<Result<String, CatalogError>> {
         all.push(catalog.packs(STORE, &lineage).map(|packs| format!("{packs:?}")));
         all.push(catalog.newest(STORE, &lineage).map(|row| format!("{row:?}")));
         all.push(catalog.flags(STORE, &lineage).map(|flags| format!("{flags:?}")));
+        all.push(catalog.damaged_packs(STORE, &lineage).map(|packs| format!("{packs:?}")));
         for n in 1..=12 {
             all.push(catalog.needed_by(STORE, &lineage, n * 4).map(|numbers| format!("{numbers:?}")));
         }

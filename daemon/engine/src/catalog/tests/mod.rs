@@ -1,6 +1,7 @@
 //! Tests of the whole catalog, through its own calls, against real files.
 
 mod damage;
+mod damaged_packs;
 mod drilled;
 mod holding;
 mod index;
@@ -190,6 +191,7 @@ fn fill(catalog: &Catalog) {
     let key = key_of(&lineage("vm-1", "db"), 3);
     catalog.pin(&Pin { key: key.clone(), at: at(1), note: "before the upgrade".to_owned() }).unwrap();
     catalog.set_flags(&key, &[Flag::Shrunk { from: 900, to: 9, limit: 50 }], at(2)).unwrap();
+    catalog.note_packs(STORE, &lineage("vm-1", "db"), &["a.tar.zst", "b.tar.zst"], &[], at(3)).unwrap();
     catalog.add_event(&Event { at: at(0), run: None, level: Level::Info, text: "x".repeat(3000) }).unwrap();
 }
 

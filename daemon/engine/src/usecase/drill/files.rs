@@ -162,6 +162,7 @@ mod tests {
             notes: archive::channel::Notes::default(),
             writes: 0,
             clones: false,
+            unsynced: None,
         };
         assert!(matches!(judge(&totals, 0, &packed), Found::Good(_)));
         assert!(matches!(judge(&totals, 0, &Packed { raw_bytes: 1, ..packed.clone() }), Found::Bad(_)));

@@ -1,8 +1,9 @@
-//! Whether the packs behind a snapshot are there, before the next one leans on them.
+//! Whether the packs behind a snapshot are there and whole, as far as is known, before the next one leans on them.
 //!
 //! All tables of a snapshot may be readable, and a pack that holds nothing but content be gone: a deletion that was cut
 //! off took it, or a rule of the bucket. Whoever leans on that would commit what cannot be restored. Always true: packs that
-//! a pass leans on were there when it began, each as long as it was.
+//! a pass leans on were there when it began, each as long as it was; and a pack in which a verification found damage is
+//! leaned on no more, whichever snapshot was verified: what lies in it is read and stored anew.
 
 use archive::base::Base;
 use futures_util::stream::{self, StreamExt as _};
@@ -12,6 +13,7 @@ use crate::format::manifest::Manifest;
 use crate::usecase::backup::Deed;
 use crate::usecase::base::WhyFull;
 use crate::usecase::blame;
+use crate::usecase::host::catalog_failure;
 
 /// Packs that are asked for at once.
 const ASKED_AT_ONCE: usize = 8;
@@ -23,11 +25,27 @@ impl Deed<'_> {
         base: Result<Base, WhyFull>,
         parent: Option<&Manifest>,
     ) -> Result<Result<Base, WhyFull>, Failure> {
-        let (Ok(_), Some(parent)) = (&base, parent) else { return Ok(base) };
+        let (Ok(base), Some(parent)) = (&base, parent) else { return Ok(base) };
         Ok(match self.lost_pack(parent).await? {
-            None => base,
+            None => Ok(self.without_damaged(base.clone(), parent)?),
             Some(why) => Err(WhyFull::Lost(why)),
         })
+    }
+
+    /// The base without what a verification found damaged.
+    fn without_damaged(&self, mut base: Base, parent: &Manifest) -> Result<Base, Failure> {
+        let damaged = self.host.catalog().damaged_packs(&self.store.name(), self.lineage);
+        let damaged =
+            damaged.map_err(|e| catalog_failure(format!("look at packs of `{}`", self.lineage.source), e))?;
+        for pack in parent.packs.iter().filter(|pack| damaged.contains(&pack.name)) {
+            base.shun.insert(pack.id);
+            self.warn(format!(
+                "a verification found `{}{}` damaged: what is needed of it is stored anew",
+                self.lineage.prefix(),
+                pack.name
+            ));
+        }
+        Ok(base)
     }
 
     /// What is wrong with a pack of the snapshot, if with any.

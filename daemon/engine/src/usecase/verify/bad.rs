@@ -6,6 +6,7 @@ use std::sync::Arc;
 use archive::entry::Entry;
 use archive::path::TreePath;
 
+use super::packs::Flaw;
 use super::{Damage, VerifyReport};
 use crate::failure::Failure;
 use crate::format::manifest::PackRef;
@@ -26,27 +27,26 @@ pub(super) struct Bad<'a> {
 }
 
 impl Bad<'_> {
-    pub(super) fn add(
-        &mut self,
-        pack: &PackRef,
-        frame: Option<u64>,
-        error: ReadError,
-        report: &mut VerifyReport,
-    ) -> Result<(), Failure> {
+    /// What an error says of the pack that was read.
+    pub(super) fn flaw(&self, frame: Option<u64>, error: ReadError) -> Result<Flaw, Failure> {
         // A store that cannot be reached says nothing about what is in it.
         if !error.is_damage() {
             return Err(blame::read(format!("verify `{}`", self.id), error));
-        }
-        if let Some(frame) = frame {
-            self.frames.insert((pack.id, frame), report.damaged.len());
         }
         let what = match error {
             ReadError::Damaged { what, .. } => what,
             ReadError::Store(e) => e.to_string(),
         };
+        Ok(Flaw { frame, what })
+    }
+
+    pub(super) fn add(&mut self, pack: &PackRef, flaw: Flaw, report: &mut VerifyReport) {
+        let Flaw { frame, what } = flaw;
+        if let Some(frame) = frame {
+            self.frames.insert((pack.id, frame), report.damaged.len());
+        }
         let object = self.reading.key(pack);
         report.damaged.push(Damage { snapshot: self.id.to_owned(), object, frame, files: Vec::new(), what });
-        Ok(())
     }
 
     /// Reads all entries: are they as many as the manifest says, do their extents lie within their packs,
@@ -108,7 +108,10 @@ impl Bad<'_> {
     fn add_pages(&mut self, pack: u64, error: ReadError, report: &mut VerifyReport) -> Result<(), Failure> {
         let reading = Arc::clone(self.reading);
         match reading.pack(pack) {
-            Ok(pack) => self.add(pack, None, error, report)?,
+            Ok(pack) => {
+                let flaw = self.flaw(None, error)?;
+                self.add(pack, flaw, report);
+            }
             Err(unlisted) => self.add_unlisted(unlisted, report),
         }
         if let Some(last) = report.damaged.last_mut() {

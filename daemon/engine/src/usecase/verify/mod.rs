@@ -2,30 +2,26 @@
 //!
 //! Quick verification reads manifests, tables and the frame lists, and asks for the length of each pack.
 //! The full one also fetches and decodes every frame. Damage is told by snapshot, object, frame and the
-//! files that need it; it never ends the verification of the rest.
+//! files that need it; it never ends the verification of the rest. Packs in which there is any are remembered, so that
+//! the next backup leans on none of them.
 
 mod bad;
+mod packs;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::pin::pin;
+use std::collections::BTreeMap;
 
-use archive::frame::Hash;
-use archive::layout::{TAIL_BYTES, put_tail};
-use futures_util::stream::StreamExt as _;
 use serde::Serialize;
 
 use self::bad::Bad;
+use self::packs::Packs;
 use crate::failure::{Class, Failure};
-use crate::format::manifest::PackRef;
 use crate::format::names::Lineage;
-use crate::pipeline::reading::{ReadError, Reading};
-use crate::pipeline::scan::scan;
 use crate::usecase::drill::refuted;
 use crate::usecase::host::Host;
 use crate::usecase::index;
 use crate::usecase::opened::{Opened, open};
 use crate::usecase::snapshots::{Wanted, WantedHost, snapshots};
-use crate::usecase::watch::{Progress, Told, Watch};
+use crate::usecase::watch::{Told, Watch};
 use crate::words::SnapshotName;
 
 /// What to verify.
@@ -76,12 +72,11 @@ pub async fn verify(
     let began = host.clock().elapsed();
     let mut report = VerifyReport { snapshots: 0, frames: 0, bytes: 0, damaged: Vec::new(), seconds: 0.0 };
     let names = if request.names.is_empty() { all_of_this_host(host).await? } else { request.names.clone() };
-    // Snapshots share packs: what was read and found whole is not read again.
-    let mut whole = BTreeSet::new();
+    let mut packs = Packs::default();
     for name in names {
         watch.tell(Told::Step(format!("verifying {name}")));
         let before = report.damaged.len();
-        let opened = match one(host, &name, request.quick, watch, &mut whole, &mut report).await {
+        let opened = match one(host, &name, request.quick, watch, &mut packs, &mut report).await {
             // It was deleted since it was listed, and the others are to be verified all the same.
             Err(failure) if failure.class == Class::NotFound && request.names.is_empty() => {
                 if is_listed(host, &name).await? {
@@ -101,6 +96,12 @@ pub async fn verify(
                 let good = good && !refuted(host, &key)?;
                 host.note_verified(&opened.lineage, &opened.signed, good).await?;
             }
+            packs.note(&report, before);
+            let of_it = opened.signed.manifest.packs.iter();
+            let (damaged, whole): (Vec<_>, Vec<_>) =
+                of_it.partition(|pack| packs.is_bad(&opened.reading.key(pack)));
+            let whole = if request.quick { &[][..] } else { &whole };
+            host.note_packs(&opened.lineage, &damaged, whole).await?;
         }
     }
     report.seconds = (host.clock().elapsed().saturating_sub(began)).as_secs_f64();
@@ -137,7 +138,7 @@ async fn one(
     name: &SnapshotName,
     quick: bool,
     watch: &dyn Watch,
-    whole: &mut BTreeSet<(String, Hash)>,
+    packs: &mut Packs,
     report: &mut VerifyReport,
 ) -> Result<Option<Opened>, Failure> {
     let opened = match open(host, name).await {
@@ -157,67 +158,13 @@ async fn one(
     };
     let id = opened.id(host);
     let manifest = &opened.signed.manifest;
-    let of_bytes = manifest.packs.iter().map(|pack| pack.raw_bytes).sum();
     let mut bad = Bad { id: &id, reading: &opened.reading, frames: BTreeMap::new() };
     for pack in &manifest.packs {
-        let key = (opened.reading.key(pack), pack.hash);
-        if whole.contains(&key) {
-            continue;
-        }
-        let before = report.damaged.len();
-        if let Err(e) = lengths(&opened.reading, pack).await {
-            bad.add(pack, None, e, report)?;
-            continue;
-        }
-        if quick {
-            continue;
-        }
-        let mut frames = pin!(scan(&opened.reading, pack));
-        while let Some(scanned) = frames.next().await {
-            if watch.cancel().is_asked() {
-                return Err(Failure::new(
-                    Class::Interrupted,
-                    format!("verification of `{id}` was interrupted"),
-                ));
-            }
-            match scanned.bytes {
-                Ok((_, raw)) => {
-                    report.frames += 1;
-                    report.bytes += raw.len() as u64;
-                }
-                Err(e) => bad.add(pack, Some(scanned.frame), e, report)?,
-            }
-            let bytes = (scanned.frame + 1) * archive::frame::FRAME_BYTES as u64;
-            let path = String::new();
-            watch.tell(Told::Progress(Progress { entries: 0, bytes, of_bytes: Some(of_bytes), path }));
-        }
-        if report.damaged.len() == before {
-            whole.insert(key);
+        for flaw in packs.flaws((&bad, pack), quick, watch, report).await? {
+            bad.add(pack, flaw, report);
         }
     }
     bad.tables(manifest.totals.entries, report).await?;
     bad.pages(report).await?;
     Ok(Some(opened))
-}
-
-/// The pack is there, as long as it was, and its tail and frame lists are whole.
-async fn lengths(reading: &Reading, pack: &PackRef) -> Result<(), ReadError> {
-    match reading.store().head(&reading.key(pack)).await? {
-        None => return Err(reading.damaged(pack, None, "the pack is missing")),
-        Some(found) if found.length != pack.length => {
-            let what = format!("the pack is {} bytes long and should be {}", found.length, pack.length);
-            return Err(reading.damaged(pack, None, what));
-        }
-        Some(_) => {}
-    }
-    // Only whoever has lost the manifest reads the tail, and that is no time to find it damaged.
-    let tail = pack.length.saturating_sub(TAIL_BYTES as u64)..pack.length;
-    if reading.store().get_range(&reading.key(pack), tail).await? != put_tail(&pack.footer) {
-        return Err(reading.damaged(pack, None, "its tail does not point to its footer"));
-    }
-    let footer = reading.footer(pack).await?;
-    for list in 0..footer.lists.len() {
-        reading.frame_list(pack, list).await?;
-    }
-    Ok(())
 }

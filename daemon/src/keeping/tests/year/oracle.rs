@@ -80,7 +80,7 @@ impl History {
                     (if late { piece.began } else { slot }) + delay
                 };
                 // What was cut off before it was committed is made up for at once, if no newer slot does.
-                if std::mem::take(&mut lost) && !newest.is_some_and(|slot| now >= start(*slot)) {
+                if std::mem::take(&mut lost) && newest.is_none_or(|slot| now < start(*slot)) {
                     begun.push(Begun { at: now - piece.ahead, shown: now, piece: at });
                 }
                 now = match newest {
