@@ -78,7 +78,6 @@ fn fetched(world: &World) -> Fetched {
 
 #[track_caller]
 fn check(name: &str, fetched: &Fetched) {
-    println!("{name}: {fetched:?}");
     assert!(fetched.distinct > CHUNKS << 20, "{name}: {fetched:?}");
     assert!(fetched.bytes * 10 <= fetched.distinct * 13, "{name}: {fetched:?}");
     // Each pack's frame list and footer, each pack's frames, the tables.
