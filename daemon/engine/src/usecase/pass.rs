@@ -6,6 +6,7 @@
 
 mod ended;
 mod lost;
+mod teller;
 
 use std::sync::Arc;
 
@@ -16,26 +17,26 @@ use jiff::Timestamp;
 use policies::policy::{Mode, Reread};
 
 pub(super) use self::ended::{Amid, Ended};
+use self::teller::Teller;
 use crate::failure::{Class, Failure};
 use crate::format::manifest::PackRef;
 use crate::format::names::Lineage;
 use crate::pipeline::answers::Answers;
 use crate::pipeline::pace::Pace;
 use crate::pipeline::reading::Reading;
-use crate::pipeline::receive::{Answering, Ends, Listener, ReceiveError, receive};
+use crate::pipeline::receive::{Answering, Ends, ReceiveError, receive};
 use crate::pipeline::streams::Streams;
 use crate::port::docker::{Access, HelperSpec};
-use crate::port::store::{OpenUpload, Upload};
+use crate::port::store::Upload;
 use crate::usecase::backup::Deed;
 use crate::usecase::base::{WhyFull, base};
 use crate::usecase::begun::Begun;
 use crate::usecase::blame;
 use crate::usecase::freeze::Held;
 use crate::usecase::job::{Session, spec};
-use crate::usecase::run::Run;
 use crate::usecase::scratch::clear_strays;
 use crate::usecase::second::Waiter;
-use crate::usecase::watch::{Progress, Told, Watch};
+use crate::usecase::watch::Told;
 use crate::words::Number;
 
 /// What a pass brought.
@@ -322,35 +323,6 @@ impl Deed<'_> {
         }
         Err(Failure::new(Class::Unsafe, format!("source `{}` is empty", self.request.source))
             .hint("if it is meant to be, add `--allow-empty`"))
-    }
-}
-
-/// Passes on what comes by while a pack is received.
-struct Teller<'a> {
-    run: &'a Run<'a>,
-    watch: &'a dyn Watch,
-    pictured: Option<Waiter>,
-}
-
-impl Listener for Teller<'_> {
-    fn progress(&mut self, progress: archive::channel::Progress) {
-        self.run.progress(progress.entries, progress.bytes, &progress.path);
-        let archive::channel::Progress { entries, bytes, path } = progress;
-        self.watch.tell(Told::Progress(Progress { entries, bytes, of_bytes: None, path }));
-    }
-
-    fn pictured(&mut self) {
-        let Some(Waiter { tell, hold }) = self.pictured.take() else { return };
-        hold.end();
-        // Whoever waited may have given up.
-        let _told = tell.send(());
-    }
-
-    fn opened(&mut self, upload: OpenUpload) {
-        // Without the id, recovery still finds the upload by its key.
-        if let Err(failure) = self.run.uploading(&upload.key, Some(&upload.id)) {
-            tracing::debug!("{failure}");
-        }
     }
 }
 
