@@ -110,6 +110,11 @@ impl Screen {
         self.paint_of(1)
     }
 
+    /// Width of the terminal that stderr is, and its colours.
+    pub(crate) fn beside(&self) -> (Option<usize>, Paint) {
+        (self.width_of(2), self.paint_of(2))
+    }
+
     fn paint_of(&self, stream: usize) -> Paint {
         let around = &self.around;
         let (no_color, term) = (around.no_color.as_deref(), around.term.as_deref());

@@ -1,17 +1,21 @@
 //! `backupctl diff`.
 
+mod movers;
+
 use engine::failure::Failure;
 use engine::usecase::browse::{Change, DiffTotals, Difference, diff};
 use engine::words::SnapshotName;
 use serde_json::{Value, json};
 
+use self::movers::Movers;
 use crate::screen::listing::Listing;
 use crate::screen::units;
 use crate::session::{Ending, Session};
 
 /// Compare two snapshots
 ///
-/// `+` was added, `-` removed, `M` changed in content, `a` only in attributes. The sum is on stderr.
+/// `+` was added, `-` removed, `M` changed in content, `a` only in attributes. The sum is on stderr, and of a long list what
+/// grew or shrank most.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   backupctl diff db-data@41 db-data@42
@@ -30,10 +34,17 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
     let host = session.open().await?;
     let (at_a, at_b) = (session.having(&host, &args.a).await?, session.having(&host, &args.b).await?);
     let mut listing = Listing::new(&session.screen);
-    let mut each = |found: &Difference| listing.item(|| line(found), || json(found));
+    let mut movers = Movers::default();
+    let mut each = |found: &Difference| {
+        movers.add(found);
+        listing.item(|| line(found), || json(found))
+    };
     let totals = diff((&at_a, &args.a), (&at_b, &args.b), &mut each).await?;
     listing.end()?;
-    session.screen.say(&sum(&totals));
+    let screen = &session.screen;
+    let (width, paint) = screen.beside();
+    screen.say(&movers.table(width, paint));
+    screen.say(&sum(&totals));
     Ok(Ending::Done)
 }
 
