@@ -11,12 +11,13 @@ use policies::select::{Source, SourceKind, User};
 use crate::port::docker::{Container, MountOf, Volume};
 use crate::words::SourceName;
 
-/// What there is, in the order of names. `folders` are the roots of bind mounts that count; `known` are the
-/// names under which snapshots were made before.
+/// What there is, in the order of names. `folders` are the roots of bind mounts that count, `files` those mounts that are
+/// no folders; `known` are the names under which snapshots were made before.
 pub(super) fn describe(
     volumes: &[Volume],
     containers: &[Container],
     folders: &[PathBuf],
+    files: &BTreeSet<String>,
     known: &BTreeSet<String>,
 ) -> Vec<Source> {
     let mut used = users(containers);
@@ -34,7 +35,9 @@ pub(super) fn describe(
     }
     for (path, users) in used.folders {
         let allowed = folders.iter().any(|root| Path::new(path).starts_with(root));
-        let Some(name) = mount_name(&users, known).filter(|_| allowed && !is_file(path)) else { continue };
+        let Some(name) = mount_name(&users, known).filter(|_| allowed && !files.contains(path)) else {
+            continue;
+        };
         let kind = SourceKind::Folder { path: path.to_owned() };
         sources.push(Source { name, kind, driver: "local".to_owned(), labels: BTreeMap::new(), users });
     }
@@ -75,9 +78,4 @@ fn mount_name(users: &[User], known: &BTreeSet<String>) -> Option<String> {
     let names: Vec<String> = users.iter().map(|user| format!("{}:{}", user.container, user.at)).collect();
     let typed = |name: &&String| name.parse::<SourceName>().is_ok();
     names.iter().find(|name| known.contains(*name)).or_else(|| names.iter().find(typed)).cloned()
-}
-
-/// A file that is mounted, as `/etc/localtime` often is. What cannot be looked at is somebody else's host's.
-fn is_file(path: &str) -> bool {
-    std::fs::metadata(path).is_ok_and(|about| !about.is_dir())
 }

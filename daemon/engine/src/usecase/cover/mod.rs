@@ -4,6 +4,7 @@
 //! Nothing here creates, changes or remembers anything.
 
 mod describe;
+mod mounted;
 mod policy_files;
 #[cfg(test)]
 mod tests;
@@ -111,7 +112,8 @@ pub async fn sources(host: &Host, places: &Places) -> Result<Vec<Source>, Failur
     let containers = docker.containers().await.map_err(|e| blame::docker(what, e))?;
     let known = host.catalog().backed_up(&host.settings().host).map_err(|e| catalog_failure(what, e))?;
     let known: BTreeSet<String> = known.into_iter().map(|source| source.to_string()).collect();
-    Ok(describe::describe(&volumes, &containers, &places.folders, &known))
+    let files = mounted::files(&containers, &places.folders).await;
+    Ok(describe::describe(&volumes, &containers, &places.folders, &files, &known))
 }
 
 /// Both together.

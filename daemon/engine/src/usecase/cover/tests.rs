@@ -139,10 +139,12 @@ fn a_thing_is_one_source_and_keeps_its_name() {
         container("web", &[(of("aaaa"), "/var/lib/web"), (bind("/srv/app/data"), "/data")]),
         container("aide", &[(of("aaaa"), "/w"), (bind("/srv/app/data"), "/d"), (bind("/etc/x"), "/x")]),
         container("db", &[(of("db-data"), "/db"), (bind("/srv-other"), "/o"), (bind("/srv/root"), "/")]),
+        container("zone", &[(bind("/srv/zone"), "/etc/localtime")]),
     ];
+    let files = BTreeSet::from(["/srv/zone".to_owned()]);
     let names = |known: &[&str]| {
         let known = known.iter().map(|name| (*name).to_owned()).collect();
-        let sources = describe::describe(&volumes, &containers, &["/srv".into()], &known);
+        let sources = describe::describe(&volumes, &containers, &["/srv".into()], &files, &known);
         sources.into_iter().map(|source| (source.name, source.users.len())).collect::<Vec<_>>()
     };
     let own = |all: &[(&str, usize)]| all.iter().map(|(n, u)| ((*n).to_owned(), *u)).collect::<Vec<_>>();
