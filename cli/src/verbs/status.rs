@@ -8,6 +8,7 @@ use engine::usecase::health::{Health, health};
 use engine::usecase::host::Host;
 use engine::usecase::ledger::Ledger;
 use engine::usecase::presence::{AWAY, is_away};
+use engine::usecase::remembered::remembered;
 use engine::usecase::vanished::{Vanished, vanished};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -77,8 +78,13 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Result<Ending, Failur
 }
 
 async fn look(host: &Host, session: &Session) -> Result<Status, Failure> {
-    let cover = cover(host, &session.places()?).await?;
     let ledger = Ledger::read(host)?;
+    let cover = match cover(host, &session.places()?).await {
+        Ok(cover) => cover,
+        // Where nothing was ever under a policy there is nothing to say but that.
+        Err(failure) if ledger.sources.is_empty() => return Err(failure),
+        Err(failure) => return Ok(blind(&failure, remembered(host, &ledger)?)),
+    };
     let sources = health(host, &cover, &ledger)?;
     let vanished = vanished(host, &cover, &ledger)?;
     let mut status = status(&cover, &ledger, vanished, sources);
@@ -86,6 +92,16 @@ async fn look(host: &Host, session: &Session) -> Result<Status, Failure> {
         status.alarms.insert(0, AWAY.to_owned());
     }
     Ok(status)
+}
+
+/// With policies or Docker out of sight, what is wrong comes first, and then what is known all the same.
+fn blind(failure: &Failure, sources: Vec<Health>) -> Status {
+    let hint = failure.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+    let alarms = vec![
+        format!("{failure}{hint}"),
+        "what is overdue, missing or without a policy cannot be told; below is what is remembered".to_owned(),
+    ];
+    Status { alarms, vanished: Vec::new(), gone: Vec::new(), unprotected: 0, sources }
 }
 
 fn status(cover: &Cover, ledger: &Ledger, vanished: Vec<Vanished>, sources: Vec<Health>) -> Status {
@@ -256,6 +272,23 @@ web      db      2026-11-20 02:05:00  7 h ago  never              2026-11-21 02:
 other    db      2026-11-20 02:05:00  7 h ago  -                  2026-11-21 02:05:00  held
 ";
         let now = "2026-11-20T10:00:30Z".parse().unwrap();
+        assert_eq!(text(&status, now, &TimeZone::UTC, None, Paint::OFF), want);
+    }
+
+    #[test]
+    fn with_docker_out_of_sight_it_says_so_and_what_it_remembers() {
+        let failure = Failure::failed("reach Docker").because("nobody answers").hint("is it running?");
+        let known = Health { next: None, ..good() };
+        let want = "\
+ALARM reach Docker: nobody answers; is it running?
+ALARM what is overdue, missing or without a policy cannot be told; below is what is remembered
+1 source under a policy, see the alarms
+
+SOURCE   POLICY  LAST GOOD                AGE  NEXT  NOW
+db-data  db      2026-11-20 02:05:00  7 h ago  -     -
+";
+        let now = "2026-11-20T10:00:30Z".parse().unwrap();
+        let status = blind(&failure, vec![known]);
         assert_eq!(text(&status, now, &TimeZone::UTC, None, Paint::OFF), want);
     }
 

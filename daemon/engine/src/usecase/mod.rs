@@ -46,6 +46,7 @@ pub mod prune;
 mod recipe;
 pub mod recover;
 pub mod reindex;
+pub mod remembered;
 mod removal;
 pub mod restore;
 mod restore_down;

@@ -5,7 +5,9 @@ use engine::failure::Class;
 use engine::format::names::Lineage;
 use engine::lock::{Holder, LockOn, Locks};
 use engine::usecase::host::Host;
+use engine::usecase::ledger::{Entry, Ledger};
 use engine::usecase::presence::{be_the_daemon, is_away};
+use engine::usecase::remembered::remembered;
 use engine::usecase::runs::{RunLine, runs};
 use engine::usecase::scheduled::backup_scheduled;
 use engine::usecase::watch::Silent;
@@ -80,4 +82,31 @@ async fn there_is_one_daemon_and_where_it_went_somebody_can_tell() {
     drop(first);
     assert!(is_away(&host));
     drop(be_the_daemon(&host).unwrap());
+}
+
+/// Policies and Docker are not asked, so it can be said while neither answers.
+#[tokio::test]
+async fn what_was_good_last_is_remembered_of_all_that_were_there() {
+    let world = World::new();
+    world.volume("db", 1).await;
+    let host = world.host().await;
+    backup_scheduled(&host, &[backup_request("db")], true, &Silent::default()).await.unwrap();
+    world.clock.advance(90);
+    let now = host.clock().now();
+    let entry = Entry {
+        policy: "nightly".to_owned(),
+        schedule: "0 2 * * * UTC".to_owned(),
+        since: now,
+        dealt_with: now,
+        labelled: false,
+        gone: None,
+        open: None,
+    };
+    let left = Entry { gone: Some(now), ..entry.clone() };
+    let sources = [("db", entry.clone()), ("left", left), ("new", entry)];
+    let sources = sources.map(|(name, entry)| (source(name), entry)).into();
+    let known = remembered(&host, &Ledger { sources, ..Ledger::default() }).unwrap();
+    let told: Vec<_> =
+        known.iter().map(|one| (one.source.as_str(), one.policy.as_str(), one.age_seconds)).collect();
+    assert_eq!(told, [("db", "nightly", Some(90)), ("new", "nightly", None)]);
 }
