@@ -229,7 +229,7 @@ db-data@42
   sent         1.0 GiB
   run          00112233445566aa
   signed by    key 12
-  parent       none; the first of its lineage
+  parent       none that was whole
   pack         00000042-20261120T130005Z-00112233445566aa.tar.zst  1.0 GiB
   volume       db-data (local)
     label      com.docker.compose.project=shop\\u{1b}]0;x\\u{7}
