@@ -182,8 +182,10 @@ mod tests {
             "taken_at": "2026-11-20T13:00:05Z", "finished_at": "2026-11-20T13:00:05Z", "kind": "full",
             "consistency": "idle", "by_hand": false,
             "totals": { "entries": 0, "files": 0, "bytes": 0, "data_bytes": 0 },
-            "packs": [], "entries": [], "notes": { "changed": 0, "vanished": 0, "unreadable": 0, "named": [] },
-            "volume": { "name": "/srv", "labels": labels }, "users": users, "made_by": {}, "parent": null,
+            "packs": [], "entries": [], "notes": {
+                "changed": 0, "vanished": 0, "unreadable": 0, "other_mounts": 0, "sockets": 0, "attributes": 0, "named": [],
+            },
+            "volume": { "name": "/srv", "driver": "local", "labels": labels }, "users": users, "made_by": {}, "parent": null,
         }))
         .unwrap()
     }

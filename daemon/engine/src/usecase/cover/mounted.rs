@@ -76,19 +76,21 @@ fn ask(
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
 
     use super::*;
 
     #[tokio::test]
     async fn what_does_not_answer_is_not_waited_for_and_asked_for_once() {
-        let gate = Arc::new(Mutex::new(()));
-        let (calls, closed) = (Arc::new(AtomicUsize::new(0)), gate.lock().unwrap());
+        let (open, gate) = mpsc::channel::<()>();
+        let (gate, calls) = (Arc::new(Mutex::new(gate)), Arc::new(AtomicUsize::new(0)));
         let look = {
-            let (gate, calls) = (Arc::clone(&gate), Arc::clone(&calls));
+            let calls = Arc::clone(&calls);
             move |path: &str| {
                 if path == "/test/dead" {
                     calls.fetch_add(1, Ordering::SeqCst);
-                    drop(gate.lock().unwrap());
+                    // Until the other end is dropped.
+                    gate.lock().unwrap().recv().unwrap_err();
                 }
                 path != "/test/folder"
             }
@@ -99,7 +101,7 @@ mod tests {
             assert_eq!(ask(1_000).await, BTreeSet::from(["/test/file".to_owned()]));
         }
         assert_eq!(calls.load(Ordering::SeqCst), 1);
-        drop(closed);
+        drop(open);
         while ASKED.lock().unwrap().contains("/test/dead") {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
