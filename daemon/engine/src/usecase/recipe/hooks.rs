@@ -110,12 +110,13 @@ pub(in crate::usecase) async fn before_has_ended(
 pub(in crate::usecase) fn overtaken(freeze: &Freeze, after: &[String], patience: Duration) -> Failure {
     let name = &freeze.was.name;
     let failure = Failure::failed(format!("hook `before` in container `{name}`")).because(format!(
-        "it runs for longer than {}, so `after` did not wait for it",
+        "it runs for longer than {}, so `after` was run beside it",
         policy::print_time(patience)
     ));
     match after.first() {
         Some(after) => failure.hint(format!(
-            "`docker top {name}` shows it; when it has ended, undo what it did: `docker exec {name} {after} …`"
+            "`docker top {name}` shows it; when it has ended, undo what it did: `docker exec {name} {after} …`; if it \
+             may take so long, raise `max_freeze`"
         )),
         None => failure.hint(format!("`docker top {name}` shows it")),
     }
