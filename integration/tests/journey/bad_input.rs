@@ -15,10 +15,13 @@ use integration::noise::noise;
 fn a_target_without_room() {
     let world = World::new();
     let (volume, place) = world.volume("v");
-    put(&place.join("noise"), &noise(1, 24 << 20));
+    put(&place.join("noise"), &noise(1, 8_500 << 10));
     world.back_up(&volume);
     fs::remove_file(place.join("noise")).unwrap();
-    put(&place.join("text"), "the same again, ".repeat(2 << 20).as_bytes());
+    // More than it seems: each takes two blocks.
+    for n in 0..1_100 {
+        put(&place.join(format!("{n}")), &[7; 4_097]);
+    }
     world.back_up(&volume);
 
     // The volume lies on a small disk now, with something in it.

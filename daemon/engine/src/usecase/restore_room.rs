@@ -9,12 +9,13 @@ use crate::failure::Failure;
 use crate::usecase::restore::Deed;
 use crate::usecase::restore_plan::RestorePlan;
 
-/// A restored tree needs room for its folders and inodes too.
-const SPARE_BYTES: u64 = 16 << 20;
+/// A restored tree needs room for its folders too, and for the ends of its files: at least so much for each entry, so that
+/// what might fit is tried.
+const SPARE_BYTES_EACH: u64 = 1 << 10;
 
 /// Refuses what does not fit: the bytes of its files as they are written, holes apart, which is not what is fetched.
 pub(super) fn check_room(plan: &RestorePlan, looked: &Looked) -> Result<(), Failure> {
-    let needed = plan.data_bytes.saturating_add(SPARE_BYTES);
+    let needed = plan.data_bytes.saturating_add(plan.entries.saturating_mul(SPARE_BYTES_EACH));
     let inodes = looked.free_inodes.is_none_or(|free| free > plan.entries);
     if inodes && looked.free_bytes >= needed {
         return Ok(());
